@@ -1,0 +1,16 @@
+//! The IMAP driver: login is ours, then the splice.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Context;
+
+/// Serves one app until it leaves. The greeting never waits for upstream.
+pub async fn serve<S>(app: S, context: Context) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let _ = (app, context);
+    unimplemented!()
+}

@@ -1,0 +1,1 @@
+//! The TOML, field for field; unknown keys are refused.

@@ -1,0 +1,69 @@
+//! footbridge: a local mail bridge.
+//!
+//! Old mail apps speak plain POP3, IMAP and SMTP to localhost; footbridge speaks TLS IMAP and
+//! submission to the provider. *App* is the program on this machine, *upstream* the provider.
+//!
+//! ```text
+//!  app ══ server ══ bridge ══ mailbox ══ upstream ══ provider
+//!                     ║          ║
+//!                   proto      store            net, mail: the ground everybody stands on
+//! ```
+//!
+//! # The rooms
+//!
+//! | room | what it is | may use |
+//! |---|---|---|
+//! | [`cli`] | one file a command | everything at the door |
+//! | [`config`] | the TOML, field for field, and what survived of it | provider, net, mail |
+//! | [`provider`] | the provider table, compiled in and typed | mail |
+//! | [`server`] | listeners, limits, shutdown | bridge, net, config, mail |
+//! | [`bridge`] | the drivers, who await both sides | proto, mailbox, upstream, auth, net, mail |
+//! | [`mailbox`] | what POP3 asks of a mailbox: listing, bodies, removal | upstream, store, proto, mail |
+//! | [`proto`] | octets to meaning and back; no I/O, no clock, no log | mail |
+//! | [`upstream`] | the conversations with the provider | net, auth, proto, mail |
+//! | [`auth`] | whose password may go where | mail |
+//! | [`store`] | bodies once fetched | mail |
+//! | [`net`] | names, addresses, connect, TLS | mail |
+//! | [`mail`] | nouns | |
+//!
+//! Arrows point one way, there are no circles; `tests/tidy.rs` reads them from the `use` lines.
+//!
+//! # The journeys of one message
+//!
+//! **POP3 `RETR 7`.** `bridge::pop3` reads a line, `proto::pop3::Session` turns it into a request for a
+//! body, `mailbox` has it in the cache or asks `upstream::imap`; `+OK` goes out once the literal's length
+//! has come, the octets stream through dot-stuffing to the app as they arrive, and into the cache when
+//! complete.
+//!
+//! **`QUIT` after `DELE`.** `mailbox::removal` selects the mailbox again; the same UIDVALIDITY or nothing
+//! happens; `UID MOVE`, or `UID STORE` and `UID EXPUNGE`; upstream's tagged OK; then `+OK`. What fails is
+//! answered `-ERR`, and nothing is done later behind the app's back.
+//!
+//! **IMAP after login.** Lines and literals are spliced both ways; capabilities are rewritten, all else
+//! passes untouched.
+//!
+//! **SMTP `DATA`.** The envelope is settled upstream first, then the octets stream; the final dot goes
+//! upstream only after the app's own `CRLF.CRLF`.
+//!
+//! # The invariants
+//!
+//! 1. A message is named by (account, mailbox, UIDVALIDITY, UID), never by a sequence number.
+//! 2. Nothing is removed upstream unless the app said `DELE` and then `QUIT` on that same connection.
+//! 3. A body that is not complete is never ended with `CRLF.CRLF`, cached, padded or cut.
+//! 4. `250` after the final dot means that upstream said `250`.
+//! 5. Whatever a peer controls has a limit, checked before memory is taken.
+//! 6. CR, LF and NUL never pass from one protocol's argument into another protocol's command line.
+//! 7. Nothing upstream says before TLS is believed.
+
+pub mod auth;
+pub mod bridge;
+pub mod cli;
+pub mod config;
+pub mod mail;
+pub mod mailbox;
+pub mod net;
+pub mod proto;
+pub mod provider;
+pub mod server;
+pub mod store;
+pub mod upstream;

@@ -1,0 +1,13 @@
+//! Nouns everybody uses: accounts, endpoints, uids, secrets. No I/O.
+
+pub mod account;
+pub mod deadlines;
+pub mod quirk;
+pub mod secret;
+pub mod uid;
+
+pub use account::Account;
+pub use deadlines::Deadlines;
+pub use quirk::{Quirk, Quirks};
+pub use secret::{Credential, Secret};
+pub use uid::{Uid, UidValidity};

@@ -1,0 +1,3 @@
+//! footbridge's entrance.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Whom we trust upstream: roots and rustls configurations.

@@ -1,0 +1,1 @@
+//! SASL mechanisms the apps use: PLAIN (RFC 4616) and LOGIN.

@@ -1,0 +1,1 @@
+//! Submission (RFC 5321, RFC 6409, RFC 4954).

@@ -1,0 +1,5 @@
+//! Bodies once fetched.
+
+pub mod bodies;
+
+pub use bodies::{Bodies, BodyKey};

@@ -1,0 +1,101 @@
+//! Why the provider did not do what we asked, cut by what we do about it.
+
+use std::time::Duration;
+
+use crate::mail::UidValidity;
+use crate::net::ConnectError;
+
+/// Every text is one plain clause without the account, which the driver adds; upstream's own words are cleaned
+/// (printable, one line, bounded) before they get in here.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// There is no connection to talk over.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// What answered does not speak the protocol; needs the user.
+    #[error("{host} is not {expected} server")]
+    NotTheProtocol {
+        /// Host of the endpoint.
+        host: String,
+        /// "an IMAP", "an SMTP submission".
+        expected: &'static str,
+    },
+    /// TLS is demanded and upstream does not offer it, or upstream spoke before it was up; needs the user.
+    #[error("{host} does not offer a safe connection: {reason}")]
+    NoTls {
+        /// Host of the endpoint.
+        host: String,
+        /// One plain clause.
+        reason: &'static str,
+    },
+    /// Upstream judged the credential and refused it; needs the user (RFC 5530 AUTHENTICATIONFAILED, EXPIRED).
+    #[error("the provider refused the password: {text}")]
+    LoginRefused {
+        /// Upstream's words.
+        text: String,
+    },
+    /// Upstream cannot now: BYE at greeting, `[UNAVAILABLE]`, `[INUSE]`, `[LIMIT]`, 421, 4yz at login.
+    #[error("the provider cannot serve now: {text}")]
+    Unavailable {
+        /// Upstream's words.
+        text: String,
+        /// How long it asks us to wait.
+        wait: Option<Duration>,
+    },
+    /// Tagged NO or BAD: understood, refused, nothing changed (RFC 3501 §7.1.2).
+    #[error("the provider refused {command}: {text}")]
+    Refused {
+        /// The command.
+        command: &'static str,
+        /// Upstream's words.
+        text: String,
+    },
+    /// UIDVALIDITY moved under an open session: every UID we hold is void (RFC 3501 §2.3.1.1).
+    #[error("the mailbox was renumbered")]
+    UidValidityChanged {
+        /// At login.
+        was: UidValidity,
+        /// Now.
+        now: UidValidity,
+    },
+    /// The message is no longer there.
+    #[error("the message is no longer there")]
+    Gone,
+    /// The connection ended, broke or lost its synchronisation; what was asked may have happened.
+    #[error("the connection to the provider was lost during {command}")]
+    Lost {
+        /// What was going on.
+        command: &'static str,
+    },
+    /// No answer in time, so it may have happened: nothing that changes mail is repeated.
+    #[error("the provider did not answer {command} within {} seconds", after.as_secs())]
+    TimedOut {
+        /// What was asked.
+        command: &'static str,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// More octets than we take.
+    #[error("the provider's answer is larger than this bridge takes")]
+    TooLarge,
+    /// The mailbox the account names is not there, or cannot be selected; needs the user.
+    #[error("there is no folder {folder}")]
+    NoFolder {
+        /// As the user sees its name.
+        folder: String,
+    },
+}
+
+impl UpstreamError {
+    /// Whether the user has to do something before it can work: `[SYS/PERM]` rather than `[SYS/TEMP]` (RFC 3206 §4).
+    pub fn needs_user(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect(ConnectError::Tls { .. })
+                | Self::NotTheProtocol { .. }
+                | Self::NoTls { .. }
+                | Self::LoginRefused { .. }
+                | Self::NoFolder { .. }
+        )
+    }
+}
