@@ -55,6 +55,20 @@
 //! 6. CR, LF and NUL never pass from one protocol's argument into another protocol's command line.
 //! 7. Nothing upstream says before TLS is believed.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap
+    )
+)]
+
 pub mod auth;
 pub mod bridge;
 pub mod cli;

@@ -32,6 +32,30 @@ pub struct Message {
     pub octets: u64,
 }
 
+/// What QUIT does with messages marked deleted; its `Display` is a clause for the user, "moved to the folder Trash".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemovalPlan {
+    /// Moved to this folder; named as the user sees it (UTF-8).
+    MoveTo(String),
+    /// Removed for good.
+    Expunge,
+    /// Marked `\Deleted` and left where they are.
+    Flag,
+    /// Left as they are.
+    Keep,
+}
+
+impl std::fmt::Display for RemovalPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MoveTo(folder) => write!(f, "moved to the folder {folder}"),
+            Self::Expunge => f.write_str("removed for good"),
+            Self::Flag => f.write_str("marked deleted and left where they are"),
+            Self::Keep => f.write_str("left as they are"),
+        }
+    }
+}
+
 /// A message's octets on their way, exactly as upstream has them: no dot-stuffing, line ends untouched.
 #[derive(Debug)]
 pub struct Body {}
@@ -60,6 +84,12 @@ impl Mailbox {
     /// a prefix of what [`Mailbox::body`] gives. Partial fetches, unless the server's partial fetches are broken.
     pub async fn beginning(&mut self, uid: Uid, lines: u32) -> Result<Bytes, UpstreamError> {
         let _ = (uid, lines);
+        unimplemented!()
+    }
+
+    /// What a DELE will come to, found out without changing anything: the target folder is looked up, and a
+    /// missing one is [`UpstreamError::NoFolder`].
+    pub async fn removal_plan(&mut self) -> Result<RemovalPlan, UpstreamError> {
         unimplemented!()
     }
 

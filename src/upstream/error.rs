@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::mail::UidValidity;
+use crate::mail::{Account, UidValidity};
 use crate::net::ConnectError;
 
 /// Every text is one plain clause without the account, which the driver adds; upstream's own words are cleaned
@@ -98,4 +98,42 @@ impl UpstreamError {
                 | Self::NoFolder { .. }
         )
     }
+
+    /// One plain sentence for a person: which account, what happened, what to do. At most 400 octets, printable,
+    /// one line; no secret, no mail. The same words in all three protocols, in `check` and in the log.
+    pub fn sentence(&self, account: &Account) -> String {
+        let advice = match self {
+            Self::Connect(ConnectError::Tls { .. }) => {
+                "no password was sent; check the host name and the clock"
+            }
+            Self::Connect(ConnectError::NameNotFound { .. }) => "check the network and the host name",
+            Self::Connect(_) => "check the network and try again",
+            Self::NotTheProtocol { .. } | Self::NoTls { .. } => {
+                "no password was sent; check host, port and security"
+            }
+            Self::LoginRefused { .. } => "check user name and password; many providers want an app password",
+            Self::NoFolder { .. } => "create it or name another one in the configuration",
+            Self::UidValidityChanged { .. } => "nothing was removed; fetch again",
+            Self::Unavailable { .. } | Self::Lost { .. } | Self::TimedOut { .. } => "try again later",
+            Self::Refused { .. } | Self::Gone | Self::TooLarge => "",
+        };
+        let help = match (self, account.help) {
+            (Self::LoginRefused { .. }, Some(page)) => format!(", see {page}"),
+            _ => String::new(),
+        };
+        let separator = if advice.is_empty() { "" } else { "; " };
+        bounded(format!("{}: {self}{separator}{advice}{help}", account.address))
+    }
+}
+
+/// Cut to 400 octets at a character's border; control characters made spaces.
+fn bounded(text: String) -> String {
+    let end = (0..=400.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.chars()
+        .scan(0, |at, c| {
+            let from = *at;
+            *at += c.len_utf8();
+            (from + c.len_utf8() <= end).then_some(if c.is_control() { ' ' } else { c })
+        })
+        .collect()
 }

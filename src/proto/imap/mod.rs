@@ -1,1 +1,3 @@
-//! IMAP as far as a bridge has to understand it (RFC 3501, RFC 9051).
+//! IMAP: framing, our part before login, capabilities, and the scanner for what upstream answers.
+
+pub mod literal;
