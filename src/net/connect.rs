@@ -1,17 +1,35 @@
 //! From a host name to a TLS stream.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::socket::Socket;
+use super::{address, fault};
 use crate::mail::Deadlines;
-use crate::mail::account::Endpoint;
+use crate::mail::account::{Endpoint, Security};
+
+/// An idle link whose other end is gone (sleep, NAT, another network) is found within 30 + 3 × 10 = 60 s, so that an
+/// app in IDLE hears of it; and a probe every 30 s keeps the short-lived entries of home routers alive.
+///
+/// Under unanswered octets TCP sends no probes: there the readers' own deadline for progress finds it. A timeout on
+/// unacknowledged octets (TCP_USER_TIMEOUT) would also cut a peer that is slow but alive, so there is none.
+const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(30))
+    .with_interval(Duration::from_secs(10))
+    .with_retries(3);
 
 /// Opens streams to upstream.
 #[derive(Clone, Debug)]
@@ -26,7 +44,7 @@ pub enum Stream {
     /// Before STARTTLS.
     Plain(TcpStream),
     /// Everything that matters.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 /// Why there is no stream.
@@ -41,13 +59,13 @@ pub enum ConnectError {
         source: Option<io::Error>,
     },
     /// No address took the connection.
-    #[error("{host}:{port} cannot be reached")]
+    #[error("{host}:{port} cannot be reached: {}", fault::reach(source))]
     Unreachable {
         /// Host of the endpoint.
         host: String,
         /// Port of the endpoint.
         port: u16,
-        /// The last address's error.
+        /// The most telling of the addresses' errors.
         source: io::Error,
     },
     /// No answer in time.
@@ -84,15 +102,92 @@ impl Connector {
     /// Connects: over TLS for `Security::Tls`, plain for `Security::StartTls`, whose caller then asks for
     /// STARTTLS and calls [`Connector::secure`].
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
-        let _ = (endpoint, &self.tls);
-        unimplemented!()
+        let until = Instant::now() + self.deadlines.connect;
+        let addresses = resolve(endpoint, until).await?;
+        let stream = Stream::Plain(self.reach(endpoint, &addresses, until).await?);
+        match endpoint.security {
+            Security::Tls => self.secure(stream, endpoint).await,
+            Security::StartTls => Ok(stream),
+        }
     }
 
     /// The TLS handshake on a plain stream; the name checked is `endpoint.host`.
+    ///
+    /// Nothing that was read before is believed: the caller hands over the stream alone.
     pub async fn secure(&self, stream: Stream, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
-        let _ = (stream, endpoint);
-        unimplemented!()
+        let tcp = match stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(_) => return Ok(stream),
+        };
+        let name = server_name(endpoint)?;
+        let handshake = TlsConnector::from(self.tls.clone()).connect(name, Socket::new(tcp));
+        match timeout(self.deadlines.handshake, handshake).await {
+            Ok(Ok(tls)) => Ok(Stream::Tls(Box::new(tls))),
+            Ok(Err(source)) => Err(handshake_failed(endpoint, source)),
+            Err(_) => Err(timed_out(endpoint)),
+        }
     }
+
+    /// The first address that takes the connection.
+    async fn reach(
+        &self,
+        endpoint: &Endpoint,
+        addresses: &[SocketAddr],
+        until: Instant,
+    ) -> Result<TcpStream, ConnectError> {
+        let race = address::race(addresses, self.deadlines.next_address, TcpStream::connect);
+        match timeout_at(until, race).await {
+            Ok(Ok(tcp)) => {
+                prepare(&tcp);
+                Ok(tcp)
+            }
+            Ok(Err(source)) => Err(unreachable(endpoint, source)),
+            Err(_) => Err(timed_out(endpoint)),
+        }
+    }
+}
+
+/// No answer of the resolver in time is an error without a source.
+async fn resolve(endpoint: &Endpoint, until: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
+    let not_found = |source| ConnectError::NameNotFound { host: endpoint.host.clone(), source };
+    match timeout_at(until, address::resolve(&endpoint.host, endpoint.port)).await {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(source)) => Err(not_found(Some(source))),
+        Err(_) => Err(not_found(None)),
+    }
+}
+
+/// A system that lacks an option costs comfort, not the connection.
+fn prepare(tcp: &TcpStream) {
+    let options = tcp.set_nodelay(true).and(SockRef::from(tcp).set_tcp_keepalive(&KEEP_ALIVE));
+    if let Err(error) = options {
+        tracing::debug!(%error, "a socket option was not taken");
+    }
+}
+
+fn server_name(endpoint: &Endpoint) -> Result<ServerName<'static>, ConnectError> {
+    let host = address::without_brackets(&endpoint.host);
+    ServerName::try_from(host.to_owned()).map_err(|fault| ConnectError::Tls {
+        host: endpoint.host.clone(),
+        reason: "its name cannot stand in a certificate".into(),
+        source: io::Error::new(io::ErrorKind::InvalidInput, fault),
+    })
+}
+
+/// A connection that breaks says nothing about trust and may pass; what rustls found will not.
+fn handshake_failed(endpoint: &Endpoint, source: io::Error) -> ConnectError {
+    if source.kind() != io::ErrorKind::InvalidData {
+        return unreachable(endpoint, source);
+    }
+    ConnectError::Tls { host: endpoint.host.clone(), reason: fault::handshake(&source), source }
+}
+
+fn unreachable(endpoint: &Endpoint, source: io::Error) -> ConnectError {
+    ConnectError::Unreachable { host: endpoint.host.clone(), port: endpoint.port, source }
+}
+
+fn timed_out(endpoint: &Endpoint) -> ConnectError {
+    ConnectError::TimedOut { host: endpoint.host.clone(), port: endpoint.port }
 }
 
 impl AsyncRead for Stream {
@@ -109,6 +204,24 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(io) => Pin::new(io).poll_write(cx, octets),
             Stream::Tls(io) => Pin::new(io).poll_write(cx, octets),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(io) => Pin::new(io).poll_write_vectored(cx, parts),
+            Stream::Tls(io) => Pin::new(io).poll_write_vectored(cx, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Stream::Plain(io) => io.is_write_vectored(),
+            Stream::Tls(io) => io.is_write_vectored(),
         }
     }
 

@@ -1,7 +1,10 @@
 //! Names, addresses, connect, TLS: the ground.
 
+mod address;
 pub mod buffered;
 pub mod connect;
+mod fault;
+pub mod socket;
 pub mod tls;
 
 pub use buffered::Buffered;
