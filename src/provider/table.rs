@@ -34,8 +34,9 @@ impl Table {
         &TABLE
     }
 
-    fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        let Toml { folder_names, provider: rows } = toml::from_str(text)?;
+    fn parse(text: &str) -> Result<Self, String> {
+        let Toml { folder_names, provider: rows } =
+            toml::from_str(text).map_err(|error| error.to_string())?;
         let index = |domains: fn(&Provider) -> &[String]| {
             let rows = rows.iter().enumerate();
             rows.flat_map(|(at, row)| domains(row).iter().map(move |domain| (domain.clone(), at))).collect()
