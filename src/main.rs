@@ -1,3 +1,7 @@
 //! footbridge's entrance.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    footbridge::cli::main()
+}

@@ -1,1 +1,102 @@
 //! The command line, one file a command.
+//!
+//! Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong. What a person asked for goes
+//! to standard output, the log and faults to standard error.
+
+mod check;
+mod log;
+mod place;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+
+use crate::config::{self, Settings, settings::LEVELS};
+
+/// Everything worked.
+const DONE: u8 = 0;
+/// Something that was tried failed.
+const FAILED: u8 = 1;
+/// The command line or the configuration is wrong.
+const WRONG: u8 = 2;
+
+/// A local mail bridge: old mail programs speak plain POP3, IMAP and SMTP to localhost, footbridge speaks TLS
+/// to the provider.
+#[derive(Debug, Parser)]
+#[command(name = "footbridge", version, about, max_term_width = 100)]
+struct Arguments {
+    /// The configuration file. Without it: footbridge/footbridge.toml in the user's configuration folder
+    /// ($XDG_CONFIG_HOME or ~/.config; ~/Library/Application Support on macOS; %APPDATA% on Windows), or else
+    /// /etc/footbridge/footbridge.toml.
+    #[arg(long, value_name = "FILE", env = "FOOTBRIDGE_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    /// How much is logged: off, error, warn, info, debug or trace; goes before [log] level.
+    #[arg(long, value_name = "LEVEL", value_parser = level, global = true)]
+    log: Option<LevelFilter>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the bridge in the foreground until Ctrl-C or SIGTERM; the log goes to standard error.
+    Run,
+    /// Check the configuration and log in to each account's IMAP and SMTP servers; says what POP3 deletions do.
+    ///
+    /// Where the mail program sends the provider's password (secret = "app"), it is asked for here, or read from
+    /// standard input, one line an account.
+    Check {
+        /// This account only.
+        address: Option<String>,
+    },
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Asked-for help goes to standard output and is no failure; clap knows which is which.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { WRONG } else { DONE });
+        }
+    };
+    let settings = match settings(&arguments) {
+        Ok(settings) => settings,
+        Err(faults) => {
+            faults.iter().for_each(|fault| eprintln!("footbridge: {fault}"));
+            return ExitCode::from(WRONG);
+        }
+    };
+    log::start(arguments.log.unwrap_or(settings.log_level));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("footbridge: the system gives no threads: {error}");
+            return ExitCode::from(FAILED);
+        }
+    };
+    let code = match arguments.command {
+        Command::Run => runtime.block_on(run::run(settings)),
+        Command::Check { address } => runtime.block_on(check::check(settings, address.as_deref())),
+    };
+    // A name lookup or a read from a terminal that hangs must not hold up the end.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}
+
+fn settings(arguments: &Arguments) -> Result<Settings, Vec<String>> {
+    let path = match &arguments.config {
+        Some(path) => path.clone(),
+        None => place::usual().map_err(|fault| vec![fault])?,
+    };
+    config::load(&path).map_err(|error| error.faults)
+}
+
+fn level(word: &str) -> Result<LevelFilter, String> {
+    let known = LEVELS.iter().find(|(known, _)| *known == word);
+    known.map(|(_, level)| *level).ok_or_else(|| "write off, error, warn, info, debug or trace".into())
+}

@@ -1,1 +1,172 @@
 //! The TOML, field for field; unknown keys are refused.
+//!
+//! A field stands here when its feature exists. Words that stand for a choice are text here and checked in
+//! [`super::settings`], so that all faults of value can be told at once; [`Spanned`] keeps their line.
+
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, de};
+use toml::Spanned;
+
+/// Text that knows its place.
+pub type Text = Spanned<String>;
+
+/// The whole file.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    /// `[listen]`
+    pub listen: Listen,
+    /// `[tls]`
+    pub tls: Tls,
+    /// `[cache]`
+    pub cache: Cache,
+    /// `[log]`
+    pub log: Log,
+    /// `[[account]]`
+    pub account: Vec<Spanned<Account>>,
+}
+
+/// `[listen]`: addresses and ports.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// POP3.
+    pub pop3: Option<Vec<Text>>,
+    /// IMAP.
+    pub imap: Option<Vec<Text>>,
+    /// Submission.
+    pub smtp: Option<Vec<Text>>,
+}
+
+/// `[tls]`: trust upstream.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// `"both"`, `"system"` or `"bundled"`.
+    pub roots: Option<Text>,
+    /// PEM files.
+    pub extra_roots: Vec<Text>,
+}
+
+/// `[cache]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// A size with its unit.
+    pub memory: Option<Text>,
+}
+
+/// `[log]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `"error"` to `"trace"`.
+    pub level: Option<Text>,
+}
+
+/// `[[account]]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Account {
+    /// What the app logs in as.
+    pub address: Option<Text>,
+    /// Another name for the same.
+    pub login: Option<Text>,
+    /// A row of the provider table.
+    pub provider: Option<Text>,
+    /// Where mail is read.
+    pub imap: Option<Spanned<Server>>,
+    /// Where mail is submitted.
+    pub smtp: Option<Spanned<Server>>,
+    /// The upstream user name.
+    pub username: Option<Text>,
+    /// `"password"`
+    pub auth: Option<Text>,
+    /// Where the secret comes from.
+    pub secret: Option<Spanned<Secret>>,
+    /// IMAP capabilities hidden from the apps.
+    pub mask: Vec<Text>,
+    /// `[account.pop3]`
+    pub pop3: Pop3,
+    /// `[account.smtp_options]`
+    pub smtp_options: SmtpOptions,
+}
+
+/// `imap = { ... }`, `smtp = { ... }`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// A host name or an IP address.
+    pub host: Option<Text>,
+    /// The usual port of the protocol and the security, where absent.
+    pub port: Option<Spanned<i64>>,
+    /// `"tls"` or `"starttls"`.
+    pub security: Option<Text>,
+}
+
+/// `secret = ...`
+pub enum Secret {
+    /// A word: `"app"`. Anything else may be a password, which is never printed.
+    Word(String),
+    /// A place: exactly one key.
+    Place(Place),
+}
+
+/// `secret = { ... }`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Place {
+    /// A variable of the environment.
+    pub env: Option<String>,
+    /// A file.
+    pub file: Option<String>,
+    /// A program and its arguments.
+    pub command: Option<Vec<String>>,
+}
+
+/// `[account.pop3]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pop3 {
+    /// The mailbox shown.
+    pub folder: Option<Text>,
+    /// What DELE does.
+    pub delete: Option<Text>,
+    /// When `\Seen` is set.
+    pub seen: Option<Text>,
+}
+
+/// `[account.smtp_options]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SmtpOptions {
+    /// Bare CR or LF in DATA.
+    pub bare_newline: Option<Text>,
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SecretVisitor)
+    }
+}
+
+struct SecretVisitor;
+
+impl<'de> Visitor<'de> for SecretVisitor {
+    type Value = Secret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"app\", or a table with env, file or command")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Secret, E> {
+        Ok(Secret::Word(word.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Secret, A::Error> {
+        Place::deserialize(MapAccessDeserializer::new(map)).map(Secret::Place)
+    }
+}

@@ -1,0 +1,32 @@
+//! The log: tracing to standard error, one line a fact.
+
+use std::io::IsTerminal;
+use std::panic;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Starts the log: our own lines up to `level`, warnings of the crates below us.
+///
+/// What comes by the `log` crate is not taken in: async-imap writes whole commands there.
+pub(super) fn start(level: LevelFilter) {
+    let ours = env!("CARGO_PKG_NAME");
+    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(ours, level);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    // A second start, in a test's process, changes nothing.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+    panic::set_hook(Box::new(|info| tracing::error!("{}", place_of(info))));
+}
+
+/// Where it happened. The message is left out: it may quote what a peer sent, mail and addresses among it.
+fn place_of(info: &panic::PanicHookInfo<'_>) -> String {
+    match info.location() {
+        Some(place) => format!("a fault in footbridge at {place}; please report this line"),
+        None => "a fault in footbridge; please report it".to_owned(),
+    }
+}

@@ -1,0 +1,78 @@
+//! `footbridge run`: the bridge in the foreground.
+
+use std::io;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{DONE, FAILED};
+use crate::config::Settings;
+use crate::server::Server;
+
+/// Binds, serves until SIGTERM or Ctrl-C, and lets running transfers end.
+pub(super) async fn run(settings: Settings) -> u8 {
+    settings.warnings.iter().for_each(|warning| warn!("{warning}"));
+    // Before the first connection: a signal from here on stops the bridge in order.
+    let stopping = match signals() {
+        Ok(stopping) => stopping,
+        Err(error) => return failed(&format!("signals cannot be received: {error}")),
+    };
+    let server = match Server::bind(&settings).await {
+        Ok(server) => server,
+        Err(error) => return failed(&error.to_string()),
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), accounts = settings.accounts.len(), "started");
+    server.run(stopping).await;
+    info!("stopped");
+    DONE
+}
+
+/// One sentence, also where the log is off.
+fn failed(sentence: &str) -> u8 {
+    eprintln!("footbridge: {sentence}");
+    FAILED
+}
+
+/// A token that SIGTERM, SIGINT or Ctrl-C cancels; a second signal ends the process at once.
+#[cfg(unix)]
+fn signals() -> io::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stopping = CancellationToken::new();
+    let token = stopping.clone();
+    tokio::spawn(async move {
+        for done in ["stopping", "stopping at once"] {
+            let signal = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            info!(signal, "{done}");
+            if token.is_cancelled() {
+                std::process::exit(i32::from(FAILED));
+            }
+            token.cancel();
+        }
+    });
+    Ok(stopping)
+}
+
+/// A token that Ctrl-C, the end of the session or of the machine cancels; a second Ctrl-C ends the process at once.
+#[cfg(windows)]
+fn signals() -> io::Result<CancellationToken> {
+    use tokio::signal::windows::{ctrl_c, ctrl_close, ctrl_shutdown};
+    let (mut ctrl_c, mut close, mut shutdown) = (ctrl_c()?, ctrl_close()?, ctrl_shutdown()?);
+    let stopping = CancellationToken::new();
+    let token = stopping.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = ctrl_c.recv() => {}
+            _ = close.recv() => {}
+            _ = shutdown.recv() => {}
+        }
+        info!("stopping");
+        token.cancel();
+        ctrl_c.recv().await;
+        std::process::exit(i32::from(FAILED));
+    });
+    Ok(stopping)
+}

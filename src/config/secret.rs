@@ -1,0 +1,109 @@
+//! `secret = ...`: where upstream's password comes from, and who else could change that.
+//!
+//! No value is ever shown: whoever misunderstands the key writes the password itself here.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::faults::Faults;
+use super::file::{self, Place};
+use super::permissions;
+use crate::mail::Secret;
+use crate::mail::account::SecretSource;
+
+const CHOICES: &str = "write \"app\", or one of { env = \"NAME\" }, { file = \"PATH\" }, { command = [\"PROGRAM\", \"ARGUMENT\"] }";
+
+/// `None` after a fault was told.
+pub(super) fn check(
+    secret: Option<&Spanned<file::Secret>>,
+    path: &Path,
+    faults: &mut Faults<'_>,
+) -> Option<SecretSource> {
+    let Some(secret) = secret else { return Some(SecretSource::App) };
+    let outcome = match secret.get_ref() {
+        file::Secret::Word(word) => by_word(word),
+        file::Secret::Place(place) => by_place(place, path),
+    };
+    outcome.map_err(|fault| tell(secret.span(), &fault, faults)).ok()
+}
+
+fn tell(span: Range<usize>, fault: &str, faults: &mut Faults<'_>) {
+    faults.at(span, format!("[[account]] secret: {fault}"));
+}
+
+fn by_word(word: &str) -> Result<SecretSource, String> {
+    match word {
+        "app" => Ok(SecretSource::App),
+        "vault" => Err(format!("this version does not know \"vault\" yet; {CHOICES}")),
+        _ => Err(format!("this word is not known, and a password does not belong into this file; {CHOICES}")),
+    }
+}
+
+fn by_place(place: &Place, path: &Path) -> Result<SecretSource, String> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    match (&place.env, &place.file, &place.command) {
+        (Some(name), None, None) => from_env(name),
+        (None, Some(file), None) => from_file(folder.join(file), file.is_empty()),
+        (None, None, Some(command)) => from_command(command, path),
+        (None, None, None) => Err(format!("nothing is named; {CHOICES}")),
+        _ => Err(format!("more than one place is named; {CHOICES}")),
+    }
+}
+
+fn from_env(name: &str) -> Result<SecretSource, String> {
+    // What does not look like a variable may be the password itself.
+    let usual =
+        !name.is_empty() && name.bytes().all(|octet| matches!(octet, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
+    let shown = if usual { format!("variable {name}") } else { "variable named in env".into() };
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return Err(format!("env is not the name of a variable; {CHOICES}"));
+    }
+    let value = std::env::var(name).map_err(|error| match error {
+        std::env::VarError::NotPresent => {
+            format!("the environment {shown} is not set; set it before footbridge starts, or name another")
+        }
+        std::env::VarError::NotUnicode(_) => format!("the environment {shown} is not UTF-8; set it again"),
+    })?;
+    let value = value.trim_end_matches(['\r', '\n']);
+    if value.is_empty() || value.contains(['\r', '\n']) {
+        return Err(format!("the environment {shown} has to hold one line, the password; set it again"));
+    }
+    Ok(SecretSource::Env { name: name.to_owned(), secret: Secret::new(value) })
+}
+
+/// The file is read at each login; that it is there, and nobody else's to read, is said at start.
+fn from_file(file: PathBuf, unnamed: bool) -> Result<SecretSource, String> {
+    let shown = file.display();
+    if unnamed {
+        return Err(format!("file is empty; {CHOICES}"));
+    }
+    match std::fs::metadata(&file) {
+        Err(error) => {
+            return Err(format!("the file {shown} cannot be read: {error}; write the password into it"));
+        }
+        Ok(metadata) if metadata.is_dir() => return Err(format!("{shown} is a folder; name a file")),
+        Ok(metadata) if permissions::others_may_read(&metadata) => {
+            return Err(format!(
+                "others may read the file {shown}, or its group change it; run: chmod 600 {shown}"
+            ));
+        }
+        Ok(_) => Ok(SecretSource::File(file)),
+    }
+}
+
+fn from_command(command: &[String], path: &Path) -> Result<SecretSource, String> {
+    let Some((program, arguments)) = command.split_first().filter(|(program, _)| !program.is_empty()) else {
+        return Err(format!("command is empty; {CHOICES}"));
+    };
+    if command.iter().any(|word| word.contains('\0')) {
+        return Err("command has a NUL character; take it out".into());
+    }
+    permissions::nobody_else_writes(path)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    // A bare name is looked for where the system looks for programs; a path is taken from the file's folder.
+    let bare = Path::new(program).components().count() == 1 && !program.contains(['/', '\\']);
+    let program = if bare { program.clone() } else { folder.join(program).to_string_lossy().into_owned() };
+    Ok(SecretSource::Command(std::iter::once(program).chain(arguments.iter().cloned()).collect()))
+}
