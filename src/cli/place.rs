@@ -47,7 +47,7 @@ mod tests {
             places(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value)))
         };
         let etc = PathBuf::from("/etc/footbridge/footbridge.toml");
-        assert_eq!(found(&[]), [etc.clone()]);
+        assert_eq!(found(&[]), std::slice::from_ref(&etc));
         let dot_config = PathBuf::from("/h/.config/footbridge/footbridge.toml");
         assert_eq!(found(&[("HOME", "/h")]), [dot_config.clone(), etc.clone()]);
         assert_eq!(found(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "relative")]), [dot_config, etc.clone()]);

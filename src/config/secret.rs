@@ -80,14 +80,10 @@ fn from_file(file: PathBuf, unnamed: bool) -> Result<SecretSource, String> {
         return Err(format!("file is empty; {CHOICES}"));
     }
     match std::fs::metadata(&file) {
-        Err(error) => {
-            return Err(format!("the file {shown} cannot be read: {error}; write the password into it"));
-        }
-        Ok(metadata) if metadata.is_dir() => return Err(format!("{shown} is a folder; name a file")),
+        Err(error) => Err(format!("the file {shown} cannot be read: {error}; write the password into it")),
+        Ok(metadata) if metadata.is_dir() => Err(format!("{shown} is a folder; name a file")),
         Ok(metadata) if permissions::others_may_read(&metadata) => {
-            return Err(format!(
-                "others may read the file {shown}, or its group change it; run: chmod 600 {shown}"
-            ));
+            Err(format!("others may read the file {shown}, or its group change it; run: chmod 600 {shown}"))
         }
         Ok(_) => Ok(SecretSource::File(file)),
     }
