@@ -4,7 +4,7 @@
 //! Replies are queued and leave in one write when nothing more is ready (two writes cost a peer with delayed
 //! acknowledgements 40 ms).
 
-use std::io;
+use std::io::{self, IoSlice};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -12,23 +12,28 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// A read takes at most this much: a few TLS records, so that bulk moves in few system calls.
 const READ: usize = 64 * 1024;
 
-/// What an idle connection keeps; a command fits, and hundreds of idle connections stay cheap.
-const IDLE_READ: usize = 4 * 1024;
+/// What an idle connection keeps for each direction; a command or a reply fits, and hundreds of idle connections
+/// stay cheap.
+const IDLE: usize = 4 * 1024;
 
 /// A stream, what was read from it and not yet taken, and what is to be written and not yet sent.
 #[derive(Debug)]
 pub struct Buffered<S> {
     io: S,
     input: BytesMut,
-    output: BytesMut,
     /// The size of the next read: grows while reads come back full, falls back when they do not.
     appetite: usize,
+    /// The input's memory was made for bulk; its capacity does not tell once parts of it were taken.
+    bulky: bool,
+    output: Vec<u8>,
+    /// How much of `output` is gone.
+    sent: usize,
 }
 
 impl<S> Buffered<S> {
     /// Wraps a stream of which nothing was read yet.
     pub fn new(io: S) -> Self {
-        Self { io, input: BytesMut::new(), output: BytesMut::new(), appetite: IDLE_READ }
+        Self { io, input: BytesMut::new(), appetite: IDLE, bulky: false, output: Vec::new(), sent: 0 }
     }
 
     /// What was read and not taken yet; take from its front.
@@ -43,7 +48,7 @@ impl<S> Buffered<S> {
 
     /// How many octets wait to be sent.
     pub fn queued(&self) -> usize {
-        self.output.len()
+        self.output.len() - self.sent
     }
 
     /// The stream itself, for its addresses and options.
@@ -53,56 +58,81 @@ impl<S> Buffered<S> {
 
     /// The stream, its unread and its unsent octets.
     pub fn into_parts(self) -> (S, BytesMut, BytesMut) {
-        (self.io, self.input, self.output)
+        let unsent = BytesMut::from(waiting(&self.output, self.sent));
+        (self.io, self.input, unsent)
     }
 }
 
 impl<S: AsyncRead + Unpin> Buffered<S> {
     /// Waits for more input and returns how much came; 0 is the end of the stream. Cancel-safe.
     pub async fn fill(&mut self) -> io::Result<usize> {
-        if self.input.is_empty() && self.input.capacity() < self.appetite {
+        self.make_room();
+        let wanted = self.appetite;
+        let taken = (&mut self.io).take(wanted as u64).read_buf(&mut self.input).await?;
+        if taken == wanted {
+            self.appetite = (wanted * 4).min(READ);
+        } else if taken < IDLE {
+            self.appetite = IDLE;
+        }
+        Ok(taken)
+    }
+
+    /// Makes room for the next read, and gives back what bulk needed once it is over: the wait may be long.
+    fn make_room(&mut self) {
+        let over = self.bulky && self.appetite == IDLE;
+        if self.input.is_empty() && (over || self.input.capacity() < self.appetite) {
             self.input = BytesMut::with_capacity(self.appetite);
+            self.bulky = self.appetite > IDLE;
         } else {
+            self.bulky |= self.input.len() + self.appetite > IDLE;
             self.input.reserve(self.appetite);
         }
-        let room = self.input.capacity() - self.input.len();
-        let taken = (&mut self.io).take(self.appetite as u64).read_buf(&mut self.input).await?;
-        self.appetite = if taken >= self.appetite.min(room) {
-            (self.appetite * 4).min(READ)
-        } else if taken < IDLE_READ {
-            IDLE_READ
-        } else {
-            self.appetite
-        };
-        Ok(taken)
+        if self.queued() == 0 && self.output.capacity() > IDLE {
+            self.output = Vec::new();
+        }
     }
 }
 
 impl<S: AsyncWrite + Unpin> Buffered<S> {
     /// Sends everything queued. Cancel-safe: what was sent is no longer queued.
     pub async fn flush(&mut self) -> io::Result<()> {
-        while !self.output.is_empty() {
-            if self.io.write_buf(&mut self.output).await? == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-        }
-        if self.output.capacity() > READ {
-            self.output = BytesMut::new();
-        }
+        self.send(&[]).await?;
         self.io.flush().await
     }
 
-    /// Sends what is queued, then `octets` without copying them.
+    /// Sends what is queued, then `octets` without copying them; in one write where the system takes it.
+    ///
+    /// Not cancel-safe: how much of `octets` was sent is not told. After a cancelled call only the end of the
+    /// connection is left.
     pub async fn write_through(&mut self, octets: &[u8]) -> io::Result<()> {
-        if !self.output.is_empty() {
-            // Together in one write where the whole is small.
-            if octets.len() <= IDLE_READ {
-                self.queue(octets);
-                return self.flush().await;
-            }
-            self.flush().await?;
+        // A stream that cannot gather would need two writes for what fits in one.
+        if self.queued() > 0 && octets.len() <= IDLE && !self.io.is_write_vectored() {
+            self.queue(octets);
+            return self.flush().await;
         }
-        self.io.write_all(octets).await
+        let begun = self.send(octets).await?;
+        self.io.write_all(octets.get(begun..).unwrap_or_default()).await?;
+        self.io.flush().await
+    }
+
+    /// Sends all that is queued, gathering `behind` into the same writes; returns how much of `behind` went along.
+    async fn send(&mut self, behind: &[u8]) -> io::Result<usize> {
+        while self.queued() > 0 {
+            let parts = [IoSlice::new(waiting(&self.output, self.sent)), IoSlice::new(behind)];
+            let wrote = self.io.write_vectored(&parts).await?;
+            if wrote == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            let queued = self.queued();
+            if wrote < queued {
+                self.sent += wrote;
+            } else {
+                self.output.clear();
+                self.sent = 0;
+                return Ok(wrote - queued);
+            }
+        }
+        Ok(0)
     }
 
     /// Sends what is queued and closes our direction.
@@ -111,3 +141,11 @@ impl<S: AsyncWrite + Unpin> Buffered<S> {
         self.io.shutdown().await
     }
 }
+
+/// What of the output is not sent yet.
+fn waiting(output: &[u8], sent: usize) -> &[u8] {
+    output.get(sent..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

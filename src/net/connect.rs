@@ -105,6 +105,7 @@ impl Connector {
         let until = Instant::now() + self.deadlines.connect;
         let addresses = resolve(endpoint, until).await?;
         let stream = Stream::Plain(self.reach(endpoint, &addresses, until).await?);
+        tracing::debug!(host = %endpoint.host, port = endpoint.port, "connected");
         match endpoint.security {
             Security::Tls => self.secure(stream, endpoint).await,
             Security::StartTls => Ok(stream),
@@ -135,12 +136,24 @@ impl Connector {
         addresses: &[SocketAddr],
         until: Instant,
     ) -> Result<TcpStream, ConnectError> {
-        let race = address::race(addresses, self.deadlines.next_address, TcpStream::connect);
-        match timeout_at(until, race).await {
-            Ok(Ok(tcp)) => {
-                prepare(&tcp);
-                Ok(tcp)
-            }
+        let tcp = self.race(endpoint, addresses, until, TcpStream::connect).await?;
+        prepare(&tcp);
+        Ok(tcp)
+    }
+
+    async fn race<T, A, F>(
+        &self,
+        endpoint: &Endpoint,
+        addresses: &[SocketAddr],
+        until: Instant,
+        attempt: A,
+    ) -> Result<T, ConnectError>
+    where
+        A: Fn(SocketAddr) -> F,
+        F: Future<Output = io::Result<T>>,
+    {
+        match timeout_at(until, address::race(addresses, self.deadlines.next_address, attempt)).await {
+            Ok(Ok(stream)) => Ok(stream),
             Ok(Err(source)) => Err(unreachable(endpoint, source)),
             Err(_) => Err(timed_out(endpoint)),
         }
@@ -239,3 +252,6 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,7 +98,9 @@ fn certificate(fault: &CertificateError) -> String {
         }
         Fault::Revoked => "its certificate was revoked".into(),
         Fault::BadEncoding => "its certificate is damaged".into(),
-        Fault::BadSignature => "its certificate is not signed by the authority it names".into(),
+        Fault::BadSignature => {
+            "its certificate names an authority this computer knows, which did not sign it".into()
+        }
         Fault::UnsupportedSignatureAlgorithmContext { .. }
         | Fault::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "its certificate is signed in a way that is no longer safe".into()
