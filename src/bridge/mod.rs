@@ -7,8 +7,11 @@ pub mod smtp;
 
 pub use login::{Accounts, LoginError};
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
+use crate::mail::Account;
 use crate::net::Connector;
 use crate::store::Bodies;
 
@@ -23,4 +26,16 @@ pub struct Context {
     pub bodies: Bodies,
     /// Cancelled at SIGTERM: finish what runs within `deadlines.stop`, then go.
     pub stopping: CancellationToken,
+}
+
+impl Context {
+    /// For all connections of one run; `cache_memory` are the octets of bodies kept, 0 keeps none.
+    pub fn new(accounts: &[Arc<Account>], connector: Connector, cache_memory: u64) -> Self {
+        Self {
+            accounts: Accounts::new(accounts.iter().cloned()),
+            connector,
+            bodies: Bodies::new(cache_memory),
+            stopping: CancellationToken::new(),
+        }
+    }
 }

@@ -1,15 +1,47 @@
 //! Listeners, limits, shutdown.
+//!
+//! ```text
+//!  listener ══ accept loop ──seat free──▶ one task, one span a connection ══ bridge
+//!                   └──────no seat──────▶ one line in the protocol's own words, closed
+//! ```
+//!
+//! Knows no protocol beyond that line: the drivers of `bridge` greet, and end themselves when told to stop.
+
+mod accept;
+mod limits;
+mod listen;
+mod protocol;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
 
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
 
+use crate::bridge::{Context, imap, pop3, smtp};
 use crate::config::Settings;
+use crate::net::Connector;
+use limits::Limits;
+use listen::Listener;
+use protocol::Protocol;
 
-/// Bound listeners.
+pub use listen::BindError;
+
+/// How long the tasks of sessions that were cut off may take to let go; together with `deadlines.stop` (4 s) the
+/// process ends within 5 s.
+const LETTING_GO: Duration = Duration::from_millis(500);
+
+/// Bound listeners, and what their connections are served with.
 #[derive(Debug)]
-pub struct Server {}
+pub struct Server {
+    listeners: Vec<Listener>,
+    context: Context,
+}
 
 /// Where the listeners ended up, for callers that asked for port 0.
 #[derive(Clone, Debug, Default)]
@@ -24,18 +56,83 @@ pub struct Bound {
 
 impl Server {
     /// Binds every listener of the settings.
-    pub async fn bind(settings: &Settings) -> io::Result<Self> {
-        let _ = settings;
-        Ok(Self {})
+    ///
+    /// An address family this machine lacks is a warning where the protocol has another listener.
+    ///
+    /// # Errors
+    /// Every address that cannot be had, each with its cure; nothing listens then.
+    pub async fn bind(settings: &Settings) -> Result<Self, BindError> {
+        let listeners = listen::bind(&settings.listen)?;
+        let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
+        let context = Context::new(&settings.accounts, connector, settings.cache_memory);
+        Ok(Self { listeners, context })
     }
 
     /// Where apps can connect.
     pub fn bound(&self) -> Bound {
-        Bound::default()
+        let of = |protocol| {
+            let mine = self.listeners.iter().filter(|listener| listener.protocol == protocol);
+            mine.map(|listener| listener.address).collect()
+        };
+        Bound { pop3: of(Protocol::Pop3), imap: of(Protocol::Imap), smtp: of(Protocol::Smtp) }
     }
 
     /// Accepts and serves until `stopping` is cancelled and the sessions have ended or `deadlines.stop` is over.
     pub async fn run(self, stopping: CancellationToken) {
-        stopping.cancelled().await;
+        let context = Context { stopping: stopping.clone(), ..self.context };
+        let patience = context.connector.deadlines().stop;
+        let serve = move |protocol, app| drive(protocol, app, context.clone());
+        serve_all(self.listeners, Limits::default(), stopping, patience, serve).await;
     }
 }
+
+/// The driver of the protocol; boxed, so that a session costs no more than its own driver.
+fn drive(protocol: Protocol, app: TcpStream, context: Context) -> Session {
+    match protocol {
+        Protocol::Pop3 => Box::pin(pop3::serve(app, context)),
+        Protocol::Imap => Box::pin(imap::serve(app, context)),
+        Protocol::Smtp => Box::pin(smtp::serve(app, context)),
+    }
+}
+
+/// One app's whole stay.
+type Session = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+/// [`Server::run`] with any way to serve a connection.
+async fn serve_all<F>(
+    listeners: Vec<Listener>,
+    limits: Limits,
+    stopping: CancellationToken,
+    patience: Duration,
+    serve: F,
+) where
+    F: Fn(Protocol, TcpStream) -> Session + Clone + Send + 'static,
+{
+    let sessions = accept::Sessions::new(limits);
+    let loops = TaskTracker::new();
+    for listener in listeners {
+        let taking = sessions.clone().take(listener.protocol, listener.socket, serve.clone());
+        loops.spawn(stopping.clone().run_until_cancelled_owned(taking));
+    }
+    stopping.cancelled().await;
+    loops.close();
+    loops.wait().await;
+    stop(sessions, patience).await;
+}
+
+/// Waits for the sessions, who know already, and cuts off those that do not end.
+async fn stop(sessions: accept::Sessions, patience: Duration) {
+    let open = sessions.running();
+    if open > 0 {
+        info!(sessions = open, "waiting for the sessions to end");
+    }
+    if timeout(patience, sessions.ended()).await.is_ok() {
+        return;
+    }
+    warn!(sessions = sessions.running(), "sessions did not end in time and are cut off");
+    sessions.cut_off();
+    let _ = timeout(LETTING_GO, sessions.ended()).await;
+}
+
+#[cfg(test)]
+mod tests;
