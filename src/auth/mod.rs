@@ -1,5 +1,16 @@
 //! Whose password may go where.
+//!
+//! ```text
+//!  app offers ──▶ gate ── secret = "app": what upstream thought of it before (verdicts) ──▶ upstream
+//!                   └──── stored: equal to what is stored (stored)? ── yes, and verdicts ──▶ upstream
+//!                                                                    └ no: wrong, slowed (slow)
+//! ```
 
 pub mod gate;
+mod slow;
+mod stored;
+mod verdicts;
 
-pub use gate::{Denied, Gate};
+pub use gate::{Denied, Gate, Pass};
+pub(crate) use slow::Slow;
+pub use verdicts::Purpose;

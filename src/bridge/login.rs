@@ -2,12 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::auth::{Denied, Gate};
+use crate::auth::{Denied, Gate, Pass, Purpose, Slow};
 use crate::mail::{Account, Credential, Secret};
 
 /// Every account by every name an app may log in as.
 #[derive(Clone, Debug)]
-pub struct Accounts(Arc<[Entry]>);
+pub struct Accounts(Arc<Doors>);
+
+#[derive(Debug)]
+struct Doors {
+    entries: Vec<Entry>,
+    /// For names of nobody: told as slowly as a wrong password.
+    nobody: Slow,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -16,15 +23,19 @@ struct Entry {
 }
 
 /// An app that may go on: ask upstream with `credential`, then tell [`Accounts`] how that went.
+///
+/// Drop it at once where upstream gave no verdict (it could not be reached): other connections with the same
+/// password wait for one.
 #[derive(Clone, Debug)]
 pub struct Admitted {
     /// Whose mail.
     pub account: Arc<Account>,
     /// What upstream is shown.
     pub credential: Credential,
+    pass: Pass,
 }
 
-/// Why an app may not go on; upstream was not asked.
+/// Why an app may not go on; upstream was not asked. `Display` is for the log; apps get [`LoginError::reply`].
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// No account has this name. The app is told the same as for a wrong password.
@@ -40,40 +51,153 @@ pub enum LoginError {
     },
 }
 
+/// What an app has to be told, cut by the reply codes of the three protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `[AUTH]`, `[AUTHENTICATIONFAILED]`, 535: ask the user for the password.
+    Wrong,
+    /// `[SYS/TEMP]`, `[LIMIT]`, 454: the same password may do later.
+    Later,
+    /// `[SYS/PERM]`, `[CONTACTADMIN]`, 454: the app cannot cure it, its user can.
+    NeedsUser,
+}
+
+impl LoginError {
+    /// Which reply it is. The name of nobody and a wrong password are the same (RFC 1939 §13).
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::NoAccount | Self::Denied { denied: Denied::Wrong, .. } => Refusal::Wrong,
+            Self::Denied { denied: Denied::TooMany { .. }, .. } => Refusal::Later,
+            Self::Denied { denied: Denied::Refused { .. } | Denied::Unreadable { .. }, .. } => {
+                Refusal::NeedsUser
+            }
+        }
+    }
+
+    /// The words for the app: one line, printable, bounded; the same for the name of nobody and a wrong password.
+    pub fn reply(&self) -> String {
+        const LONGEST: usize = 300; // With its code it fits every protocol's line (RFC 1939 §3: 512 octets).
+        match self.refusal() {
+            Refusal::Wrong => "login name or password is wrong".to_owned(),
+            Refusal::Later | Refusal::NeedsUser => {
+                let clean = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+                self.to_string().chars().take(LONGEST).map(clean).collect()
+            }
+        }
+    }
+}
+
 impl Accounts {
     /// Takes the configured accounts.
     pub fn new(accounts: impl IntoIterator<Item = Arc<Account>>) -> Self {
-        Self(accounts.into_iter().map(|account| Entry { account, gate: Gate::new() }).collect())
+        let entries = accounts.into_iter().map(|account| Entry { account, gate: Gate::new() }).collect();
+        Self(Arc::new(Doors { entries, nobody: Slow::default() }))
     }
 
-    /// Looks the account up (any case) and passes its gate.
+    /// For an app that wants to read: looks the account up (any case) and passes its gate.
+    ///
+    /// With `secret = "app"` a name that exists costs a round trip to the provider and one that does not costs
+    /// none: who measures that learns which names exist here.
     pub async fn admit(&self, login: &str, offered: &Secret) -> Result<Admitted, LoginError> {
+        self.admit_for(login, offered, Purpose::Reading).await
+    }
+
+    /// The same for an app that wants to submit.
+    pub async fn admit_submission(&self, login: &str, offered: &Secret) -> Result<Admitted, LoginError> {
+        self.admit_for(login, offered, Purpose::Submission).await
+    }
+
+    async fn admit_for(
+        &self,
+        login: &str,
+        offered: &Secret,
+        purpose: Purpose,
+    ) -> Result<Admitted, LoginError> {
         let folded = login.to_lowercase();
-        let entry = self.0.iter().find(|entry| entry.account.logins.contains(&folded));
-        let Some(entry) = entry else {
+        let entry = self.0.entries.iter().find(|entry| entry.account.logins.contains(&folded));
+        let Some(Entry { account, gate }) = entry else {
+            self.0.nobody.wrong().await;
             return Err(LoginError::NoAccount);
         };
-        match entry.gate.admit(&entry.account, offered).await {
-            Ok(credential) => Ok(Admitted { account: entry.account.clone(), credential }),
-            Err(denied) => Err(LoginError::Denied { address: entry.account.address.clone(), denied }),
+        match gate.admit(account, offered, purpose).await {
+            Ok(pass) => Ok(Admitted { account: account.clone(), credential: pass.credential.clone(), pass }),
+            Err(denied) => Err(LoginError::Denied { address: account.address.clone(), denied }),
         }
     }
 
     /// Upstream took the credential.
     pub fn accepted(&self, admitted: &Admitted) {
-        if let Some(entry) = self.entry(admitted) {
-            entry.gate.accepted(&admitted.credential);
+        if let Some(gate) = self.gate(admitted) {
+            gate.accepted(&admitted.pass);
         }
     }
 
     /// Upstream refused the credential.
     pub fn refused(&self, admitted: &Admitted) {
-        if let Some(entry) = self.entry(admitted) {
-            entry.gate.refused(&admitted.credential);
+        if let Some(gate) = self.gate(admitted) {
+            gate.refused(&admitted.pass);
         }
     }
 
-    fn entry(&self, admitted: &Admitted) -> Option<&Entry> {
-        self.0.iter().find(|entry| Arc::ptr_eq(&entry.account, &admitted.account))
+    fn gate(&self, admitted: &Admitted) -> Option<&Gate> {
+        let entry = self.0.entries.iter().find(|entry| Arc::ptr_eq(&entry.account, &admitted.account));
+        entry.map(|entry| &entry.gate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+
+    fn accounts(secret: &str) -> Accounts {
+        let text = format!("[[account]]\naddress = \"Ana@gmx.net\"\nlogin = \"ana\"\nsecret = {secret}\n");
+        let settings = config::parse(&text, Path::new("test.toml")).expect("a good configuration");
+        Accounts::new(settings.accounts)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_has_its_names_in_any_case() {
+        let accounts = accounts("\"app\"");
+        for login in ["ana@gmx.net", "ANA@GMX.NET", "ana", "Ana"] {
+            let admitted = accounts.admit(login, &Secret::new("x")).await.expect(login);
+            assert_eq!(admitted.account.address, "Ana@gmx.net");
+            accounts.accepted(&admitted);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_and_a_wrong_password_look_alike_to_the_app() {
+        let accounts = accounts("{ env = \"CARGO_PKG_NAME\" }");
+        let start = tokio::time::Instant::now();
+        let nobody = accounts.admit("eve", &Secret::new("x")).await.expect_err("nobody");
+        let first = start.elapsed();
+        let wrong = accounts.admit("ana", &Secret::new("x")).await.expect_err("wrong");
+        assert_eq!(start.elapsed() - first, first);
+        assert_eq!((nobody.refusal(), nobody.reply()), (wrong.refusal(), wrong.reply()));
+        assert!(!wrong.reply().contains("gmx"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_submission_leaves_reading_alone() {
+        let accounts = accounts("\"app\"");
+        let reading = accounts.admit("ana", &Secret::new("x")).await.expect("unknown");
+        accounts.accepted(&reading);
+        let submission = accounts.admit_submission("ana", &Secret::new("x")).await.expect("unknown");
+        accounts.refused(&submission);
+        assert!(accounts.admit("ana", &Secret::new("x")).await.is_ok());
+        assert!(accounts.admit_submission("ana", &Secret::new("x")).await.is_err());
+    }
+
+    #[test]
+    fn a_reply_is_one_bounded_printable_line() {
+        let reason = format!("the file /tmp/\r\n+OK\u{202e}{} cannot be read", "x".repeat(1000));
+        let error = LoginError::Denied { address: "a@b".into(), denied: Denied::Unreadable { reason } };
+        assert_eq!(error.refusal(), Refusal::NeedsUser);
+        assert!(
+            error.reply().len() <= 300 && error.reply().bytes().all(|octet| (0x20..0x7f).contains(&octet))
+        );
     }
 }
