@@ -163,7 +163,8 @@ mod tests {
             let pipe = folder.path().join("pipe");
             assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
             let script = format!("exec 3>'{}'; echo started >&3; exec sleep 1000", pipe.display());
-            let mut running = Box::pin(run("sh", &["-c".to_owned(), script]));
+            let arguments = ["-c".to_owned(), script];
+            let mut running = Box::pin(run("sh", &arguments));
             let opened = tokio::task::spawn_blocking(move || {
                 let mut pipe = std::fs::File::open(pipe)?;
                 pipe.read_exact(&mut [0; 8]).map(|()| pipe)
