@@ -1,0 +1,241 @@
+//! The SMTP driver: awaits the app and upstream, and has no protocol in it.
+//!
+//! A message goes through as it came: nothing is added (no Received, Date or Message-ID), nothing removed (Bcc is
+//! the app's affair), nothing wrapped. The one change is decision and setting of the account: bare CRs and LFs
+//! become CRLF, or the message is refused.
+//!
+//! ```text
+//!  app ◀── replies, queued ──┐                  ┌──▶ upstream: login, envelope, DATA
+//!  app ─── lines ──▶ session ┴── Step ── Request ┘
+//!  app ─── octets behind 354 ──▶ reception ──────────▶ upstream, read by read
+//! ```
+//!
+//! What the app is told about a message is what upstream said; 250 never before upstream's 250. Once its end
+//! went upstream nothing is tried again.
+
+mod message;
+mod relay;
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tracing::{Span, debug, info};
+
+use super::Context;
+use crate::mail::Deadlines;
+use crate::net::Buffered;
+use crate::proto::line::{Line, LineFramer};
+use crate::proto::smtp::session::{Answer, LONGEST_LINE, Request, Step};
+use crate::proto::smtp::{Reply, Session};
+use relay::{Login, Relay};
+
+/// Serves one app until it leaves. The greeting never waits for upstream.
+pub async fn serve<S>(app: S, context: Context) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let connector = context.connector.clone();
+    serve_with(app, context, connector).await
+}
+
+/// The same with another way upstream.
+async fn serve_with<S, L>(app: S, context: Context, login: L) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    L: Login,
+{
+    let (session, greeting) = Session::new();
+    let mut conversation = Conversation {
+        app: Buffered::new(app),
+        framer: LineFramer::new(LONGEST_LINE),
+        session,
+        deadlines: context.connector.deadlines().clone(),
+        relay: Relay::new(login, context.accounts.clone()),
+        context,
+        since: Instant::now(),
+        stopped_by: Arc::default(),
+        sent: Sent::default(),
+    };
+    conversation.app.queue(&greeting.encode());
+    let ended = conversation.run().await;
+    let Sent { messages, recipients, octets } = conversation.sent;
+    let how = ended.as_ref().map_or_else(|error| error.to_string(), |how| how.to_string());
+    info!(messages, recipients, octets, "session ended: {how}");
+    conversation.relay.leave().await;
+    ended.map(|_| ())
+}
+
+struct Conversation<S, L> {
+    app: Buffered<S>,
+    framer: LineFramer,
+    session: Session,
+    deadlines: Deadlines,
+    relay: Relay<L>,
+    context: Context,
+    since: Instant,
+    /// By when a message under way must have ended, once the bridge stops.
+    stopped_by: Arc<OnceLock<Instant>>,
+    sent: Sent,
+}
+
+/// What upstream accepted in this session.
+#[derive(Debug, Default)]
+struct Sent {
+    messages: u64,
+    recipients: u64,
+    octets: u64,
+}
+
+/// Goes on, or says how it ended.
+type Flow = std::ops::ControlFlow<&'static str>;
+
+impl<S, L> Conversation<S, L>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    L: Login,
+{
+    async fn run(&mut self) -> io::Result<&'static str> {
+        loop {
+            let step = match self.framer.take(self.app.input()) {
+                Some(Line::Whole(line)) => {
+                    if self.session.is_gathering() && !self.session.gathers(&line) {
+                        let settled = self.session.settle();
+                        if let Flow::Break(how) = self.follow(settled).await? {
+                            return Ok(how);
+                        }
+                    }
+                    debug!(command = self.session.name_of(&line));
+                    self.session.handle_line(&line)
+                }
+                Some(Line::TooLong) => self.session.handle_too_long(),
+                None if self.session.is_gathering() => self.session.settle(),
+                None => match self.more().await? {
+                    Flow::Break(how) => return Ok(how),
+                    Flow::Continue(()) => continue,
+                },
+            };
+            if let Flow::Break(how) = self.follow(step).await? {
+                return Ok(how);
+            }
+        }
+    }
+
+    /// Does what the session wants until it wants another line.
+    async fn follow(&mut self, step: Step) -> io::Result<Flow> {
+        let mut step = step;
+        loop {
+            step = match step {
+                Step::Gathered => return Ok(Flow::Continue(())),
+                Step::Reply(reply) => {
+                    self.queue(&reply);
+                    return Ok(Flow::Continue(()));
+                }
+                Step::Replies(replies) => {
+                    replies.iter().for_each(|reply| self.queue(reply));
+                    return Ok(Flow::Continue(()));
+                }
+                Step::Finish(reply) => return self.finish(&reply, "closed in order").await.map(Flow::Break),
+                Step::Ask(request) => {
+                    let stop = self.stop();
+                    tokio::select! {
+                        biased;
+                        answer = self.ask(request) => self.session.resume(answer),
+                        () = stop => Step::Finish(shutting_down()),
+                    }
+                }
+                Step::Receive { reply, largest, eight_bit } => {
+                    self.queue(&reply);
+                    match self.receive(largest, eight_bit).await? {
+                        message::End::Told(reply) => self.session.resume(Answer::Received(reply)),
+                        message::End::Closed(how) => return Ok(Flow::Break(how)),
+                    }
+                }
+            };
+        }
+    }
+
+    /// Comes when what is under way must end: some time after the bridge was told to stop, of which a quarter is
+    /// kept to say so.
+    fn stop(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (stopping, patience) = (self.context.stopping.clone(), self.deadlines.stop * 3 / 4);
+        let stopped_by = self.stopped_by.clone();
+        async move {
+            stopping.cancelled().await;
+            sleep_until(*stopped_by.get_or_init(|| Instant::now() + patience)).await;
+        }
+    }
+
+    async fn ask(&mut self, request: Request) -> Answer {
+        match request {
+            Request::Login(offer) => {
+                let answer = self.relay.login(&offer).await;
+                if let Some(account) = self.relay.account() {
+                    Span::current().record("account", account.address.as_str());
+                }
+                answer
+            }
+            Request::Envelope(envelope) => self.relay.envelope(&envelope).await,
+            Request::Data => self.relay.data().await,
+        }
+    }
+
+    /// Sends what waits, then reads: nothing more is ready, so every reply so far leaves in one write.
+    async fn more(&mut self) -> io::Result<Flow> {
+        self.flush().await?;
+        let (deadline, silence) = if self.session.is_logged_in() {
+            (Instant::now() + self.deadlines.smtp_idle, "the app was silent for too long")
+        } else {
+            (self.since + self.deadlines.app_login, "the app did not log in in time")
+        };
+        let stopping = self.context.stopping.clone();
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => {
+                self.finish(&shutting_down(), "the bridge is stopping").await.map(Flow::Break)
+            }
+            read = timeout_at(deadline, self.app.fill()) => match read {
+                Err(_) => {
+                    let reply = Reply::new(421, 4, 2, "silent for too long, goodbye");
+                    self.finish(&reply, silence).await.map(Flow::Break)
+                }
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(0)) => Ok(Flow::Break("the app hung up")),
+                Ok(Ok(_)) if self.session.is_foreign(self.app.input()) => {
+                    let reply = Reply::new(421, 7, 0, "this is a mail submission port, goodbye");
+                    self.finish(&reply, "not a mail app").await.map(Flow::Break)
+                }
+                Ok(Ok(_)) => Ok(Flow::Continue(())),
+            }
+        }
+    }
+
+    fn queue(&mut self, reply: &Reply) {
+        debug!(code = reply.code(), "reply");
+        self.app.queue(&reply.encode());
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        within(self.deadlines.app_stall, self.app.flush()).await
+    }
+
+    async fn finish(&mut self, reply: &Reply, how: &'static str) -> io::Result<&'static str> {
+        self.queue(reply);
+        within(self.deadlines.app_stall, self.app.shutdown()).await?;
+        Ok(how)
+    }
+}
+
+/// RFC 5321 §3.8.
+fn shutting_down() -> Reply {
+    Reply::new(421, 3, 2, "the bridge is stopping, try again later")
+}
+
+async fn within<T>(limit: Duration, doing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(limit, doing).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! What the session asks of upstream, and how upstream's faults are told to an app.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::auth::Denied;
+use crate::bridge::login::{Accounts, Admitted, LoginError};
+use crate::mail::{Account, Credential};
+use crate::net::{ConnectError, Connector};
+use crate::proto::sasl::Offer;
+use crate::proto::smtp::Reply;
+use crate::proto::smtp::session::{Answer, Envelope};
+use crate::upstream::UpstreamError;
+use crate::upstream::submission::{Settled, Submission};
+
+/// A way to an authenticated connection; tests have another one than the driver.
+pub(super) trait Login: Send {
+    fn login(
+        &self,
+        account: &Account,
+        credential: &Credential,
+    ) -> impl Future<Output = Result<Submission, UpstreamError>> + Send;
+}
+
+impl Login for Connector {
+    async fn login(&self, account: &Account, credential: &Credential) -> Result<Submission, UpstreamError> {
+        Submission::login(self, account, credential).await
+    }
+}
+
+/// The upstream end of one session: whoever logged in, and the connection while there is one.
+pub(super) struct Relay<L> {
+    login: L,
+    accounts: Accounts,
+    admitted: Option<Admitted>,
+    submission: Option<Submission>,
+}
+
+impl<L: Login> Relay<L> {
+    pub(super) fn new(login: L, accounts: Accounts) -> Self {
+        Self { login, accounts, admitted: None, submission: None }
+    }
+
+    /// Whose session this is.
+    pub(super) fn account(&self) -> Option<&Arc<Account>> {
+        self.admitted.as_ref().map(|admitted| &admitted.account)
+    }
+
+    /// The connection, while it is of use.
+    pub(super) fn submission(&mut self) -> Option<&mut Submission> {
+        self.submission.as_mut()
+    }
+
+    /// Closes the connection without a word: no dot, no QUIT.
+    pub(super) fn drop_upstream(&mut self) {
+        self.submission = None;
+    }
+
+    /// Says goodbye, if there is a connection left.
+    pub(super) async fn leave(self) {
+        if let Some(submission) = self.submission {
+            submission.quit().await;
+        }
+    }
+
+    /// Asks upstream now, so that 235 means that it took the login.
+    pub(super) async fn login(&mut self, offer: &Offer) -> Answer {
+        let admitted = match self.accounts.admit(&offer.login, &offer.secret).await {
+            Ok(admitted) => admitted,
+            Err(error) => return Answer::NotLoggedIn(not_admitted(&error)),
+        };
+        match self.login.login(&admitted.account, &admitted.credential).await {
+            Ok(submission) => {
+                self.accounts.accepted(&admitted);
+                let capabilities = *submission.capabilities();
+                self.submission = Some(submission);
+                self.admitted = Some(admitted);
+                Answer::LoggedIn(capabilities)
+            }
+            Err(error) => {
+                if matches!(error, UpstreamError::LoginRefused { .. }) {
+                    self.accounts.refused(&admitted);
+                }
+                let sentence = error.sentence(&admitted.account);
+                warn!("{sentence}");
+                Answer::NotLoggedIn(not_logged_in(&error, sentence))
+            }
+        }
+    }
+
+    /// Sends a part of the envelope. Where it begins a transaction, a connection that upstream closed meanwhile is
+    /// replaced once, unseen: nothing was told to the app, and nothing was sent.
+    pub(super) async fn envelope(&mut self, envelope: &Envelope) -> Answer {
+        let mut fresh = false;
+        loop {
+            let error = match self.connected(envelope.mail.is_some(), &mut fresh).await {
+                Ok(submission) => match submission.envelope(envelope).await {
+                    Ok(Settled::Recipients(replies)) => {
+                        return Answer::Recipients(replies.into_iter().map(Reply::for_app).collect());
+                    }
+                    Ok(Settled::SenderRefused(reply)) => return Answer::SenderRefused(reply.for_app()),
+                    Err(error) => error,
+                },
+                Err(error) => return self.lost(&error),
+            };
+            self.drop_upstream();
+            let stale = matches!(error, UpstreamError::Lost { .. } | UpstreamError::Unavailable { .. });
+            if fresh || envelope.mail.is_none() || !stale {
+                return self.lost(&error);
+            }
+        }
+    }
+
+    /// The connection, or a new one where a transaction may begin; `fresh` is set when it is new.
+    async fn connected(
+        &mut self,
+        may_connect: bool,
+        fresh: &mut bool,
+    ) -> Result<&mut Submission, UpstreamError> {
+        let lost = UpstreamError::Lost { command: "the transaction" };
+        let submission = match (self.submission.take(), &self.admitted) {
+            (Some(submission), _) => submission,
+            (None, Some(admitted)) if may_connect => {
+                *fresh = true;
+                let outcome = self.login.login(&admitted.account, &admitted.credential).await;
+                if matches!(outcome, Err(UpstreamError::LoginRefused { .. })) {
+                    self.accounts.refused(admitted);
+                }
+                outcome?
+            }
+            _ => return Err(lost),
+        };
+        Ok(self.submission.insert(submission))
+    }
+
+    /// Asks to send the message.
+    pub(super) async fn data(&mut self) -> Answer {
+        let Some(submission) = &mut self.submission else {
+            return self.lost(&UpstreamError::Lost { command: "DATA" });
+        };
+        match submission.data().await {
+            Ok(reply) if reply.code() == 354 => Answer::Data(reply),
+            Ok(reply) => Answer::Data(reply.for_app()),
+            Err(error) => {
+                self.drop_upstream();
+                self.lost(&error)
+            }
+        }
+    }
+
+    /// The transaction is void, and the app may try again: 4yz.
+    fn lost(&mut self, error: &UpstreamError) -> Answer {
+        let sentence = self.sentence(error);
+        warn!("{sentence}");
+        Answer::Lost(void(error, sentence))
+    }
+
+    /// One plain sentence about a fault, with the account.
+    pub(super) fn sentence(&self, error: &UpstreamError) -> String {
+        self.account().map_or_else(|| error.to_string(), |account| error.sentence(account))
+    }
+}
+
+/// Nothing went upstream. No account and a wrong password are told in the same words.
+fn not_admitted(error: &LoginError) -> Reply {
+    info!("login refused: {error}");
+    match error {
+        LoginError::NoAccount | LoginError::Denied { denied: Denied::Wrong, .. } => {
+            Reply::new(535, 7, 8, "wrong user name or password")
+        }
+        LoginError::Denied { .. } => Reply::new(454, 7, 0, error.to_string()),
+    }
+}
+
+/// RFC 4954 §6.
+fn not_logged_in(error: &UpstreamError, sentence: String) -> Reply {
+    match error {
+        UpstreamError::LoginRefused { .. } => Reply::new(535, 7, 8, sentence),
+        UpstreamError::NoTls { .. } | UpstreamError::Connect(ConnectError::Tls { .. }) => {
+            Reply::new(454, 7, 5, sentence)
+        }
+        _ => Reply::new(454, 7, 0, sentence),
+    }
+}
+
+/// RFC 3463 §3.5: what is wrong is between us and upstream.
+fn void(error: &UpstreamError, sentence: String) -> Reply {
+    match error {
+        UpstreamError::Connect(ConnectError::Tls { .. }) | UpstreamError::NoTls { .. } => {
+            Reply::new(451, 7, 5, sentence)
+        }
+        UpstreamError::Connect(_) => Reply::new(451, 4, 1, sentence),
+        UpstreamError::LoginRefused { .. } => Reply::new(451, 7, 0, sentence),
+        UpstreamError::Unavailable { .. } => Reply::new(451, 3, 2, sentence),
+        _ => Reply::new(451, 4, 2, sentence),
+    }
+}
