@@ -52,10 +52,10 @@ pub struct Listen {
 pub(super) fn check(file: &File, path: &Path, faults: &mut Faults<'_>) -> Option<Settings> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let listen = listen(&file.listen, faults);
-    let tls = trust(&file.tls, folder, faults);
+    let mut warnings = Vec::new();
+    let tls = trust(&file.tls, folder, faults, &mut warnings);
     let cache_memory = memory(&file.cache.memory, faults);
     let log_level = level(&file.log.level, faults);
-    let mut warnings = Vec::new();
     let accounts = account::check_all(&file.account, path, faults, &mut warnings);
     let deadlines = Deadlines::default();
     Some(Settings { listen, tls: tls?, cache_memory, log_level, accounts, warnings, deadlines })
@@ -98,7 +98,12 @@ fn listen(file: &file::Listen, faults: &mut Faults<'_>) -> Listen {
     listen
 }
 
-fn trust(file: &file::Tls, folder: &Path, faults: &mut Faults<'_>) -> Option<Arc<ClientConfig>> {
+fn trust(
+    file: &file::Tls,
+    folder: &Path,
+    faults: &mut Faults<'_>,
+    warnings: &mut Vec<String>,
+) -> Option<Arc<ClientConfig>> {
     let words = [("both", Roots::Both), ("system", Roots::System), ("bundled", Roots::Bundled)];
     let roots = choice(&file.roots, "[tls] roots", &words, &[], faults).unwrap_or_default();
     let mut extra = Vec::new();
@@ -108,7 +113,9 @@ fn trust(file: &file::Tls, folder: &Path, faults: &mut Faults<'_>) -> Option<Arc
             Err(fault) => faults.at(text.span(), format!("[tls] extra_roots: {fault}")),
         }
     }
-    tls::client_config(roots, &extra).map_err(|fault| faults.whole(fault)).ok()
+    let trust = tls::trust(roots, &extra).map_err(|fault| faults.whole(fault)).ok()?;
+    warnings.extend(trust.warning);
+    Some(trust.config)
 }
 
 fn memory(text: &Option<Spanned<String>>, faults: &mut Faults<'_>) -> u64 {

@@ -76,18 +76,22 @@ pub enum TrustError {
     },
 }
 
-/// The configuration of every connection upstream: TLS 1.2 and 1.3, the roots asked for, and `extra` ones.
-///
-/// An unreadable system store is a warning in the log where other roots remain.
+/// What every connection upstream trusts.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// TLS 1.2 and 1.3, with sessions resumed.
+    pub config: Arc<ClientConfig>,
+    /// That the system's store could not be used, where other roots remain: one sentence for the log.
+    pub warning: Option<String>,
+}
+
+/// Trusts the roots asked for, and `extra` ones.
 ///
 /// # Errors
 /// [`TrustError::NoRoots`] where no root would be left.
-pub fn client_config(
-    roots: Roots,
-    extra: &[CertificateDer<'static>],
-) -> Result<Arc<ClientConfig>, TrustError> {
-    let store = trusted(roots, extra, rustls_native_certs::load_native_certs)?;
-    Ok(Arc::new(config(store)))
+pub fn trust(roots: Roots, extra: &[CertificateDer<'static>]) -> Result<Trust, TrustError> {
+    let (store, warning) = trusted(roots, extra, rustls_native_certs::load_native_certs)?;
+    Ok(Trust { config: Arc::new(config(store)), warning })
 }
 
 /// Reads a PEM file of certificates, an `extra_roots` entry; each is checked to be usable as a root.
@@ -130,27 +134,27 @@ fn hint(octets: &[u8]) -> &'static str {
     }
 }
 
-/// The roots asked for; `native` is asked only where the system's are wanted.
+/// The roots asked for, and a warning; `native` is asked only where the system's are wanted.
 fn trusted(
     roots: Roots,
     extra: &[CertificateDer<'static>],
     native: impl FnOnce() -> CertificateResult,
-) -> Result<RootCertStore, TrustError> {
+) -> Result<(RootCertStore, Option<String>), TrustError> {
     let mut store = RootCertStore::empty();
     if roots != Roots::System {
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    if roots != Roots::Bundled {
-        let fault = add_native(&mut store, native());
-        if let Some(reason) = fault {
-            if store.is_empty() && extra.is_empty() {
-                return Err(TrustError::NoRoots { reason });
-            }
-            tracing::warn!(%reason, "the system's store of certificates gave no root; the others are used");
-        }
-    }
+    let missing = if roots == Roots::Bundled { None } else { add_native(&mut store, native()) };
     store.add_parsable_certificates(extra.iter().cloned());
-    Ok(store)
+    match missing {
+        Some(reason) if store.is_empty() => Err(TrustError::NoRoots { reason }),
+        Some(reason) => Ok((store, Some(left_out(&reason)))),
+        None => Ok((store, None)),
+    }
+}
+
+fn left_out(reason: &str) -> String {
+    format!("this computer's own store of root certificates cannot be used ({reason}); the other roots are")
 }
 
 /// Adds the system's roots that are not there yet; says why there was none.
@@ -205,11 +209,11 @@ mod tests {
     #[test]
     fn both_means_the_bundled_roots_and_those_of_the_system() {
         let bundled = webpki_roots::TLS_SERVER_ROOTS.len();
-        let store = trusted(Roots::Both, &[], || system(&[authority()])).unwrap();
-        assert_eq!(store.len(), bundled + 1);
-        let store = trusted(Roots::System, &[], || system(&[authority()])).unwrap();
+        let (store, warning) = trusted(Roots::Both, &[], || system(&[authority()])).unwrap();
+        assert_eq!((store.len(), warning), (bundled + 1, None));
+        let (store, _) = trusted(Roots::System, &[], || system(&[authority()])).unwrap();
         assert_eq!(store.len(), 1);
-        let store = trusted(Roots::Bundled, &[], || panic!("the system was asked")).unwrap();
+        let (store, _) = trusted(Roots::Bundled, &[], || panic!("the system was asked")).unwrap();
         assert_eq!(store.len(), bundled);
     }
 
@@ -224,9 +228,11 @@ mod tests {
 
     #[test]
     fn an_unreadable_system_store_is_fatal_only_where_nothing_else_is_left() {
-        assert!(trusted(Roots::Both, &[], unreadable).is_ok());
+        let (store, warning) = trusted(Roots::Both, &[], unreadable).unwrap();
+        assert_eq!(store.len(), webpki_roots::TLS_SERVER_ROOTS.len());
+        assert!(warning.unwrap().contains("missing.pem"));
         let own = [authority().der().clone()];
-        assert_eq!(trusted(Roots::System, &own, unreadable).unwrap().len(), 1);
+        assert_eq!(trusted(Roots::System, &own, unreadable).unwrap().0.len(), 1);
         let fault = trusted(Roots::System, &[], unreadable).unwrap_err().to_string();
         assert!(fault.contains("no usable root certificate") && fault.contains("missing.pem"), "{fault}");
         let fault = trusted(Roots::System, &[], CertificateResult::default).unwrap_err().to_string();

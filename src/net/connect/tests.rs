@@ -8,10 +8,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::rustls::{HandshakeKind, ServerConfig, SupportedProtocolVersion};
 
 use super::*;
-use crate::net::tls::{Roots, client_config};
+use crate::net::tls::{Roots, trust};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -73,7 +73,7 @@ async fn listener(security: Security) -> (Endpoint, TcpListener) {
 
 /// Trusts only `authority`; the bundled roots are beside it and do not matter.
 fn connector(authority: &[CertificateDer<'static>], deadlines: Deadlines) -> Connector {
-    Connector::new(client_config(Roots::Bundled, authority).unwrap(), deadlines)
+    Connector::new(trust(Roots::Bundled, authority).unwrap().config, deadlines)
 }
 
 fn trusting(authority: &Authority) -> Connector {
@@ -111,6 +111,26 @@ async fn implicit_tls_carries_octets_both_ways() {
         stream.read_to_string(&mut heard).await.unwrap();
         assert_eq!(heard, "* OK ready\r\na NOOP\r\n");
         server.await.unwrap();
+    }
+}
+
+/// RFC 8446 §2.2, RFC 5246 §7.3: the second handshake with a host costs no certificate check.
+#[tokio::test]
+async fn sessions_are_resumed() {
+    let authority = authority();
+    for versions in [&[&TLS13], &[&TLS12]] {
+        let connector = trusting(&authority);
+        let acceptor = acceptor(&authority, localhost(), versions);
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let (endpoint, server) = tls_server(acceptor.clone()).await;
+            let mut stream = connector.connect(&endpoint).await.unwrap();
+            stream.write_all(b"a LOGOUT\r\n").await.unwrap();
+            // TLS 1.3 hands out its tickets with the first octets of the server.
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+            let Stream::Tls(tls) = stream else { panic!("TLS was asked for") };
+            assert_eq!(tls.get_ref().1.handshake_kind(), Some(kind));
+            server.await.unwrap();
+        }
     }
 }
 
