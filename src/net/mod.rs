@@ -4,7 +4,6 @@ mod address;
 pub mod buffered;
 pub mod connect;
 mod fault;
-pub mod socket;
 pub mod tls;
 
 pub use buffered::Buffered;
