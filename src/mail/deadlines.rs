@@ -15,6 +15,8 @@ pub struct Deadlines {
     pub greeting: Duration,
     /// Upstream's answer to a command, and the longest silence within an answer.
     pub upstream_progress: Duration,
+    /// The same for a command upstream may work through in silence before it answers: SEARCH, COPY, APPEND.
+    pub upstream_work: Duration,
     /// Upstream's answer to the final dot of DATA (RFC 5321 §4.5.3.2.6: 10 minutes).
     pub data_done: Duration,
     /// Upstream's answers to MAIL, RCPT (RFC 5321 §4.5.3.2: 5 minutes).
@@ -41,6 +43,7 @@ impl Default for Deadlines {
             handshake: Duration::from_secs(10),
             greeting: Duration::from_secs(25),
             upstream_progress: Duration::from_secs(55),
+            upstream_work: Duration::from_secs(600),
             data_done: Duration::from_secs(600),
             envelope: Duration::from_secs(300),
             app_login: Duration::from_secs(120),

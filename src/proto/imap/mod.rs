@@ -1,3 +1,8 @@
 //! IMAP: framing, our part before login, capabilities, and the scanner for what upstream answers.
 
+pub mod capability;
+pub mod frame;
 pub mod literal;
+pub mod prelogin;
+pub mod splice;
+pub mod text;

@@ -1,0 +1,182 @@
+//! One direction of a splice: octets read, judged, and written from where they were read to.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::proto::imap::splice::Act;
+
+/// Bulk moves in this much a write: four TLS records, and few system calls.
+const BULK: usize = 64 * 1024;
+
+/// What an idle direction keeps. Commands and small answers fit; hundreds of idle connections stay cheap.
+const IDLE: usize = 2 * 1024;
+
+/// Up to so much is copied to go out together with what precedes it, rather than in a write of its own.
+const TOGETHER: usize = 4 * 1024;
+
+/// Octets on their way from one side to the other.
+///
+/// ```text
+///  side ─▶ │ cleared │ not judged yet │ room │      out goes side first, then what is cleared
+///          start                      end
+/// ```
+#[derive(Debug)]
+pub(super) struct Pipe {
+    octets: Vec<u8>,
+    start: usize,
+    cleared: usize,
+    end: usize,
+    /// What goes out before the cleared octets: things of ours, and cleared octets that preceded them.
+    side: BytesMut,
+    unflushed: bool,
+    ended: bool,
+    /// Octets that went out.
+    pub(super) carried: u64,
+}
+
+impl Pipe {
+    /// A direction in which `read` has been read already.
+    pub(super) fn new(read: &[u8]) -> Self {
+        let mut octets = read.to_vec();
+        octets.resize(read.len().max(IDLE), 0);
+        Self {
+            octets,
+            start: 0,
+            cleared: 0,
+            end: read.len(),
+            side: BytesMut::new(),
+            unflushed: false,
+            ended: false,
+            carried: 0,
+        }
+    }
+
+    /// Whether the peer that is read from has said its last octet.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether something waits to be written.
+    pub(super) fn has_output(&self) -> bool {
+        self.cleared > 0 || !self.side.is_empty() || self.unflushed
+    }
+
+    /// Puts octets behind everything that was cleared.
+    pub(super) fn say(&mut self, octets: &[u8]) {
+        self.settle();
+        self.side.extend_from_slice(octets);
+    }
+
+    /// Asks `verdict` about what is not judged yet until it waits.
+    pub(super) fn judge(&mut self, mut verdict: impl FnMut(&[u8]) -> Act) {
+        loop {
+            let unjudged = self.octets.get(self.start + self.cleared..self.end).unwrap_or_default();
+            match verdict(unjudged) {
+                Act::Pass(octets) => self.cleared += octets.min(unjudged.len()),
+                Act::Drop(octets) => self.replace(octets, b""),
+                Act::Replace(octets, ours) => self.replace(octets, &ours),
+                Act::Wait => return,
+            }
+        }
+    }
+
+    fn replace(&mut self, octets: usize, ours: &[u8]) {
+        self.say(ours);
+        self.start = (self.start + octets).min(self.end);
+    }
+
+    /// Moves what is cleared to the side, so that something can stand behind it.
+    fn settle(&mut self) {
+        let cleared = self.octets.get(self.start..self.start + self.cleared).unwrap_or_default();
+        self.side.extend_from_slice(cleared);
+        self.start += self.cleared;
+        self.cleared = 0;
+    }
+
+    /// Writes everything cleared; `Ready` when nothing is left to write. The number tells how much went.
+    pub(super) fn poll_write<W>(&mut self, cx: &mut Context<'_>, sink: &mut W) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        if !self.side.is_empty() && self.cleared <= TOGETHER {
+            self.settle();
+        }
+        while !self.side.is_empty() {
+            let written = written(ready!(Pin::new(&mut *sink).poll_write(cx, &self.side))?)?;
+            self.side.advance(written);
+            self.wrote(written);
+        }
+        if self.side.capacity() > TOGETHER {
+            self.side = BytesMut::new();
+        }
+        while self.cleared > 0 {
+            let cleared = self.octets.get(self.start..self.start + self.cleared).unwrap_or_default();
+            let written = written(ready!(Pin::new(&mut *sink).poll_write(cx, cleared))?)?;
+            self.start += written;
+            self.cleared -= written;
+            self.wrote(written);
+        }
+        if self.unflushed {
+            ready!(Pin::new(sink).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn wrote(&mut self, octets: usize) {
+        self.carried += octets as u64;
+        self.unflushed = true;
+    }
+
+    /// Reads until nothing more is ready or the room is full. `Ready` when something came, or the end.
+    pub(super) fn poll_read<R>(&mut self, cx: &mut Context<'_>, source: &mut R) -> Poll<io::Result<()>>
+    where
+        R: AsyncRead + Unpin,
+    {
+        let before = self.end - self.start;
+        while !self.ended && self.make_room() {
+            let mut room = ReadBuf::new(self.octets.get_mut(self.end..).unwrap_or_default());
+            match Pin::new(&mut *source).poll_read(cx, &mut room) {
+                Poll::Ready(Ok(())) if room.filled().is_empty() => self.ended = true,
+                Poll::Ready(Ok(())) => self.end += room.filled().len(),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        if self.ended || self.end - self.start > before { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Whether there is room for more; a buffer that came full grows once, to bulk.
+    fn make_room(&mut self) -> bool {
+        if self.start > 0 && (self.start == self.end || self.end == self.octets.len()) {
+            self.octets.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.octets.len() && self.octets.len() < BULK {
+            self.octets.resize(BULK, 0);
+        }
+        self.end < self.octets.len()
+    }
+
+    /// Whether it holds more memory than an idle direction needs.
+    pub(super) fn is_big(&self) -> bool {
+        self.octets.len() > IDLE && self.start == self.end
+    }
+
+    /// Gives back what bulk needed.
+    pub(super) fn shrink(&mut self) {
+        if self.is_big() {
+            self.octets = vec![0; IDLE];
+            (self.start, self.end) = (0, 0);
+        }
+    }
+}
+
+fn written(octets: usize) -> io::Result<usize> {
+    if octets == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(octets) }
+}

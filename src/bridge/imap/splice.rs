@@ -1,0 +1,192 @@
+//! The splice: both directions at once in one task, each read, judged and written on its own.
+//!
+//! A direction reads only when all it has is written, so what one side does not take is not taken from the other, and
+//! memory stays flat. Neither direction ever waits for the other, but for the few octets that `proto::imap::splice`
+//! holds back, so traffic both ways cannot lock up.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::pipe::Pipe;
+use crate::mail::{Account, Deadlines};
+use crate::net::Buffered;
+use crate::proto::imap::splice::{Conversation, Patience};
+use crate::upstream::UpstreamError;
+
+/// Upstream's IDLE is renewed after this long: below the 29 minutes of RFC 2177 §3 and the 30 after which a server may
+/// log out (RFC 3501 §5.4), with room for a slow line.
+const RENEW_IDLE: Duration = Duration::from_secs(27 * 60);
+
+/// Quiet for so long, a direction gives back what bulk needed.
+const SHRINK: Duration = Duration::from_secs(1);
+
+/// Two streams and the conversation between them.
+pub(super) struct Splice<A, U> {
+    app: A,
+    upstream: U,
+    down: Pipe,
+    up: Pipe,
+    conversation: Conversation,
+    deadlines: Deadlines,
+    clock: Clock,
+    /// When octets moved last, either way.
+    moved: Instant,
+    /// What had been carried then.
+    carried: u64,
+    /// Which IDLE upstream is in, and since when we know.
+    idling: Option<(u32, Instant)>,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// LOGOUT, or a BYE that has gone by.
+    Finished,
+    /// The app hung up without LOGOUT.
+    AppGone,
+    /// The app took nothing for too long.
+    AppStalled,
+    /// The app said nothing for too long.
+    AppIdle,
+    /// Upstream is lost.
+    Upstream(UpstreamError),
+    /// The bridge stops.
+    Stopping,
+}
+
+/// What there is to tell of a session.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) ending: Ending,
+    pub(super) down: u64,
+    pub(super) up: u64,
+    pub(super) logout: bool,
+}
+
+impl<A, U> Splice<A, U>
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Joins the two. What either has read already is judged first; what either has queued goes out first.
+    pub(super) fn new(
+        app: Buffered<A>,
+        upstream: Buffered<U>,
+        conversation: Conversation,
+        deadlines: Deadlines,
+    ) -> Self {
+        let (app, from_app, to_app) = app.into_parts();
+        let (upstream, from_upstream, to_upstream) = upstream.into_parts();
+        let (mut down, mut up) = (Pipe::new(&from_upstream), Pipe::new(&from_app));
+        down.say(&to_app);
+        up.say(&to_upstream);
+        Self {
+            app,
+            upstream,
+            down,
+            up,
+            conversation,
+            deadlines,
+            clock: Clock::new(),
+            moved: Instant::now(),
+            carried: 0,
+            idling: None,
+        }
+    }
+
+    /// Carries octets until one side ends it, says the last words to the app and drops both. Upstream never hears a
+    /// CLOSE, an EXPUNGE or a LOGOUT that the app did not say.
+    pub(super) async fn run(mut self, account: &Arc<Account>, stopping: &CancellationToken) -> Facts {
+        let ending = tokio::select! {
+            ending = poll_fn(|cx| self.poll(cx)) => ending,
+            () = stopping.cancelled() => {
+                // A response that has begun may end within the time there is.
+                let _ = timeout(self.deadlines.stop, poll_fn(|cx| self.poll_to_boundary(cx))).await;
+                Ending::Stopping
+            }
+        };
+        self.part(&ending, account).await;
+        Facts {
+            ending,
+            down: self.down.carried,
+            up: self.up.carried,
+            logout: self.conversation.logout_seen(),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        loop {
+            if let Poll::Ready(ending) = self.poll_up(cx) {
+                return Poll::Ready(ending);
+            }
+            if let Poll::Ready(ending) = self.poll_down(cx) {
+                return Poll::Ready(ending);
+            }
+            if self.up.ended() && !self.conversation.busy() {
+                return Poll::Ready(Ending::AppGone);
+            }
+            if self.conversation.take_news() {
+                continue; // What came down may let go what is held going up.
+            }
+            match self.poll_clock(cx) {
+                Poll::Ready(Some(ending)) => return Poll::Ready(ending),
+                Poll::Ready(None) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        loop {
+            match self.up.poll_write(cx, &mut self.upstream) {
+                Poll::Ready(Ok(())) => {}
+                // Upstream's reason, a BYE perhaps, may still be on its way down.
+                Poll::Ready(Err(_)) | Poll::Pending => return Poll::Pending,
+            }
+            self.up.judge(|input| self.conversation.from_app(input));
+            if let Some(command) = self.conversation.take_started() {
+                tracing::debug!(command, "command");
+            }
+            if self.up.has_output() {
+                continue;
+            }
+            if self.up.ended() {
+                return Poll::Pending; // Half closed: what was asked is still answered.
+            }
+            match self.up.poll_read(cx, &mut self.app) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Ending::AppGone),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        loop {
+            match self.down.poll_write(cx, &mut self.app) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Ending::AppGone),
+                Poll::Pending => return Poll::Pending,
+            }
+            if self.conversation.finished() {
+                return Poll::Ready(Ending::Finished);
+            }
+            self.down.judge(|input| self.conversation.from_upstream(input));
+            if self.down.has_output() {
+                continue;
+            }
+            match self.down.poll_read(cx, &mut self.upstream) {
+                Poll::Ready(Ok(())) if !self.down.ended() => {}
+                Poll::Ready(_) => return Poll::Ready(self.lost()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
