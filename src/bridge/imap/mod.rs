@@ -1,16 +1,70 @@
 //! The IMAP driver: login is ours, then the splice.
+//!
+//! ```text
+//!  app ══ login ══ proto::imap::prelogin          then     app ══ splice ══ upstream
+//!            └── upstream::imap::login_for_splice                    └── proto::imap::splice
+//! ```
+
+mod clock;
+mod login;
+mod pipe;
+mod splice;
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
 
 use super::Context;
+use crate::net::Buffered;
+use login::{Opened, Provider};
+use splice::{Ending, Facts, Splice};
 
 /// Serves one app until it leaves. The greeting never waits for upstream.
 pub async fn serve<S>(app: S, context: Context) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let _ = (app, context);
-    unimplemented!()
+    let provider = context.connector.clone();
+    serve_with(app, context, provider).await
 }
+
+async fn serve_with<S, P>(app: S, context: Context, provider: P) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    P: Provider + Send + Sync,
+{
+    let mut app = Buffered::new(app);
+    let begun = Instant::now();
+    // On the heap, and gone before the splice: an idle session is to keep little.
+    let opened = Box::pin(login::log_in(&mut app, &context, &provider)).await?;
+    let Some(Opened { account, wire, conversation }) = opened else {
+        debug!("left without login");
+        return Ok(());
+    };
+    let deadlines = context.connector.deadlines().clone();
+    let splice = Splice::new(app, wire, conversation, deadlines);
+    let facts = splice.run(&account, &context.stopping).await;
+    if let Ending::Upstream(error) = &facts.ending {
+        warn!("{}", error.sentence(&account));
+    }
+    tell(&facts, begun);
+    Ok(())
+}
+
+fn tell(facts: &Facts, begun: Instant) {
+    let Facts { ending, down, up, logout } = facts;
+    let ending = match ending {
+        Ending::Finished => "finished",
+        Ending::AppGone => "the app hung up",
+        Ending::AppStalled => "the app took nothing",
+        Ending::AppIdle => "the app was silent",
+        Ending::Upstream(_) => "upstream was lost",
+        Ending::Stopping => "the bridge stops",
+    };
+    info!(ending, down, up, logout, seconds = begun.elapsed().as_secs(), "session ended");
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -17,7 +17,7 @@ use super::clock::Clock;
 use super::pipe::Pipe;
 use crate::mail::{Account, Deadlines};
 use crate::net::Buffered;
-use crate::proto::imap::splice::{Conversation, Patience};
+use crate::proto::imap::splice::{Act, Conversation, Patience};
 use crate::upstream::UpstreamError;
 
 /// Upstream's IDLE is renewed after this long: below the 29 minutes of RFC 2177 §3 and the 30 after which a server may
@@ -26,6 +26,9 @@ const RENEW_IDLE: Duration = Duration::from_secs(27 * 60);
 
 /// Quiet for so long, a direction gives back what bulk needed.
 const SHRINK: Duration = Duration::from_secs(1);
+
+/// How long a peer may take for the last words; they fit the system's buffers, unless it reads nothing at all.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// Two streams and the conversation between them.
 pub(super) struct Splice<A, U> {
@@ -40,6 +43,8 @@ pub(super) struct Splice<A, U> {
     moved: Instant,
     /// What had been carried then.
     carried: u64,
+    /// Upstream takes no more octets.
+    up_broken: bool,
     /// Which IDLE upstream is in, and since when we know.
     idling: Option<(u32, Instant)>,
 }
@@ -97,6 +102,7 @@ where
             clock: Clock::new(),
             moved: Instant::now(),
             carried: 0,
+            up_broken: false,
             idling: None,
         }
     }
@@ -129,6 +135,9 @@ where
             if let Poll::Ready(ending) = self.poll_down(cx) {
                 return Poll::Ready(ending);
             }
+            if self.up_broken && !self.down.has_output() {
+                return Poll::Ready(self.lost());
+            }
             if self.up.ended() && !self.conversation.busy() {
                 return Poll::Ready(Ending::AppGone);
             }
@@ -147,8 +156,12 @@ where
         loop {
             match self.up.poll_write(cx, &mut self.upstream) {
                 Poll::Ready(Ok(())) => {}
-                // Upstream's reason, a BYE perhaps, may still be on its way down.
-                Poll::Ready(Err(_)) | Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => {
+                    // Its reason, a BYE perhaps, may have come: `poll` looks at what is there before it gives up.
+                    self.up_broken = true;
+                    return Poll::Pending;
+                }
+                Poll::Pending => return Poll::Pending,
             }
             self.up.judge(|input| self.conversation.from_app(input));
             if let Some(command) = self.conversation.take_started() {
@@ -182,11 +195,139 @@ where
             if self.down.has_output() {
                 continue;
             }
+            if self.down.ended() {
+                return Poll::Ready(self.lost());
+            }
             match self.down.poll_read(cx, &mut self.upstream) {
-                Poll::Ready(Ok(())) if !self.down.ended() => {}
-                Poll::Ready(_) => return Poll::Ready(self.lost()),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(self.lost()),
                 Poll::Pending => return Poll::Pending,
             }
         }
     }
+
+    /// Downwards only, and no further than the end of the response that is going by.
+    fn poll_to_boundary(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if ready!(self.down.poll_write(cx, &mut self.app)).is_err() || self.down.ended() {
+                return Poll::Ready(());
+            }
+            let conversation = &mut self.conversation;
+            self.down.judge(|input| match conversation.between_responses() {
+                true => Act::Wait,
+                false => conversation.from_upstream(input),
+            });
+            if self.down.has_output() {
+                continue;
+            }
+            if self.conversation.between_responses() {
+                return Poll::Ready(());
+            }
+            if ready!(self.down.poll_read(cx, &mut self.upstream)).is_err() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    fn lost(&self) -> Ending {
+        let (command, _) = self.conversation.running().unwrap_or(("the session", Patience::Prompt));
+        Ending::Upstream(UpstreamError::Lost { command })
+    }
+
+    /// `Ready(None)` when a deadline came that ends nothing, and all is to be looked at again.
+    fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+        let now = Instant::now();
+        self.note(now);
+        let (due, deadline) = self.next_deadline();
+        if due > now {
+            return self.clock.poll(cx, due).map(|()| None);
+        }
+        Poll::Ready(match deadline {
+            Deadline::Ends(ending) => Some(ending),
+            Deadline::Shrink => {
+                self.down.shrink();
+                self.up.shrink();
+                None
+            }
+            Deadline::RenewIdle => {
+                self.idling = self.idling.map(|(idle, _)| (idle, now));
+                self.conversation.renew_idle();
+                None
+            }
+        })
+    }
+
+    /// Takes down what has changed since the last look.
+    fn note(&mut self, now: Instant) {
+        let carried = self.down.carried + self.up.carried;
+        if carried != self.carried {
+            (self.carried, self.moved) = (carried, now);
+        }
+        let idling = self.conversation.idling();
+        if idling != self.idling.map(|(idle, _)| idle) {
+            self.idling = idling.map(|idle| (idle, now));
+        }
+    }
+
+    fn next_deadline(&self) -> (Instant, Deadline) {
+        let (due, deadline) = self.ending_deadline();
+        let shrink = self.moved + SHRINK;
+        if (self.down.is_big() || self.up.is_big()) && shrink < due {
+            (shrink, Deadline::Shrink)
+        } else {
+            (due, deadline)
+        }
+    }
+
+    /// Whom we are waiting for, and how long.
+    fn ending_deadline(&self) -> (Instant, Deadline) {
+        if self.down.has_output() {
+            return (self.moved + self.deadlines.app_stall, Deadline::Ends(Ending::AppStalled));
+        }
+        let running = self.conversation.running();
+        if running.is_some() || self.up.has_output() {
+            let (command, patience) = running.unwrap_or(("a command", Patience::Prompt));
+            let after = match patience {
+                Patience::Prompt => self.deadlines.upstream_progress,
+                Patience::Laborious => self.deadlines.upstream_work,
+            };
+            let silence = UpstreamError::TimedOut { command, after };
+            return (self.moved + after, Deadline::Ends(Ending::Upstream(silence)));
+        }
+        match self.idling {
+            Some((_, since)) => (since + RENEW_IDLE, Deadline::RenewIdle),
+            None => (self.moved + self.deadlines.imap_idle, Deadline::Ends(Ending::AppIdle)),
+        }
+    }
+
+    /// The last words, where the app can understand them, and the end of both streams.
+    async fn part(&mut self, ending: &Ending, account: &Account) {
+        let words = match ending {
+            Ending::Upstream(error) => {
+                self.conversation.last_words("[UNAVAILABLE] ", &error.sentence(account))
+            }
+            Ending::AppIdle => self.conversation.last_words("", "the app was silent for too long"),
+            Ending::Stopping => self.conversation.last_words("", "footbridge is stopping"),
+            Ending::Finished | Ending::AppGone | Ending::AppStalled => None,
+        };
+        let _ = timeout(FAREWELL, async {
+            if let Some(words) = words {
+                self.down.say(&words);
+                let _ = poll_fn(|cx| self.down.poll_write(cx, &mut self.app)).await;
+            }
+            let _ = self.app.shutdown().await;
+        })
+        .await;
+        let _ = timeout(FAREWELL, self.upstream.shutdown()).await;
+    }
 }
+
+/// What is to be done at a deadline.
+enum Deadline {
+    Ends(Ending),
+    Shrink,
+    RenewIdle,
+}
+
+#[cfg(test)]
+mod tests;

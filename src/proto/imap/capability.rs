@@ -27,11 +27,11 @@ const NEVER_VALUED: &[&str] = &["AUTH", "COMPRESS", "URLAUTH"];
 
 /// What cannot be used without the first: hidden with it.
 const NEEDED_BY: &[(&str, &[&str])] = &[
-    ("CONDSTORE", &["QRESYNC"]),                                                       // RFC 7162 §3.2
-    ("ENABLE", &["QRESYNC", "UTF8=ACCEPT", "UTF8=ONLY", "IMAP4REV2"]),                 // RFC 5161 §2
+    ("CONDSTORE", &["QRESYNC"]),                                       // RFC 7162 §3.2
+    ("ENABLE", &["QRESYNC", "UTF8=ACCEPT", "UTF8=ONLY", "IMAP4REV2"]), // RFC 5161 §2
     ("ESEARCH", &["ESORT", "SEARCHRES", "PARTIAL", "MULTISEARCH", "CONTEXT=SEARCH"]), // RFC 5267, 5182, 9394
-    ("SORT", &["ESORT", "CONTEXT=SORT", "SORT=DISPLAY"]),                              // RFC 5267, 5957
-    ("LIST-EXTENDED", &["LIST-STATUS", "LIST-MYRIGHTS", "LIST-METADATA"]),             // RFC 5819, 8440, 9590
+    ("SORT", &["ESORT", "CONTEXT=SORT", "SORT=DISPLAY"]),              // RFC 5267, 5957
+    ("LIST-EXTENDED", &["LIST-STATUS", "LIST-MYRIGHTS", "LIST-METADATA"]), // RFC 5819, 8440, 9590
 ];
 
 /// What IMAP4rev2 has built in (RFC 9051 Appendix E): with one of them masked, IMAP4rev2 is not shown either.
@@ -205,7 +205,10 @@ mod tests {
             let at = line.find(word).unwrap() + word.len();
             String::from_utf8(rewrite(line.as_bytes(), at, &mask).0).unwrap()
         };
-        assert_eq!(of("* capability  IMAP4rev1   IDLE \r\n", "capability"), "* capability IMAP4rev1 IDLE LITERAL+ ID\r\n");
+        assert_eq!(
+            of("* capability  IMAP4rev1   IDLE \r\n", "capability"),
+            "* capability IMAP4rev1 IDLE LITERAL+ ID\r\n"
+        );
         assert_eq!(
             of("a OK [Capability IMAP4rev1 AUTH=PLAIN] hello ]\r\n", "Capability"),
             "a OK [Capability IMAP4rev1 LITERAL+ ID] hello ]\r\n"

@@ -15,8 +15,8 @@ use memchr::memchr;
 
 use super::literal::{self, Announced};
 
-/// `~{`, nineteen digits, `+}`: an announcement is never longer, so no more of a line's end need be remembered.
-const TAIL: usize = 23;
+/// `~{`, nineteen digits, `+}` and CR: an announcement is never longer, so no more of a line's end need be remembered.
+const TAIL: usize = 24;
 
 /// The framing of one direction.
 #[derive(Clone, Debug, Default)]
@@ -120,9 +120,9 @@ impl Frame {
     }
 
     fn end(&mut self, line: &[u8]) -> Option<Piece> {
-        let bare = line.strip_suffix(b"\n").unwrap_or(line);
-        self.remember(bare.strip_suffix(b"\r").unwrap_or(bare));
-        let literal = if self.text { None } else { literal::announced(&self.tail) };
+        self.remember(line.strip_suffix(b"\n").unwrap_or(line));
+        let tail = self.tail.strip_suffix(b"\r").unwrap_or(&self.tail);
+        let literal = if self.text { None } else { literal::announced(tail) };
         self.tail.clear();
         self.text = false;
         self.state = match literal {

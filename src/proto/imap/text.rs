@@ -25,8 +25,7 @@ fn is_astring_char(octet: u8) -> bool {
 pub fn clean(text: &str) -> String {
     /// A response line of ours stays within what old apps take.
     const TEXT: usize = 500;
-    let mut text: String =
-        text.chars().map(|c| if c.is_ascii() { c } else { '?' }).take(TEXT).collect();
+    let mut text: String = text.chars().map(|c| if c.is_ascii() { c } else { '?' }).take(TEXT).collect();
     text = text.replace(|c: char| c.is_ascii_control(), " ");
     // A `[` at the front would be read as a response code.
     text.trim_start_matches(['[', ' ']).to_owned()
@@ -41,7 +40,8 @@ mod tests {
         for tag in [".", "1", "A]", "a1.b2", "<x>", &"t".repeat(100)] {
             assert!(is_tag(tag.as_bytes()), "{tag}");
         }
-        for tag in ["", "+", "a+", "*", "a b", "a(", "a{1}", "%", "\"a\"", "a\\", "\u{e4}", &"t".repeat(101)] {
+        for tag in ["", "+", "a+", "*", "a b", "a(", "a{1}", "%", "\"a\"", "a\\", "\u{e4}", &"t".repeat(101)]
+        {
             assert!(!is_tag(tag.as_bytes()), "{tag}");
         }
     }

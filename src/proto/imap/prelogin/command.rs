@@ -18,7 +18,10 @@ pub(super) enum Command {
     Id,
     Login(Offer),
     /// `None`: a mechanism we do not speak.
-    Authenticate { mechanism: Option<Mechanism>, initial: Option<Zeroizing<Vec<u8>>> },
+    Authenticate {
+        mechanism: Option<Mechanism>,
+        initial: Option<Zeroizing<Vec<u8>>>,
+    },
 }
 
 /// Why a line is none.
@@ -115,7 +118,11 @@ impl<'a> Arguments<'a> {
     }
 
     fn end(self, command: Command) -> Result<Command, &'static str> {
-        if self.rest.trim_ascii().is_empty() { Ok(command) } else { Err("this command has too many arguments") }
+        if self.rest.trim_ascii().is_empty() {
+            Ok(command)
+        } else {
+            Err("this command has too many arguments")
+        }
     }
 
     /// The next octets up to a blank; empty at the line's end.

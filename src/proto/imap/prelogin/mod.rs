@@ -40,7 +40,7 @@ pub enum Step {
 
 /// Why a login came to nothing, as the app is told (RFC 5530 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Code {
     /// Name or password is wrong.
     AuthenticationFailed,
     /// Not now.
@@ -100,16 +100,20 @@ impl Session {
 
     /// The login came to nothing; the app may try again. `alert`: the user should read it, so it is said as an
     /// ALERT too, once a connection (RFC 3501 §7.1).
-    pub fn refused(&mut self, refusal: Refusal, reason: &str, alert: bool) -> String {
-        let code = match refusal {
-            Refusal::AuthenticationFailed => "AUTHENTICATIONFAILED",
-            Refusal::Unavailable => "UNAVAILABLE",
-            Refusal::ContactAdmin => "CONTACTADMIN",
-            Refusal::Limit => "LIMIT",
+    pub fn refused(&mut self, code: Code, reason: &str, alert: bool) -> String {
+        let code = match code {
+            Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Code::Unavailable => "UNAVAILABLE",
+            Code::ContactAdmin => "CONTACTADMIN",
+            Code::Limit => "LIMIT",
         };
         let reason = clean(reason);
-        let alert = alert && !std::mem::replace(&mut self.alerted, self.alerted || alert);
-        let alert = if alert { format!("* OK [ALERT] {reason}\r\n") } else { String::new() };
+        let alert = if alert && !self.alerted {
+            self.alerted = true;
+            format!("* OK [ALERT] {reason}\r\n")
+        } else {
+            String::new()
+        };
         format!("{alert}{} NO [{code}] {reason}\r\n", self.tag)
     }
 
@@ -118,7 +122,11 @@ impl Session {
             Ok(parsed) => parsed,
             Err(Fault { tag, reason }) => {
                 let intruder = intruder::is_one(text);
-                return if intruder { Step::Finish(intruder::FAREWELL.into()) } else { self.refuse(tag, reason) };
+                return if intruder {
+                    Step::Finish(intruder::FAREWELL.into())
+                } else {
+                    self.refuse(tag, reason)
+                };
             }
         };
         self.tag = tag;

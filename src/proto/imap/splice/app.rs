@@ -67,7 +67,8 @@ impl Conversation {
 
     fn has_room(&mut self) -> bool {
         if self.commands.len() >= COMMANDS {
-            self.commands.retain(|entry| !matches!(entry, Entry::Sent(sent) if sent.stage == Stage::Overtaken));
+            self.commands
+                .retain(|entry| !matches!(entry, Entry::Sent(sent) if sent.stage == Stage::Overtaken));
         }
         self.commands.len() < COMMANDS
     }

@@ -214,10 +214,11 @@ impl Conversation {
 
     /// Whether something the app asked for is still to come.
     pub fn busy(&self) -> bool {
-        self.commands.iter().any(|entry| match entry {
-            Entry::Sent(sent) => sent.stage == Stage::Running,
-            Entry::Own { .. } => true,
-        })
+        self.held
+            || self.commands.iter().any(|entry| match entry {
+                Entry::Sent(sent) => sent.stage == Stage::Running,
+                Entry::Own { .. } => true,
+            })
     }
 
     /// Whether what the app has seen ends with a whole response, so that we may say something.

@@ -137,7 +137,8 @@ impl Conversation {
 
     /// The command that upstream knows by `tag` is done.
     fn complete(&mut self, tag: &[u8]) -> Seen {
-        let found = self.commands.iter().position(|entry| matches!(entry, Entry::Sent(sent) if sent.wire() == tag));
+        let found =
+            self.commands.iter().position(|entry| matches!(entry, Entry::Sent(sent) if sent.wire() == tag));
         let Some(at) = found else {
             return Seen::Shown;
         };

@@ -1,0 +1,194 @@
+//! Up to login: the app talks to us, upstream is asked for the login only.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+use tracing::{Span, debug, info, warn};
+
+use crate::bridge::{Admitted, Context, LoginError, Refusal};
+use crate::mail::{Account, Credential};
+use crate::net::{Buffered, Connector, Stream};
+use crate::proto::imap::capability::Mask;
+use crate::proto::imap::prelogin::{Code, Session, Step};
+use crate::proto::imap::splice::Conversation;
+use crate::proto::sasl::Offer;
+use crate::upstream::UpstreamError;
+use crate::upstream::imap::{Spliceable, login_for_splice};
+
+/// Who logs in upstream; a test puts a stream of its own here.
+pub(super) trait Provider {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send;
+
+    fn login(
+        &self,
+        account: &Arc<Account>,
+        credential: &Credential,
+    ) -> impl Future<Output = Result<LoggedIn<Self::Stream>, UpstreamError>> + Send;
+}
+
+/// Upstream right after login.
+pub(super) struct LoggedIn<U> {
+    pub(super) wire: Buffered<U>,
+    pub(super) capabilities: Vec<String>,
+    pub(super) alerts: Vec<Bytes>,
+}
+
+impl Provider for Connector {
+    type Stream = Stream;
+
+    async fn login(
+        &self,
+        account: &Arc<Account>,
+        credential: &Credential,
+    ) -> Result<LoggedIn<Stream>, UpstreamError> {
+        let Spliceable { wire, capabilities, alerts } = login_for_splice(self, account, credential).await?;
+        Ok(LoggedIn { wire, capabilities, alerts })
+    }
+}
+
+/// An app that is logged in, and its upstream; the tagged OK is queued for the app.
+pub(super) struct Opened<U> {
+    pub(super) account: Arc<Account>,
+    pub(super) wire: Buffered<U>,
+    pub(super) conversation: Conversation,
+}
+
+/// What the app is told of a login that came to nothing.
+struct Told {
+    code: Code,
+    sentence: String,
+    alert: bool,
+}
+
+/// Serves the app until it is logged in. `None` when it left, was sent away, or the bridge stops.
+pub(super) async fn log_in<S, P>(
+    app: &mut Buffered<S>,
+    context: &Context,
+    provider: &P,
+) -> io::Result<Option<Opened<P::Stream>>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    P: Provider + Sync,
+{
+    let mut session = Session::new();
+    app.queue(Session::greeting().as_bytes());
+    let until = Instant::now() + context.connector.deadlines().app_login;
+    loop {
+        let step = tokio::select! {
+            step = timeout_at(until, next(app, &mut session)) => step,
+            () = context.stopping.cancelled() => return farewell(app, "* BYE footbridge is stopping\r\n").await,
+        };
+        match step {
+            Ok(Ok(Some(Step::Reply(reply)))) => app.queue(reply.as_bytes()),
+            Ok(Ok(Some(Step::Finish(reply)))) => return farewell(app, &reply).await,
+            Ok(Ok(Some(Step::Login(offer)))) => {
+                if let Some(opened) = answer(app, context, provider, &mut session, offer).await? {
+                    return Ok(Some(opened));
+                }
+            }
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return farewell(app, "* BYE no login in time\r\n").await,
+        }
+    }
+}
+
+/// The next step; what is queued is sent before we wait.
+async fn next<S>(app: &mut Buffered<S>, session: &mut Session) -> io::Result<Option<Step>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        if let Some(step) = session.take(app.input()) {
+            return Ok(Some(step));
+        }
+        app.flush().await?;
+        if app.fill().await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+async fn farewell<S, U>(app: &mut Buffered<S>, reply: &str) -> io::Result<Option<Opened<U>>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    app.queue(reply.as_bytes());
+    app.shutdown().await?;
+    Ok(None)
+}
+
+async fn answer<S, P>(
+    app: &mut Buffered<S>,
+    context: &Context,
+    provider: &P,
+    session: &mut Session,
+    offer: Offer,
+) -> io::Result<Option<Opened<P::Stream>>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    P: Provider,
+{
+    app.flush().await?;
+    let asked = tokio::select! {
+        asked = ask(context, provider, &offer) => asked,
+        () = context.stopping.cancelled() => return Ok(None), // The next step says BYE.
+    };
+    match asked {
+        Ok((account, LoggedIn { wire, capabilities, alerts })) => {
+            let conversation = Conversation::new(&capabilities, Mask::new(&account.mask));
+            app.queue(&session.accepted(&alerts, conversation.shown()));
+            Ok(Some(Opened { account, wire, conversation }))
+        }
+        Err(Told { code, sentence, alert }) => {
+            app.queue(session.refused(code, &sentence, alert).as_bytes());
+            Ok(None)
+        }
+    }
+}
+
+async fn ask<P>(
+    context: &Context,
+    provider: &P,
+    offer: &Offer,
+) -> Result<(Arc<Account>, LoggedIn<P::Stream>), Told>
+where
+    P: Provider,
+{
+    let admitted =
+        context.accounts.admit(&offer.login, &offer.secret).await.map_err(|error| not_admitted(&error))?;
+    Span::current().record("account", admitted.account.address.as_str());
+    match provider.login(&admitted.account, &admitted.credential).await {
+        Ok(logged_in) => {
+            context.accounts.accepted(&admitted);
+            debug!("logged in");
+            Ok((admitted.account.clone(), logged_in))
+        }
+        Err(error) => Err(not_logged_in(context, &admitted, &error)),
+    }
+}
+
+fn not_admitted(error: &LoginError) -> Told {
+    info!(%error, "login refused");
+    let (code, alert) = match error.refusal() {
+        Refusal::Wrong => (Code::AuthenticationFailed, false),
+        Refusal::Later => (Code::Limit, false),
+        Refusal::NeedsUser => (Code::ContactAdmin, true),
+    };
+    Told { code, sentence: error.reply(), alert }
+}
+
+/// RFC 5530 §3: AUTHENTICATIONFAILED makes an app ask its user for the password, so it is said only where upstream
+/// judged the password; what the user must know besides goes as an ALERT.
+fn not_logged_in(context: &Context, admitted: &Admitted, error: &UpstreamError) -> Told {
+    let sentence = error.sentence(&admitted.account);
+    warn!("{sentence}");
+    if matches!(error, UpstreamError::LoginRefused { .. }) {
+        context.accounts.refused(admitted);
+        return Told { code: Code::AuthenticationFailed, sentence, alert: true };
+    }
+    Told { code: Code::Unavailable, sentence, alert: error.needs_user() }
+}
