@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong. What a person asked for goes
 //! to standard output, the log and faults to standard error.
 
+mod ask;
 mod check;
 mod log;
 mod place;
@@ -71,7 +72,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(WRONG);
         }
     };
-    log::start(arguments.log.unwrap_or(settings.log_level));
+    log::start(arguments.log.unwrap_or(match arguments.command {
+        Command::Run => settings.log_level,
+        // What it finds out is its output; the log is for what nobody expected.
+        Command::Check { .. } => LevelFilter::WARN,
+    }));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -69,8 +69,12 @@ fn check(
     choice(&account.auth, "[[account]] auth", &[("password", ())], &["oauth2"], faults);
     let imap = account.imap.as_ref().map(|server| endpoint(server, Protocol::Imap, faults));
     let smtp = account.smtp.as_ref().map(|server| endpoint(server, Protocol::Smtp, faults));
+    let named = account.provider.as_ref().map(|id| named(id, faults));
     let address = address?;
-    let row = row(account, address, &imap, faults).ok()?;
+    let row = match named {
+        Some(row) => Some(row?),
+        None => row(address, &imap),
+    };
     let found = servers(account, address, row, imap, smtp, faults, warnings)?;
     let names = |by_row: Option<Vec<String>>| match &username {
         Some(username) => vec![username.clone()],
@@ -241,37 +245,36 @@ fn endpoint(server: &Spanned<file::Server>, protocol: Protocol, faults: &mut Fau
     Some(Endpoint { host: host?, port: port?, security })
 }
 
-/// The row that completes the account; `Err` after a fault was told.
-fn row(
-    account: &file::Account,
-    address: &str,
-    imap: &Option<Option<Endpoint>>,
-    faults: &mut Faults<'_>,
-) -> Result<Option<&'static Provider>, ()> {
+/// The row that `provider` names; `None` after a fault was told.
+fn named(id: &Spanned<String>, faults: &mut Faults<'_>) -> Option<&'static Provider> {
     let table = Table::builtin();
-    if let Some(id) = &account.provider {
-        return table.by_id(id.get_ref()).map(Some).ok_or_else(|| unknown_provider(id, faults));
-    }
-    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let by_domain = table.by_domain(domain);
-    Ok(match imap {
+    table.by_id(id.get_ref()).or_else(|| {
+        let given = shown(id.get_ref());
+        let cure = match did_you_mean(id.get_ref(), table.rows().iter().map(|row| row.id.as_str())) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => "leave it out and name the servers with imap = { ... } and smtp = { ... }".into(),
+        };
+        faults.at(id.span(), format!("[[account]] provider = {given} is not in the provider table; {cure}"));
+        None
+    })
+}
+
+/// The row that completes an account which names none.
+fn row(address: &str, imap: &Option<Option<Endpoint>>) -> Option<&'static Provider> {
+    let table = Table::builtin();
+    let by_domain = table.by_domain(domain_of(address));
+    match imap {
         None => by_domain,
         // Servers spelled out are the provider's only where they are the provider's: an address says little.
         Some(None) => None,
         Some(Some(imap)) => {
             by_domain.filter(|row| row.serves_imap_at(&imap.host)).or_else(|| table.by_imap_host(&imap.host))
         }
-    })
+    }
 }
 
-fn unknown_provider(id: &Spanned<String>, faults: &mut Faults<'_>) {
-    let given = shown(id.get_ref());
-    let known = Table::builtin().rows().iter().map(|row| row.id.as_str());
-    let cure = match did_you_mean(id.get_ref(), known) {
-        Some(meant) => format!("did you mean \"{meant}\"?"),
-        None => "leave it out and name the servers with imap = { ... } and smtp = { ... }".into(),
-    };
-    faults.at(id.span(), format!("[[account]] provider = {given} is not in the provider table; {cure}"));
+fn domain_of(address: &str) -> &str {
+    address.rsplit_once('@').map_or("", |(_, domain)| domain)
 }
 
 struct Servers {
@@ -289,7 +292,7 @@ fn servers(
     faults: &mut Faults<'_>,
     warnings: &mut Vec<String>,
 ) -> Option<Servers> {
-    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let domain = domain_of(address);
     let spelled_out = imap.is_some();
     let imap = match (imap, row) {
         (Some(imap), _) => imap,

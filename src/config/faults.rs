@@ -52,14 +52,18 @@ pub(super) fn shown(value: &str) -> String {
     }
 }
 
-/// The known word that was most likely meant.
+/// The known word that was most likely meant: a misspelling, or the beginning of it.
 pub(super) fn did_you_mean<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    const BEGINNING: usize = 3; // Letters; fewer begin anything.
     let word = word.to_lowercase();
-    let near = known.into_iter().map(|candidate| (distance(&word, candidate), candidate));
-    // A third of the letters may be wrong; more is another word.
-    near.filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3)
-        .min()
-        .map(|(_, word)| word)
+    let judged = known.into_iter().filter_map(|known| {
+        let distance = distance(&word, known);
+        // A third of the letters may be wrong; more is another word.
+        let near = distance <= known.chars().count().max(3) / 3;
+        let begun = word.len() >= BEGINNING && known.starts_with(&word);
+        (near || begun).then_some((!near, distance, known))
+    });
+    judged.min().map(|(.., known)| known)
 }
 
 /// Letters to add, drop, change or swap with their neighbour; words are short, so the plain table will do.
@@ -96,6 +100,7 @@ mod tests {
         assert_eq!(did_you_mean("delte", known), Some("delete"));
         assert_eq!(did_you_mean("sene", known), Some("seen"));
         assert_eq!(did_you_mean("Folder", known), Some("folder"));
+        assert_eq!(did_you_mean("del", known), Some("delete"));
         assert_eq!(did_you_mean("colour", known), None);
         assert_eq!(did_you_mean("", known), None);
     }

@@ -1,0 +1,501 @@
+//! The example file is right and whole; what is wrong in a configuration is said with line, key and cure, all faults
+//! of value at once, and never with a secret.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use footbridge::config::{self, Settings};
+use footbridge::mail::account::{BareNewline, Delete, Endpoint, SecretSource, Security, Seen};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
+}
+
+fn example() -> String {
+    std::fs::read_to_string(folder().join("footbridge.toml")).expect("the example")
+}
+
+fn parse(text: &str) -> Result<Settings, Vec<String>> {
+    config::parse(text, Path::new("test.toml")).map_err(|error| error.faults)
+}
+
+fn faults(text: &str) -> Vec<String> {
+    parse(text).expect_err(text)
+}
+
+fn with_account(rest: &str) -> String {
+    format!("[[account]]\naddress = \"ana@gmx.net\"\n{rest}\n")
+}
+
+#[test]
+fn every_example_loads() {
+    let mut loaded = 0;
+    for entry in std::fs::read_dir(folder()).expect("config/") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        if name.starts_with("footbridge") && name.ends_with(".toml") {
+            config::load(&path).unwrap_or_else(|error| panic!("{error}"));
+            loaded += 1;
+        }
+    }
+    assert!(loaded > 0);
+}
+
+#[test]
+fn the_example_shows_the_defaults() {
+    let (shown, bare) = (parse(&example()).expect("the example"), parse(&with_account("")).expect("bare"));
+    assert_eq!(shown.listen, bare.listen);
+    assert_eq!((shown.cache_memory, shown.log_level), (bare.cache_memory, bare.log_level));
+    let of = |settings: &Settings| format!("{:?}", settings.accounts);
+    assert_eq!(of(&shown), of(&bare));
+}
+
+/// The keys that a table knows, as its own refusal of an unknown one lists them.
+fn known_keys(text: &str) -> Vec<String> {
+    let fault = faults(text).concat();
+    let list = fault.split_once("the keys here are: ").unwrap_or_else(|| panic!("{fault}")).1;
+    list.split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_example_has_every_key_that_is_known() {
+    let switched_on = example().replace("\n#", "\n");
+    let tables = [
+        ("", "zzzzzz = 1"),
+        ("listen", "[listen]\nzzzzzz = 1"),
+        ("tls", "[tls]\nzzzzzz = 1"),
+        ("cache", "[cache]\nzzzzzz = 1"),
+        ("log", "[log]\nzzzzzz = 1"),
+        ("account", "[[account]]\nzzzzzz = 1"),
+        ("account.imap", "[[account]]\nimap = { zzzzzz = 1 }"),
+        ("account.smtp", "[[account]]\nsmtp = { zzzzzz = 1 }"),
+        ("account.secret", "[[account]]\nsecret = { zzzzzz = 1 }"),
+        ("account.pop3", "[[account]]\n[account.pop3]\nzzzzzz = 1"),
+        ("account.smtp_options", "[[account]]\n[account.smtp_options]\nzzzzzz = 1"),
+    ];
+    let mut seen = 0;
+    for (table, text) in tables {
+        for key in known_keys(text) {
+            let path = if table.is_empty() { key.clone() } else { format!("{table}.{key}") };
+            let shown = match path.as_str() {
+                "listen" | "tls" | "cache" | "log" | "account.pop3" | "account.smtp_options" => {
+                    format!("\n[{path}]\n")
+                }
+                "account" => "\n[[account]]\n".to_owned(),
+                path if path.starts_with("account.imap.") || path.starts_with("account.smtp.") => {
+                    format!("{key} = ")
+                }
+                path if path.starts_with("account.secret.") => format!("\nsecret = {{ {key} = "),
+                _ => format!("\n{key} = "),
+            };
+            assert!(switched_on.contains(&shown), "config/footbridge.toml does not show {path}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 30, "only {seen} keys were found");
+}
+
+#[test]
+fn the_keys_that_the_example_switches_off_are_right_too() {
+    // One `secret` at a time; files and variables that are not here are the only faults.
+    for kept in ["{ env =", "{ file =", "{ command ="] {
+        let lines = example();
+        let lines = lines.lines().filter_map(|line| match line.strip_prefix('#') {
+            _ if line.starts_with("secret = ") => None,
+            Some(off) if off.starts_with("secret") => off.contains(kept).then_some(off),
+            Some(off) if !off.starts_with(' ') => Some(off),
+            _ => Some(line),
+        });
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let told = faults(&text);
+        let missing = |fault: &String| {
+            fault.contains("company-ca.pem") || fault.contains("ANA_MAIL") || fault.contains("ana.secret")
+        };
+        assert!(told.iter().all(missing), "{told:#?}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_name_with_its_line_and_a_cure() {
+    for (text, expected) in [
+        ("\n[listne]\n", "test.toml:2: listne is not a key; did you mean listen?"),
+        ("[cache]\nmemroy = \"0\"", "test.toml:2: [cache] memroy is not a key; did you mean memory?"),
+        (
+            "[[account]]\nadress = \"x\"",
+            "test.toml:2: [[account]] adress is not a key; did you mean address?",
+        ),
+        (
+            "[[account]]\n[account.pop3]\n\ndelet = 1",
+            "test.toml:4: [account.pop3] delet is not a key; did you mean delete?",
+        ),
+        (
+            "[[account]]\nimap = { hots = 1 }",
+            "test.toml:2: [[account]] imap.hots is not a key; did you mean host?",
+        ),
+    ] {
+        assert_eq!(faults(text), [expected]);
+    }
+}
+
+#[test]
+fn what_is_not_built_yet_is_refused_by_name() {
+    for (text, key) in [
+        ("[listen]\npop3s = []", "[listen] pop3s"),
+        ("[listen]\nimaps = []", "[listen] imaps"),
+        ("[listen]\nsmtps = []", "[listen] smtps"),
+        ("[tls]\nlocal = \"offer\"", "[tls] local"),
+        ("[cache]\ndisk = \"2 GiB\"", "[cache] disk"),
+        ("[log]\nfile = \"x.log\"", "[log] file"),
+        ("[oauth2.microsoft]\nclient_id = \"x\"", "[oauth2]"),
+        ("[[smtp_device]]\n", "[[smtp_device]]"),
+        ("[[account]]\n[account.smtp_options]\nsent_copy = \"auto\"", "[account.smtp_options] sent_copy"),
+        ("[[account]]\n[account.smtp_options]\noutbox = false", "[account.smtp_options] outbox"),
+    ] {
+        let told = faults(text);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told.concat().contains(&format!("this version does not know {key} yet")), "{told:?}");
+    }
+    for (line, value) in [
+        ("auth = \"oauth2\"", "\"oauth2\""),
+        ("secret = \"vault\"", "\"vault\""),
+        ("[account.pop3]\ndelete = \"hide\"", "\"hide\""),
+    ] {
+        let told = faults(&with_account(line)).concat();
+        assert!(told.contains("this version does not know") && told.contains(value), "{told}");
+    }
+}
+
+#[test]
+fn a_wrong_type_says_what_is_wanted() {
+    for (text, expected) in [
+        (
+            "[cache]\nmemory = 64",
+            "test.toml:2: [cache] memory has to be text between double quotes, not a number",
+        ),
+        (
+            "[listen]\npop3 = \"127.0.0.1:1\"",
+            "test.toml:2: [listen] pop3 has to be a list between square brackets, not text",
+        ),
+        (
+            "[[account]]\nimap = \"imap.example.org\"",
+            "test.toml:2: [[account]] imap has to be a table of keys, not text",
+        ),
+        (
+            "[[account]]\nimap = { port = \"993\" }",
+            "test.toml:2: [[account]] imap.port has to be a whole number, not text",
+        ),
+        (
+            "[account]\naddress = \"a@b.c\"",
+            "test.toml:1: [[account]] has to be a list between square brackets, not a table of keys",
+        ),
+    ] {
+        assert_eq!(faults(text), [expected]);
+    }
+}
+
+#[test]
+fn all_faults_of_value_are_told_at_once_in_the_order_of_the_lines() {
+    let told = faults(
+        r#"
+[listen]
+pop3 = ["0.0.0.0:110", "127.0.0.1"]
+[tls]
+roots = "sytem"
+extra_roots = ["no-such-file.pem"]
+[cache]
+memory = "64"
+[log]
+level = "loud"
+[[account]]
+address = "nobody"
+provider = "gmx"
+username = ""
+auth = "kerberos"
+secret = "CANARY"
+mask = ["NOT AN ATOM"]
+imap = { host = "imaps://x", port = 99999, security = "none" }
+[account.pop3]
+delete = "tresh"
+seen = "always"
+folder = "a\nb"
+[account.smtp_options]
+bare_newline = "keep"
+[[account]]
+address = "tuta@tuta.com"
+[[account]]
+address = "TUTA@tuta.com"
+"#,
+    );
+    let lines = told.iter().map(|fault| fault.split(':').nth(1).and_then(|line| line.parse::<u32>().ok()));
+    let lines = lines.collect::<Option<Vec<_>>>().expect("each has a line");
+    assert!(lines.is_sorted(), "{told:#?}");
+    for line in [3, 5, 6, 8, 10, 12, 14, 15, 16, 17, 18, 20, 21, 22, 24, 26, 28] {
+        assert!(lines.contains(&line), "nothing about line {line} in {told:#?}");
+    }
+    assert!(!told.concat().contains("CANARY"));
+    assert!(told.concat().contains("did you mean \"gmx-net\"?"), "{told:#?}");
+}
+
+#[test]
+fn no_fault_quotes_what_may_be_a_secret() {
+    for line in [
+        "secret = CANARY",
+        "secret = \"CANARY",
+        "secret = 'CANARY",
+        "secret = \"CANARY\"",
+        "secret = [\"CANARY\"]",
+        "secret = { CANARY",
+        "secret = { file = \"x\", CANARY }",
+        "secret = { env = \"CANARY secret\" }",
+        "secret = { env = \"canary=CANARY\" }",
+        "secret = { env = [\"CANARY\"] }",
+        "secret = { command = \"pass CANARY\" }",
+        "secret = { command = [\"\", \"CANARY\"] }",
+        "secret = { command = [\"pass\", \"CANARY\"], env = \"x\" }",
+        "secret = \"\\CANARY\"",
+        "secret: CANARY",
+        "CANARY",
+        "\"CANARY of odd characters\" = 1",
+        "password = \"CANARY\"",
+        "address = \"x@gmx.net\" CANARY",
+        "secret = \"app\"\nsecret = \"CANARY\"",
+        "username = [\"CANARY\"]",
+    ] {
+        let told = faults(&with_account(line)).concat();
+        assert!(!told.contains("CANARY"), "{line}: {told}");
+        assert!(told.contains("test.toml:3:") || told.contains("test.toml:4:"), "{line}: {told}");
+    }
+}
+
+#[test]
+fn an_account_is_completed_from_the_table() {
+    let settings = parse(&with_account("")).expect("a known domain");
+    let account = settings.accounts.first().expect("one");
+    assert_eq!(account.provider, Some("gmx-net"));
+    let imap = Endpoint { host: "imap.gmx.net".into(), port: 993, security: Security::Tls };
+    assert_eq!(account.imap.endpoint, imap);
+    assert_eq!(account.imap.usernames, ["ana@gmx.net"]);
+    assert!(account.smtp.is_some());
+    assert!(matches!(account.secret, SecretSource::App));
+    assert_eq!((account.pop3.delete, account.pop3.seen), (Delete::Auto, Seen::Never));
+    assert_eq!(account.smtp_options.bare_newline, BareNewline::Mend);
+}
+
+#[test]
+fn servers_spelled_out_go_before_the_table() {
+    let text = with_account(
+        "imap = { host = \"LOCALHOST\", port = 4430 }\nsmtp = { host = \"::1\", security = \"starttls\" }\nusername = \"a\"",
+    );
+    let settings = parse(&text).expect("good");
+    let account = settings.accounts.first().expect("one");
+    assert_eq!(account.provider, None, "an address alone says nothing about another server");
+    assert_eq!(
+        account.imap.endpoint,
+        Endpoint { host: "localhost".into(), port: 4430, security: Security::Tls }
+    );
+    let smtp = account.smtp.as_ref().expect("smtp");
+    assert_eq!(smtp.endpoint, Endpoint { host: "::1".into(), port: 587, security: Security::StartTls });
+    assert_eq!((&account.imap.usernames, &smtp.usernames), (&vec!["a".to_owned()], &vec!["a".to_owned()]));
+}
+
+#[test]
+fn a_domain_of_ones_own_at_a_known_server_gets_that_providers_quirks() {
+    let text = "[[account]]\naddress = \"ana@example.org\"\nimap = { host = \"imap.gmail.com\" }";
+    let settings = parse(text).expect("good");
+    let account = settings.accounts.first().expect("one");
+    assert!(account.quirks.has(footbridge::mail::Quirk::ExpungeArchives));
+    assert!(account.smtp.is_none());
+}
+
+#[test]
+fn a_provider_that_cannot_work_is_said_at_start() {
+    for (domain, clause) in [
+        ("tuta.com", "neither IMAP nor submission"),
+        ("outlook.com", "OAuth2 sign-in only"),
+        ("proton.me", "certificate of its own making"),
+        ("rediffmail.com", "no IMAP server of Rediffmail is known"),
+        ("example.org", "no provider is known for \"example.org\""),
+    ] {
+        let told = faults(&format!("[[account]]\naddress = \"ana@{domain}\""));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told.concat().contains(clause), "{told:?}");
+    }
+    let text = "[[account]]\naddress = \"ana@example.org\"\nimap = { host = \"outlook.office365.com\" }";
+    let settings = parse(text).expect("the user knows better");
+    assert!(settings.warnings.concat().contains("OAuth2 sign-in only"), "{:?}", settings.warnings);
+}
+
+#[test]
+fn a_login_name_leads_to_one_account() {
+    let told = faults(
+        "[[account]]\naddress = \"a@gmx.net\"\nlogin = \"b@gmx.net\"\n[[account]]\naddress = \"B@gmx.net\"",
+    );
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told.concat().starts_with("test.toml:5: [[account]] address = \"B@gmx.net\" is taken"),
+        "{told:?}"
+    );
+    assert!(parse("[[account]]\naddress = \"a@gmx.net\"\nlogin = \"A@gmx.net\"").is_ok());
+}
+
+#[test]
+fn a_file_without_accounts_is_refused() {
+    assert!(faults("").concat().contains("there is no [[account]]"));
+}
+
+#[test]
+fn windows_line_ends_and_a_byte_order_mark_are_fine() {
+    let text = format!("\u{feff}{}", with_account("").replace('\n', "\r\n"));
+    assert!(parse(&text).is_ok());
+}
+
+#[test]
+fn what_is_not_utf_8_is_told_with_its_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("footbridge.toml");
+    std::fs::write(&path, b"[log]\nlevel = \"\xe4\"\n").expect("written");
+    let fault = config::load(&path).expect_err("latin-1").to_string();
+    assert!(fault.contains("line 2 is not UTF-8"), "{fault}");
+    std::fs::write(&path, b"\xff\xfe[\0").expect("written");
+    let fault = config::load(&path).expect_err("utf-16").to_string();
+    assert!(fault.contains("UTF-16"), "{fault}");
+}
+
+#[test]
+fn file_names_are_taken_from_the_folder_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("footbridge.toml");
+    let key = rcgen::generate_simple_self_signed(["ca.example.org".to_owned()]).expect("a certificate");
+    std::fs::write(folder.path().join("ca.pem"), key.cert.pem()).expect("written");
+    let text = format!("[tls]\nextra_roots = [\"ca.pem\"]\n{}", with_account(""));
+    std::fs::write(&path, &text).expect("written");
+    config::load(&path).unwrap_or_else(|error| panic!("{error}"));
+    let told = faults(&text).concat();
+    assert!(told.starts_with("test.toml:2: [tls] extra_roots: "), "{told}");
+}
+
+#[cfg(unix)]
+mod modes {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// Writes a configuration into a private folder, sets modes, and loads it.
+    fn load(secret: &str, modes: &[(&str, u32)]) -> Result<Settings, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("footbridge.toml");
+        std::fs::write(&path, with_account(&format!("secret = {secret}"))).expect("written");
+        std::fs::write(folder.path().join("secret"), "CANARY\n").expect("written");
+        for (name, mode) in modes {
+            let mode = Permissions::from_mode(*mode);
+            std::fs::set_permissions(folder.path().join(name), mode).expect("set");
+        }
+        config::load(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_command_wants_a_file_and_a_folder_that_nobody_else_writes() {
+        let command = "{ command = [\"pass\", \"mail\"] }";
+        assert!(load(command, &[("footbridge.toml", 0o644)]).is_ok());
+        for mode in [0o646, 0o664] {
+            let fault = load(command, &[("footbridge.toml", mode)]).expect_err("writable");
+            assert!(fault.contains("others may write") && fault.contains("chmod go-w"), "{fault}");
+        }
+        let fault = load(command, &[("footbridge.toml", 0o644), (".", 0o777)]).expect_err("writable");
+        assert!(fault.contains("others may write"), "{fault}");
+        assert!(load("\"app\"", &[("footbridge.toml", 0o666)]).is_ok(), "nothing is run");
+    }
+
+    #[test]
+    fn a_secret_wants_a_file_that_others_cannot_read() {
+        let file = "{ file = \"secret\" }";
+        assert!(load(file, &[("secret", 0o600)]).is_ok());
+        assert!(load(file, &[("secret", 0o640)]).is_ok(), "a service's group");
+        for mode in [0o644, 0o604, 0o660] {
+            let fault = load(file, &[("secret", mode)]).expect_err("open");
+            assert!(fault.contains("chmod 600") && !fault.contains("CANARY"), "{fault}");
+        }
+        assert!(load("{ file = \"nothing\" }", &[]).expect_err("missing").contains("cannot be read"));
+        assert!(load("{ file = \".\" }", &[]).expect_err("a folder").contains("is a folder"));
+    }
+}
+
+/// The program itself, away from the user's own configuration.
+fn footbridge(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_footbridge"));
+    command.args(arguments).env_remove("FOOTBRIDGE_CONFIG").env("XDG_CONFIG_HOME", "/nonexistent");
+    command.stdin(std::process::Stdio::null()).output().expect("it starts")
+}
+
+fn written(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("footbridge.toml");
+    std::fs::write(&path, text).expect("written");
+    let path = path.to_str().expect("UTF-8").to_owned();
+    (folder, path)
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_its_faults_on_standard_error() {
+    let (_folder, path) =
+        written("[cache]\nmemory = \"64\"\n[[account]]\naddress = \"a@tuta.com\"\nsecret = \"CANARY\"\n");
+    for command in ["run", "check"] {
+        let output = footbridge(&["--config", &path, command]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert_eq!(told.lines().count(), 3, "{told}");
+        assert!(
+            told.lines().all(|line| line.starts_with("footbridge: ") && line.contains("footbridge.toml:")),
+            "{told}"
+        );
+        assert!(output.stdout.is_empty() && !told.contains("CANARY"), "{told}");
+    }
+}
+
+#[test]
+fn the_configuration_may_be_named_behind_the_command_or_by_the_environment() {
+    let (_folder, path) = written("[cache]\nmemory = \"64\"\n");
+    let behind = footbridge(&["check", "--config", &path]);
+    assert_eq!(behind.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&behind.stderr).contains("is not a size"));
+    let mut by_environment = Command::new(env!("CARGO_BIN_EXE_footbridge"));
+    let output = by_environment.arg("check").env("FOOTBRIDGE_CONFIG", &path).output().expect("it starts");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not a size"));
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let output = footbridge(&["--config", "no-such-file.toml", "run"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no-such-file.toml: there is no such file"));
+    let output = footbridge(&["run"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--config FILE"));
+}
+
+#[test]
+fn the_command_line_is_checked() {
+    for arguments in
+        [&["status"][..], &["--nonsense", "run"], &[], &["--log", "loud", "run"], &["check", "a", "b"]]
+    {
+        let output = footbridge(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    for arguments in [&["--help"][..], &["--version"], &["run", "--help"], &["check", "--help"]] {
+        let output = footbridge(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(output.stderr.is_empty() && !output.stdout.is_empty(), "{arguments:?}");
+    }
+    let version = footbridge(&["--version"]).stdout;
+    assert_eq!(String::from_utf8_lossy(&version), format!("footbridge {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn an_address_of_nobody_is_a_wrong_command_line() {
+    let (_folder, path) = written(&with_account(""));
+    let output = footbridge(&["--config", &path, "check", "eve@example.org"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no account has the address eve@example.org"));
+}
