@@ -1,0 +1,304 @@
+//! A footbridge to test: inside this process with deadlines of the test's own, or the real program as a child.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Instant;
+
+use footbridge::config::{self, Settings};
+use footbridge::server::{Bound, Server};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::scripted::Begin;
+use super::{PATIENCE, certs};
+
+/// A server as the configuration names it.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    /// Host name.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Implicit TLS or STARTTLS.
+    pub security: Begin,
+}
+
+impl Remote {
+    fn toml(&self) -> String {
+        let security = match self.security {
+            Begin::Tls => "tls",
+            Begin::StartTls => "starttls",
+        };
+        format!("{{ host = \"{}\", port = {}, security = \"{security}\" }}", self.host, self.port)
+    }
+}
+
+/// A configuration in the making: one account unless more are added, free ports, the tests' authority trusted.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    settings: Vec<String>,
+    accounts: Vec<Vec<String>>,
+}
+
+impl Config {
+    /// One account and its IMAP server.
+    pub fn new(address: &str, imap: &Remote) -> Self {
+        let account = vec![format!("address = \"{address}\""), format!("imap = {}", imap.toml())];
+        Self { settings: Vec::new(), accounts: vec![account] }
+    }
+
+    /// Gives the last account a submission server.
+    pub fn smtp(self, smtp: &Remote) -> Self {
+        let line = format!("smtp = {}", smtp.toml());
+        self.account(&line)
+    }
+
+    /// A line of the last account, `pop3.delete = "trash"` for example.
+    pub fn account(mut self, line: &str) -> Self {
+        self.accounts.last_mut().expect("new made one").push(line.to_owned());
+        self
+    }
+
+    /// Another account with its IMAP server.
+    pub fn and(mut self, address: &str, imap: &Remote) -> Self {
+        self.accounts.extend(Self::new(address, imap).accounts);
+        self
+    }
+
+    /// A line above the accounts with its table's name before the key, `cache.memory = "0"` for example.
+    pub fn setting(mut self, line: &str) -> Self {
+        self.settings.push(line.to_owned());
+        self
+    }
+
+    /// The TOML.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for protocol in ["pop3", "imap", "smtp"] {
+            let key = format!("listen.{protocol} =");
+            if !self.settings.iter().any(|line| line.starts_with(&key)) {
+                let _ = writeln!(text, "{key} [\"127.0.0.1:0\"]");
+            }
+        }
+        if !self.settings.iter().any(|line| line.starts_with("tls.roots")) {
+            let _ = writeln!(text, "tls.roots = \"bundled\"");
+        }
+        let _ = writeln!(text, "tls.extra_roots = [\"{}\"]", certs::ca_file().display());
+        for line in &self.settings {
+            let _ = writeln!(text, "{line}");
+        }
+        for account in &self.accounts {
+            let _ = writeln!(text, "\n[[account]]\n{}", account.join("\n"));
+        }
+        text
+    }
+
+    /// What a bridge makes of it.
+    ///
+    /// # Panics
+    /// Where the bridge refuses it: the configuration is then the test's fault.
+    pub fn parsed(&self) -> Settings {
+        let text = self.text();
+        config::parse(&text, Path::new("/nowhere/footbridge.toml"))
+            .unwrap_or_else(|error| panic!("{error}\nin\n{text}"))
+    }
+}
+
+/// A bridge in this process; dropped, it stops.
+pub struct InProcess {
+    bound: Bound,
+    stopping: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl InProcess {
+    /// Starts on the current runtime.
+    pub async fn start(settings: Settings) -> Self {
+        let server = Server::bind(&settings).await.expect("free ports on loopback");
+        let bound = server.bound();
+        let stopping = CancellationToken::new();
+        let running = tokio::spawn(server.run(stopping.clone()));
+        Self { bound, stopping, running }
+    }
+
+    /// Where POP3 apps connect.
+    pub fn pop3(&self) -> SocketAddr {
+        self.bound.pop3[0]
+    }
+
+    /// Where IMAP apps connect.
+    pub fn imap(&self) -> SocketAddr {
+        self.bound.imap[0]
+    }
+
+    /// Where apps submit.
+    pub fn smtp(&self) -> SocketAddr {
+        self.bound.smtp[0]
+    }
+
+    /// What stops it.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stopping.clone()
+    }
+
+    /// As SIGTERM does; does not wait.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    /// Stops and waits for the end.
+    pub async fn stopped(mut self) {
+        self.stopping.cancel();
+        let ended = tokio::time::timeout(PATIENCE, &mut self.running).await;
+        ended.expect("the bridge stops").expect("the server does not panic");
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+/// `footbridge run` as a child; dropped, it is killed by its process id.
+pub struct Program {
+    child: Child,
+    folder: TempDir,
+    pop3: SocketAddr,
+    imap: SocketAddr,
+    smtp: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+impl Program {
+    /// Starts it and waits until its log says where it listens.
+    pub fn start(config: &Config, log_level: &str) -> Self {
+        let folder = TempDir::with_prefix("footbridge-run-").expect("a temporary folder");
+        let file = folder.path().join("footbridge.toml");
+        std::fs::write(&file, config.text()).expect("the configuration is written");
+        let mut child = command()
+            .args(["--log", log_level, "--config"])
+            .arg(&file)
+            .arg("run")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("footbridge starts");
+        let (log, lines) = follow(&mut child);
+        let addresses = listening(&lines, &log);
+        let [pop3, imap, smtp] = addresses;
+        Self { child, folder, pop3, imap, smtp, log }
+    }
+
+    /// Where POP3 apps connect.
+    pub fn pop3(&self) -> SocketAddr {
+        self.pop3
+    }
+
+    /// Where IMAP apps connect.
+    pub fn imap(&self) -> SocketAddr {
+        self.imap
+    }
+
+    /// Where apps submit.
+    pub fn smtp(&self) -> SocketAddr {
+        self.smtp
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no reader panics").clone()
+    }
+
+    /// The configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("footbridge.toml")
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        signal("TERM", self.id());
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().expect("our own child") {
+                return status;
+            }
+            // A child's end is no event without a signal handler or unsafe code.
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        panic!("footbridge did not stop; it wrote\n{}", self.log());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("footbridge wrote\n{}", self.log());
+        }
+    }
+}
+
+/// The program, with nothing of the developer's environment that it would read.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_footbridge"));
+    command.env_remove("FOOTBRIDGE_CONFIG").env_remove("FOOTBRIDGE_STATE").env_remove("NO_COLOR");
+    command
+}
+
+/// Sends a signal to one process.
+pub fn signal(name: &str, id: u32) {
+    let done = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status();
+    assert!(done.expect("sh is there").success(), "kill -{name} {id}");
+}
+
+type Log = Arc<Mutex<String>>;
+
+/// Collects the child's log, line by line, until its end.
+fn follow(child: &mut Child) -> (Log, mpsc::Receiver<String>) {
+    let stderr = child.stderr.take().expect("piped");
+    let log = Log::default();
+    let (sender, lines) = mpsc::channel();
+    let kept = log.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let _ = writeln!(kept.lock().expect("no reader panics"), "{line}");
+            let _ = sender.send(line);
+        }
+    });
+    (log, lines)
+}
+
+/// POP3, IMAP and SMTP addresses, as the log tells them.
+fn listening(lines: &mpsc::Receiver<String>, log: &Log) -> [SocketAddr; 3] {
+    let mut found = [None; 3];
+    while found.iter().any(Option::is_none) {
+        let line = lines
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("footbridge did not say where it listens:\n{}", log.lock().expect("whole")));
+        for (at, protocol) in ["pop3", "imap", "smtp"].iter().enumerate() {
+            if line.to_lowercase().contains(protocol) {
+                found[at] = found[at].or_else(|| address_in(&line));
+            }
+        }
+    }
+    found.map(|address| address.expect("the loop ends when all are found"))
+}
+
+/// The first word of a log line that is a socket address.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    line.split(|c: char| c.is_whitespace() || "=\"(),;".contains(c)).find_map(|word| word.parse().ok())
+}

@@ -1,0 +1,111 @@
+//! A certificate authority of the tests' own, and server certificates good and bad.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use tempfile::TempDir;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Which certificate a server shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// For localhost, 127.0.0.1 and ::1, signed by the authority that the bridge is told to trust.
+    #[default]
+    Good,
+    /// Good once, until 2002.
+    Expired,
+    /// For another host.
+    WrongName,
+    /// Signed by an authority nobody told the bridge of.
+    UnknownAuthority,
+}
+
+/// A server certificate and its key, in both forms servers want.
+pub struct Certificate {
+    /// PEM of the certificate.
+    pub pem: String,
+    /// PEM of the key.
+    pub key_pem: String,
+    /// The same for rustls.
+    pub server: Arc<ServerConfig>,
+}
+
+/// The folder that holds `ca.pem`; as long as the process lives.
+struct Authority {
+    folder: TempDir,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// The file that `extra_roots` names.
+pub fn ca_file() -> PathBuf {
+    authority().folder.path().join("ca.pem")
+}
+
+/// A server certificate of this kind; each call makes a new one.
+pub fn certificate(kind: Kind) -> Certificate {
+    match kind {
+        Kind::Good => sign(&authority().issuer, good_params()),
+        Kind::Expired => {
+            let mut params = good_params();
+            params.not_before = date_time_ymd(2001, 1, 1);
+            params.not_after = date_time_ymd(2002, 1, 1);
+            sign(&authority().issuer, params)
+        }
+        Kind::WrongName => sign(&authority().issuer, params_for(&["mail.elsewhere.test"])),
+        Kind::UnknownAuthority => sign(&new_issuer("An authority nobody knows").0, good_params()),
+    }
+}
+
+fn authority() -> &'static Authority {
+    static AUTHORITY: OnceLock<Authority> = OnceLock::new();
+    AUTHORITY.get_or_init(|| {
+        let (issuer, pem) = new_issuer("footbridge test authority");
+        let folder = TempDir::with_prefix("footbridge-ca-").expect("a temporary folder");
+        std::fs::write(folder.path().join("ca.pem"), pem).expect("ca.pem is written");
+        Authority { folder, issuer }
+    })
+}
+
+fn new_issuer(name: &str) -> (Issuer<'static, KeyPair>, String) {
+    let mut params = CertificateParams::new(Vec::new()).expect("no name is a valid list of names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = KeyPair::generate().expect("a key");
+    let pem = params.self_signed(&key).expect("a certificate signs itself").pem();
+    (Issuer::new(params, key), pem)
+}
+
+fn good_params() -> CertificateParams {
+    params_for(&["localhost", "127.0.0.1", "::1"])
+}
+
+fn params_for(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).expect("valid names");
+    params.distinguished_name.push(DnType::CommonName, "footbridge test server");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+fn sign(issuer: &Issuer<'static, KeyPair>, params: CertificateParams) -> Certificate {
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.signed_by(&key, issuer).expect("the authority signs");
+    let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+    let key_der = PrivateKeyDer::try_from(key.serialize_der()).expect("a PKCS #8 key");
+    let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(chain, key_der)
+        .expect("the key fits the certificate");
+    Certificate { pem: certificate.pem(), key_pem: key.serialize_pem(), server: Arc::new(server) }
+}

@@ -1,0 +1,17 @@
+//! What the tests stand on: certificates, both ends of a bridge, and real servers.
+//!
+//! Nothing here knows how a room is built: a bridge is reached by configuration text and sockets only.
+
+// Each test binary compiles all of this and uses its part.
+#![allow(dead_code)]
+
+pub mod bridge;
+pub mod certs;
+pub mod scripted;
+pub mod transcript;
+pub mod wire;
+
+use std::time::Duration;
+
+/// How long a test waits for one event before it calls that a hang.
+pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,438 @@
+//! Plays a script against a bridge: speaks for the app and for upstream, and hears what the bridge says to both.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use footbridge::mail::Deadlines;
+use futures_util::future::select_all;
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use super::script::{Action, Close, Part, Script, Step};
+use super::text::{Text, Variables, shown};
+use crate::support::bridge::{Config, InProcess};
+use crate::support::scripted::Upstream;
+use crate::support::wire::{End, Wire};
+
+/// How long one step may take.
+pub const STEP: Duration = Duration::from_secs(10);
+
+/// How many lines of the conversation a failure shows.
+const SHOWN: usize = 14;
+
+/// How the octets that we say are cut into writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// A line a write.
+    Whole,
+    /// An octet a write, for lines of ordinary length.
+    Octets,
+}
+
+/// Starts a bridge as the script wants it and plays the script against it.
+pub async fn play(script: &Script, writes: Writes) -> Result<(), Failure> {
+    let upstream = Upstream::bind(script.begin, script.certificate).await.expect("a free port");
+    let mut remote = upstream.remote();
+    if script.refused {
+        remote.port = refusing_port();
+    }
+    let mut config = Config::new("ana@example.org", &remote).smtp(&remote);
+    for line in &script.account {
+        config = config.account(line);
+    }
+    for line in &script.settings {
+        config = config.setting(line);
+    }
+    let mut settings = config.parsed();
+    for (name, milliseconds) in &script.deadlines {
+        set(&mut settings.deadlines, name, Duration::from_millis(*milliseconds))
+            .map_err(|what| Failure { place: script.protocol.clone(), what, before: Vec::new() })?;
+    }
+    let bridge = InProcess::start(settings).await;
+    let address = match script.protocol.as_str() {
+        "pop3" => bridge.pop3(),
+        "imap" => bridge.imap(),
+        "smtp" => bridge.smtp(),
+        other => panic!("a transcript's folder is pop3, imap or smtp, not {other}"),
+    };
+    let outcome = play_against(script, address, upstream, bridge.stopping(), writes).await;
+    bridge.stop();
+    outcome
+}
+
+/// Plays against whatever listens at `address`; `stopping` is what `<stop>` cancels.
+pub async fn play_against(
+    script: &Script,
+    address: SocketAddr,
+    upstream: Upstream,
+    stopping: CancellationToken,
+    writes: Writes,
+) -> Result<(), Failure> {
+    let mut player = Player {
+        script,
+        address,
+        upstream,
+        stopping,
+        writes,
+        wires: BTreeMap::new(),
+        variables: Variables::new(),
+        before: VecDeque::new(),
+    };
+    match player.play().await {
+        Ok(()) => Ok(()),
+        Err((place, what)) => Err(Failure { place, what, before: player.before.into() }),
+    }
+}
+
+/// A port on which nobody listens: bound, never listened on, and kept so that nobody else gets it.
+fn refusing_port() -> u16 {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+    let port = socket.local_addr().expect("bound").as_socket().expect("an address").port();
+    std::mem::forget(socket);
+    port
+}
+
+fn set(deadlines: &mut Deadlines, name: &str, value: Duration) -> Result<(), String> {
+    let deadline = match name {
+        "connect" => &mut deadlines.connect,
+        "next_address" => &mut deadlines.next_address,
+        "handshake" => &mut deadlines.handshake,
+        "greeting" => &mut deadlines.greeting,
+        "upstream_progress" => &mut deadlines.upstream_progress,
+        "data_done" => &mut deadlines.data_done,
+        "envelope" => &mut deadlines.envelope,
+        "app_login" => &mut deadlines.app_login,
+        "pop3_idle" => &mut deadlines.pop3_idle,
+        "imap_idle" => &mut deadlines.imap_idle,
+        "smtp_idle" => &mut deadlines.smtp_idle,
+        "app_stall" => &mut deadlines.app_stall,
+        "stop" => &mut deadlines.stop,
+        _ => return Err(format!("there is no deadline {name}")),
+    };
+    *deadline = value;
+    Ok(())
+}
+
+type Outcome = Result<(), String>;
+
+struct Player<'a> {
+    script: &'a Script,
+    address: SocketAddr,
+    upstream: Upstream,
+    stopping: CancellationToken,
+    writes: Writes,
+    wires: BTreeMap<Part, Wire>,
+    variables: Variables,
+    before: VecDeque<String>,
+}
+
+impl Player<'_> {
+    async fn play(&mut self) -> Result<(), (String, String)> {
+        let script = self.script;
+        for (name, text) in &script.values {
+            let value = text.render(&self.variables).map_err(|what| (format!("let: {name}"), what))?;
+            self.variables.insert(name.clone(), value);
+        }
+        for step in &script.steps {
+            self.step(step).await.map_err(|what| (step.place.clone(), what))?;
+        }
+        let end = script.steps.last().map_or("an empty file".into(), |step| step.place.clone());
+        let at_the_end = |what: String| (end.clone(), format!("after the last line: {what}"));
+        match tokio::time::timeout(STEP, self.leave()).await {
+            Ok(outcome) => outcome.map_err(at_the_end),
+            Err(_) => Err(at_the_end(format!("the bridge does not end; {}", self.unread()))),
+        }
+    }
+
+    async fn step(&mut self, step: &Step) -> Outcome {
+        let outcome = tokio::time::timeout(STEP, self.act(&step.action)).await;
+        outcome.unwrap_or_else(|_| Err(format!("expected {}, heard nothing more; {}", wanted(&step.action), self.unread())))
+    }
+
+    async fn act(&mut self, action: &Action) -> Outcome {
+        match action {
+            Action::Say(part, text) => {
+                let octets = [text.render(&self.variables)?.as_slice(), b"\r\n"].concat();
+                self.say(*part, &octets).await
+            }
+            Action::SayOctets(part, text) => {
+                let octets = text.render(&self.variables)?;
+                self.say(*part, &octets).await
+            }
+            Action::Hear(part, text) => self.hear(*part, text).await,
+            Action::HearOctets(part, text) => {
+                let octets = text.render(&self.variables)?;
+                self.hear_octets(*part, &octets).await
+            }
+            Action::Close(part, how) => self.close(*part, *how).await,
+            Action::Closed { part, anything } => self.closed(*part, *anything).await,
+            Action::Tls(part) => self.tls(*part).await,
+            Action::Stop => {
+                self.stopping.cancel();
+                Ok(())
+            }
+        }
+    }
+
+    async fn say(&mut self, part: Part, octets: &[u8]) -> Outcome {
+        self.open(part).await?;
+        self.note(part, true, octets);
+        let cut = match self.writes {
+            Writes::Octets if octets.len() <= 512 => 1,
+            _ => octets.len().max(1),
+        };
+        let mut wire = self.wires.remove(&part).ok_or("no connection")?;
+        let sent = {
+            let send = async {
+                for piece in octets.chunks(cut) {
+                    wire.send(piece).await?;
+                }
+                Ok::<(), std::io::Error>(())
+            };
+            tokio::pin!(send);
+            loop {
+                // The others are heard meanwhile, so that a bridge that hands on what we say is not held up by us.
+                tokio::select! {
+                    sent = &mut send => break sent,
+                    () = fill_any(&mut self.wires) => {}
+                }
+            }
+        };
+        self.wires.insert(part, wire);
+        sent.map_err(|error| format!("the bridge does not take {}: {error}", shown(octets)))
+    }
+
+    async fn hear(&mut self, part: Part, text: &Text) -> Outcome {
+        self.open(part).await?;
+        if let (Part::Upstream(_), Some(tag)) = (part, text.tag()) {
+            // A tag at the beginning is a new one each time.
+            self.variables.remove(tag);
+        }
+        loop {
+            if let Some(line) = self.wire(part)?.peek_line().map(<[u8]>::to_vec) {
+                if text.matches(&line, &mut self.variables) {
+                    self.note(part, false, &[line.as_slice(), b"\r\n"].concat());
+                    self.wire(part)?.take_line();
+                    return Ok(());
+                }
+                if !self.answer(part).await? {
+                    return Err(format!("expected {text:?}, heard {}", shown(&line)));
+                }
+                continue;
+            }
+            if let Some(end) = self.wire(part)?.end() {
+                return Err(format!("expected {text:?}, heard the end ({end:?}); {}", self.unread()));
+            }
+            self.listen().await?;
+        }
+    }
+
+    async fn hear_octets(&mut self, part: Part, octets: &[u8]) -> Outcome {
+        self.open(part).await?;
+        loop {
+            let wire = self.wire(part)?;
+            let common = wire.heard().len().min(octets.len());
+            if wire.heard()[..common] != octets[..common] {
+                return Err(format!("expected {}, heard {}", shown(octets), shown(wire.heard())));
+            }
+            if wire.take(octets.len()).is_some() {
+                self.note(part, false, octets);
+                return Ok(());
+            }
+            if wire.end().is_some() {
+                return Err(format!("expected {}, heard the end after {}", shown(octets), shown(wire.heard())));
+            }
+            self.listen().await?;
+        }
+    }
+
+    async fn close(&mut self, part: Part, how: Close) -> Outcome {
+        self.open(part).await?;
+        self.note(part, true, b"<close>");
+        match how {
+            Close::Politely => self.wire(part)?.finish().await.map_err(|error| error.to_string()),
+            Close::Cut => {
+                self.wires.remove(&part);
+                Ok(())
+            }
+            Close::Reset => {
+                self.wire(part)?.reset_on_drop();
+                self.wires.remove(&part);
+                Ok(())
+            }
+        }
+    }
+
+    async fn closed(&mut self, part: Part, anything: bool) -> Outcome {
+        self.open(part).await?;
+        loop {
+            if !anything && !self.wire(part)?.heard().is_empty() && !self.answer(part).await? {
+                return Err(format!("expected the end, heard {}", shown(self.wire(part)?.heard())));
+            }
+            if self.wire(part)?.end().is_some() {
+                self.note(part, false, b"<closed>");
+                self.wires.remove(&part);
+                return Ok(());
+            }
+            self.listen().await?;
+        }
+    }
+
+    async fn tls(&mut self, part: Part) -> Outcome {
+        let wire = self.wires.remove(&part).ok_or("no connection to secure")?;
+        let secured = wire.accept_tls(self.upstream.server_tls()).await;
+        let secured = secured.map_err(|error| format!("no TLS handshake: {error}"))?;
+        self.wires.insert(part, secured);
+        Ok(())
+    }
+
+    /// Connects, or accepts, where there is no connection yet.
+    async fn open(&mut self, part: Part) -> Outcome {
+        if self.wires.contains_key(&part) {
+            return Ok(());
+        }
+        let wire = match part {
+            Part::App(_) => Wire::connect(self.address).await,
+            Part::Upstream(_) => self.upstream.accept().await,
+        };
+        self.wires.insert(part, wire.map_err(|error| format!("no connection: {error}"))?);
+        Ok(())
+    }
+
+    fn wire(&mut self, part: Part) -> Result<&mut Wire, String> {
+        self.wires.get_mut(&part).ok_or_else(|| "the connection is gone".to_owned())
+    }
+
+    /// Answers by rule where a rule applies, then waits for something to be heard.
+    async fn listen(&mut self) -> Outcome {
+        let upstream: Vec<Part> =
+            self.wires.keys().copied().filter(|part| matches!(part, Part::Upstream(_))).collect();
+        for part in upstream {
+            if self.answer(part).await? {
+                return Ok(());
+            }
+        }
+        fill_any(&mut self.wires).await;
+        Ok(())
+    }
+
+    /// Whether a rule answered the first line of this connection.
+    async fn answer(&mut self, part: Part) -> Result<bool, String> {
+        let Some(line) = self.wire(part)?.peek_line().map(<[u8]>::to_vec) else {
+            return Ok(false);
+        };
+        let script = self.script;
+        for rule in &script.rules {
+            // A rule's own variables are forgotten with the answer.
+            let mut variables = self.variables.clone();
+            if let Some(tag) = rule.heard.tag() {
+                variables.remove(tag);
+            }
+            if matches!(part, Part::Upstream(_)) && rule.heard.matches(&line, &mut variables) {
+                self.wire(part)?.take_line();
+                self.note(part, false, &[line.as_slice(), b"\r\n"].concat());
+                let mut octets = Vec::new();
+                for answer in &rule.answers {
+                    octets.extend(answer.render(&variables)?);
+                    octets.extend(b"\r\n");
+                }
+                Box::pin(self.say(part, &octets)).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// After the last step: both sides leave, and whatever the bridge still says is too much.
+    async fn leave(&mut self) -> Outcome {
+        let apps: Vec<Part> = self.wires.keys().copied().filter(|part| matches!(part, Part::App(_))).collect();
+        for part in apps {
+            let _ = self.wire(part)?.finish().await;
+            self.closed(part, false).await?;
+        }
+        self.stopping.cancel();
+        let upstream: Vec<Part> = self.wires.keys().copied().collect();
+        for part in upstream {
+            while self.wire(part)?.end().is_none() {
+                self.take_leave(part).await?;
+                self.listen().await?;
+            }
+            self.take_leave(part).await?;
+            if !self.wire(part)?.heard().is_empty() {
+                return Err(format!("upstream heard {}", shown(self.wire(part)?.heard())));
+            }
+        }
+        Ok(())
+    }
+
+    /// A bridge may say good-bye to upstream when the app has gone.
+    async fn take_leave(&mut self, part: Part) -> Outcome {
+        let Some(line) = self.wire(part)?.peek_line().map(|line| String::from_utf8_lossy(line).into_owned()) else {
+            return Ok(());
+        };
+        let answer = match line.split_once(' ') {
+            Some((tag, "LOGOUT")) => format!("* BYE\r\n{tag} OK bye\r\n"),
+            None if line == "QUIT" => "221 bye\r\n".to_owned(),
+            None if line == "DONE" => String::new(),
+            _ => return Ok(()),
+        };
+        let wire = self.wire(part)?;
+        wire.take_line();
+        // It may not wait for an answer, and it need not.
+        let _ = wire.send(answer.as_bytes()).await;
+        Ok(())
+    }
+
+    fn note(&mut self, part: Part, ours: bool, octets: &[u8]) {
+        let (indent, who, number) = match (part, ours) {
+            (Part::App(number), true) => ("", 'C', number),
+            (Part::App(number), false) => ("", 'S', number),
+            (Part::Upstream(number), true) => ("    ", 'S', number),
+            (Part::Upstream(number), false) => ("    ", 'C', number),
+        };
+        if self.before.len() == SHOWN {
+            self.before.pop_front();
+        }
+        self.before.push_back(format!("{indent}{who}{number}: {}", shown(octets)));
+    }
+
+    /// What was heard and fits nowhere, for a failure's text.
+    fn unread(&self) -> String {
+        let mut unread = Vec::new();
+        for (part, wire) in &self.wires {
+            let end = match wire.end() {
+                Some(End::Closed) => " <closed>",
+                Some(End::Broken) => " <broken off>",
+                None => "",
+            };
+            if !wire.heard().is_empty() || !end.is_empty() {
+                unread.push(format!("{part:?} still holds {}{end}", shown(wire.heard())));
+            }
+        }
+        if unread.is_empty() { "nothing unread".to_owned() } else { unread.join("; ") }
+    }
+}
+
+fn wanted(action: &Action) -> String {
+    match action {
+        Action::Say(_, text) | Action::SayOctets(_, text) => format!("{text:?} to be taken"),
+        Action::Hear(_, text) | Action::HearOctets(_, text) => format!("{text:?}"),
+        Action::Close(..) => "to leave".to_owned(),
+        Action::Closed { .. } => "the end".to_owned(),
+        Action::Tls(_) => "a TLS handshake".to_owned(),
+        Action::Stop => "to stop".to_owned(),
+    }
+}
+
+/// Waits until any connection that has not ended has more.
+async fn fill_any(wires: &mut BTreeMap<Part, Wire>) {
+    let open: Vec<_> =
+        wires.values_mut().filter(|wire| wire.end().is_none()).map(|wire| Box::pin(wire.fill())).collect();
+    if open.is_empty() {
+        std::future::pending::<()>().await;
+    }
+    select_all(open).await;
+}
