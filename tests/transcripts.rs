@@ -31,7 +31,9 @@ fn main() -> ExitCode {
     let mut tests = runner::tests();
     tests.extend(files().into_iter().map(conversation));
     let all = tests.len();
-    tests.retain(|test| filters.is_empty() || filters.iter().any(|filter| test.name.contains(filter.as_str())));
+    tests.retain(|test| {
+        filters.is_empty() || filters.iter().any(|filter| test.name.contains(filter.as_str()))
+    });
     if arguments.iter().any(|argument| argument == "--list") {
         tests.iter().for_each(|test| println!("{}: test", test.name));
         return ExitCode::SUCCESS;

@@ -22,7 +22,9 @@ pub fn tests() -> Vec<Test> {
     };
     add("right-passes", || outcome(RIGHT));
     add("wrong-answer-fails", || fails("S: +OK toy\nC: a\nS: -ERR\n", "self:3", "heard +OK you said a"));
-    add("missing-answer-fails", || fails("S: +OK toy\nC: QUIT\nS: +OK ...\nS: more\n", "self:4", "heard the end"));
+    add("missing-answer-fails", || {
+        fails("S: +OK toy\nC: QUIT\nS: +OK ...\nS: more\n", "self:4", "heard the end")
+    });
     add("unheard-answer-fails", || fails("S: +OK toy\nC: a\n", "self:2", "after the last line"));
     add("open-connection-fails-closed", || {
         fails("S: +OK toy\nC: a\nS: <closed>\n", "self:3", "expected the end")

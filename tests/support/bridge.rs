@@ -286,9 +286,9 @@ fn follow(child: &mut Child) -> (Log, mpsc::Receiver<String>) {
 fn listening(lines: &mpsc::Receiver<String>, log: &Log) -> [SocketAddr; 3] {
     let mut found = [None; 3];
     while found.iter().any(Option::is_none) {
-        let line = lines
-            .recv_timeout(PATIENCE)
-            .unwrap_or_else(|_| panic!("footbridge did not say where it listens:\n{}", log.lock().expect("whole")));
+        let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            panic!("footbridge did not say where it listens:\n{}", log.lock().expect("whole"))
+        });
         for (at, protocol) in ["pop3", "imap", "smtp"].iter().enumerate() {
             if line.to_lowercase().contains(protocol) {
                 found[at] = found[at].or_else(|| address_in(&line));

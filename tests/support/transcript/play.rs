@@ -47,8 +47,11 @@ pub async fn play(script: &Script, writes: Writes) -> Result<(), Failure> {
     }
     let mut settings = config.parsed();
     for (name, milliseconds) in &script.deadlines {
-        set(&mut settings.deadlines, name, Duration::from_millis(*milliseconds))
-            .map_err(|what| Failure { place: script.protocol.clone(), what, before: Vec::new() })?;
+        set(&mut settings.deadlines, name, Duration::from_millis(*milliseconds)).map_err(|what| Failure {
+            place: script.protocol.clone(),
+            what,
+            before: Vec::new(),
+        })?;
     }
     let bridge = InProcess::start(settings).await;
     let address = match script.protocol.as_str() {
@@ -149,7 +152,9 @@ impl Player<'_> {
 
     async fn step(&mut self, step: &Step) -> Outcome {
         let outcome = tokio::time::timeout(STEP, self.act(&step.action)).await;
-        outcome.unwrap_or_else(|_| Err(format!("expected {}, heard nothing more; {}", wanted(&step.action), self.unread())))
+        outcome.unwrap_or_else(|_| {
+            Err(format!("expected {}, heard nothing more; {}", wanted(&step.action), self.unread()))
+        })
     }
 
     async fn act(&mut self, action: &Action) -> Outcome {
@@ -243,7 +248,11 @@ impl Player<'_> {
                 return Ok(());
             }
             if wire.end().is_some() {
-                return Err(format!("expected {}, heard the end after {}", shown(octets), shown(wire.heard())));
+                return Err(format!(
+                    "expected {}, heard the end after {}",
+                    shown(octets),
+                    shown(wire.heard())
+                ));
             }
             self.listen().await?;
         }
@@ -348,7 +357,8 @@ impl Player<'_> {
 
     /// After the last step: both sides leave, and whatever the bridge still says is too much.
     async fn leave(&mut self) -> Outcome {
-        let apps: Vec<Part> = self.wires.keys().copied().filter(|part| matches!(part, Part::App(_))).collect();
+        let apps: Vec<Part> =
+            self.wires.keys().copied().filter(|part| matches!(part, Part::App(_))).collect();
         for part in apps {
             let _ = self.wire(part)?.finish().await;
             self.closed(part, false).await?;
@@ -370,7 +380,8 @@ impl Player<'_> {
 
     /// A bridge may say good-bye to upstream when the app has gone.
     async fn take_leave(&mut self, part: Part) -> Outcome {
-        let Some(line) = self.wire(part)?.peek_line().map(|line| String::from_utf8_lossy(line).into_owned()) else {
+        let Some(line) = self.wire(part)?.peek_line().map(|line| String::from_utf8_lossy(line).into_owned())
+        else {
             return Ok(());
         };
         let answer = match line.split_once(' ') {

@@ -202,7 +202,8 @@ fn upstream(script: &mut Script, place: &str, line: &str) -> Result<(), String> 
 
 /// A line of an `on:` rule.
 fn answer(script: &mut Script, line: &str) -> Result<(), String> {
-    let said = Said::parse(line).filter(|said| said.who == 'S' && said.line).ok_or("a rule's answers are S:")?;
+    let said =
+        Said::parse(line).filter(|said| said.who == 'S' && said.line).ok_or("a rule's answers are S:")?;
     let rule = script.rules.last_mut().ok_or("eight spaces belong to an on: rule")?;
     rule.answers.push(Text::parse(said.text)?);
     Ok(())

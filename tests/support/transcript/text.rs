@@ -101,7 +101,9 @@ fn pieces(chars: &mut Peekable<Chars<'_>>, nested: bool) -> Result<Vec<Piece>, S
                 chars.nth(1);
                 pieces.push(Piece::Any);
             }
-            '$' if chars.peek().is_some_and(char::is_ascii_lowercase) => pieces.push(Piece::Variable(name(chars))),
+            '$' if chars.peek().is_some_and(char::is_ascii_lowercase) => {
+                pieces.push(Piece::Variable(name(chars)))
+            }
             '{' if ahead(chars, "=") => {
                 chars.next();
                 pieces.push(Piece::Literal(self::pieces(chars, true)?));
@@ -140,7 +142,9 @@ fn escaped(chars: &mut Peekable<Chars<'_>>) -> Result<Vec<u8>, String> {
         Some('x') => {
             chars.next();
             let digits: String = chars.by_ref().take(2).collect();
-            return u8::from_str_radix(&digits, 16).map(|octet| vec![octet]).map_err(|_| format!("\\x{digits}"));
+            return u8::from_str_radix(&digits, 16)
+                .map(|octet| vec![octet])
+                .map_err(|_| format!("\\x{digits}"));
         }
         Some('\\') => b'\\',
         Some('.') => b'.',
