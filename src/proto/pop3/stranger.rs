@@ -1,0 +1,52 @@
+//! Peers that speak another protocol: browsers above all, which any web page can send here.
+
+/// Whether the connection's first octets are no text at all: a TLS ClientHello, SOCKS, something binary.
+pub fn is_binary(first: &[u8]) -> bool {
+    first.first().is_some_and(|octet| !matches!(octet, b' '..=b'~' | b'\r' | b'\n' | b'\t'))
+}
+
+/// Whether a line, before login, is HTTP: a request line, or `Label:` as headers have it. No POP3 keyword ends
+/// with a colon, and the octets of one are not sent back: what a page can make us echo, it can use.
+pub fn is_http(line: &[u8]) -> bool {
+    let word = line.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
+    METHODS.contains(&word) || word.get(1..).is_some_and(|behind| behind.contains(&b':'))
+}
+
+/// RFC 9110 §9, PATCH, the preface of HTTP/2, and what WebDAV adds that browsers let pages send.
+const METHODS: &[&[u8]] = &[
+    b"GET",
+    b"HEAD",
+    b"POST",
+    b"PUT",
+    b"DELETE",
+    b"CONNECT",
+    b"OPTIONS",
+    b"TRACE",
+    b"PATCH",
+    b"PRI",
+    b"PROPFIND",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_headers_are_http_and_pop3_is_not() {
+        for line in ["GET / HTTP/1.1", "POST /x HTTP/1.0", "Host: localhost:1110", "X-A:b", "PRI * HTTP/2.0"]
+        {
+            assert!(is_http(line.as_bytes()), "{line}");
+        }
+        for line in ["USER a:b", "CAPA", "", "DELE 1", "PASS GET / HTTP/1.1", "AUTH PLAIN"] {
+            assert!(!is_http(line.as_bytes()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_client_hello_is_binary_and_a_stray_line_end_is_not() {
+        assert!(is_binary(&[0x16, 3, 1, 2, 0]));
+        assert!(is_binary(&[5, 1, 0]));
+        assert!(!is_binary(b"\r\nCAPA"));
+        assert!(!is_binary(b""));
+    }
+}
