@@ -25,6 +25,9 @@ pub struct Deadlines {
     pub app_login: Duration,
     /// A POP3 app's silence between commands (RFC 1939 §3: at least 10 minutes).
     pub pop3_idle: Duration,
+    /// How long a POP3 session leaves upstream alone before it says that it is still there; providers give up after
+    /// 5 to 30 minutes.
+    pub pop3_keep_alive: Duration,
     /// An IMAP app's silence after login (RFC 3501 §5.4: at least 30 minutes).
     pub imap_idle: Duration,
     /// An SMTP app's silence (RFC 5321 §4.5.3.2.7: at least 5 minutes).
@@ -48,6 +51,7 @@ impl Default for Deadlines {
             envelope: Duration::from_secs(300),
             app_login: Duration::from_secs(120),
             pop3_idle: Duration::from_secs(11 * 60),
+            pop3_keep_alive: Duration::from_secs(4 * 60),
             imap_idle: Duration::from_secs(31 * 60),
             smtp_idle: Duration::from_secs(6 * 60),
             app_stall: Duration::from_secs(120),

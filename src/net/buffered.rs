@@ -100,6 +100,29 @@ impl<S: AsyncWrite + Unpin> Buffered<S> {
         self.io.flush().await
     }
 
+    /// Makes one write of what is queued with `octets` behind it; returns how many of `octets` went along.
+    ///
+    /// Cancel-safe, and each return is progress: its caller can tell a slow peer from one that takes nothing.
+    /// Does not flush the stream under it.
+    pub async fn write_some(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let parts = [IoSlice::new(waiting(&self.output, self.sent)), IoSlice::new(octets)];
+        let wrote = match &parts {
+            [queued, octets] if queued.is_empty() => self.io.write(octets).await?,
+            parts => self.io.write_vectored(parts).await?,
+        };
+        if wrote == 0 && self.queued() + octets.len() > 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let queued = self.queued();
+        if wrote < queued {
+            self.sent += wrote;
+            return Ok(0);
+        }
+        self.output.clear();
+        self.sent = 0;
+        Ok(wrote - queued)
+    }
+
     /// Sends what is queued, then `octets` without copying them; in one write where the system takes it.
     ///
     /// Not cancel-safe: how much of `octets` was sent is not told. After a cancelled call only the end of the

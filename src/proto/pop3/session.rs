@@ -64,8 +64,6 @@ pub enum Step {
     },
     /// Send it and close.
     Finish(Reply),
-    /// The peer is no mail app: send it, close, and wait for nothing.
-    Dismiss(Reply),
 }
 
 /// The state machine.
@@ -119,9 +117,8 @@ impl Session {
     }
 
     /// Looks at the connection's first octets before a line has come.
-    pub fn dismisses(&self, first: &[u8]) -> Option<Step> {
-        stranger::is_binary(first)
-            .then(|| Step::Dismiss(Reply::err("this port speaks POP3 in plain text, without TLS")))
+    pub fn dismisses(&self, first: &[u8]) -> Option<Reply> {
+        stranger::is_binary(first).then(|| Reply::err("this port speaks POP3 in plain text, without TLS"))
     }
 
     /// Takes the app's next line. The first value is the command's name, for the log: empty for what is none.
@@ -135,7 +132,7 @@ impl Session {
             return ("AUTH", self.sasl(progress));
         }
         if !self.is_logged_in() && stranger::is_http(&line) {
-            return ("", Step::Dismiss(Reply::err("this port speaks POP3")));
+            return ("", Step::Finish(Reply::err("this port speaks POP3")));
         }
         match Command::parse(&line) {
             Ok(command) => (command.name(), self.handle_command(command)),

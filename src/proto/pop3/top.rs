@@ -6,8 +6,15 @@ use memchr::memchr_iter;
 #[derive(Debug)]
 pub struct TopCutter {
     part: Part,
-    /// Whether the line so far has nothing but perhaps a CR.
-    empty: bool,
+    line: LineSoFar,
+}
+
+/// What the present line has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LineSoFar {
+    Nothing,
+    Cr,
+    Text,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +29,7 @@ enum Part {
 impl TopCutter {
     /// At a message's first octet, for so many lines of its body.
     pub fn new(lines: u32) -> Self {
-        Self { part: Part::Headers { lines }, empty: true }
+        Self { part: Part::Headers { lines }, line: LineSoFar::Nothing }
     }
 
     /// As much of the message's next octets as belongs to the answer.
@@ -38,7 +45,7 @@ impl TopCutter {
         if self.is_complete() {
             return chunk.get(..from).unwrap_or_default();
         }
-        self.empty &= nothing(chunk.get(from..).unwrap_or_default());
+        self.line = self.line.and(chunk.get(from..).unwrap_or_default());
         chunk
     }
 
@@ -48,7 +55,8 @@ impl TopCutter {
     }
 
     fn line_end(&mut self, rest_of_line: &[u8]) {
-        let empty = std::mem::replace(&mut self.empty, true) && nothing(rest_of_line);
+        let empty = self.line.and(rest_of_line) != LineSoFar::Text;
+        self.line = LineSoFar::Nothing;
         self.part = match self.part {
             Part::Headers { lines } if empty => Part::Body(lines),
             Part::Headers { lines } => Part::Headers { lines },
@@ -57,8 +65,14 @@ impl TopCutter {
     }
 }
 
-fn nothing(line: &[u8]) -> bool {
-    matches!(line, b"" | b"\r")
+impl LineSoFar {
+    fn and(self, octets: &[u8]) -> Self {
+        match (self, octets) {
+            (so_far, b"") => so_far,
+            (Self::Nothing, b"\r") => Self::Cr,
+            _ => Self::Text,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -75,7 +89,7 @@ mod tests {
     #[test]
     fn rfc1939_7_headers_the_empty_line_and_so_many_lines() {
         let message = b"A: b\r\n c\r\n\r\none\r\n\r\nthree\r\nfour";
-        for (lines, end) in [(0, 11), (1, 16), (2, 18), (3, 25), (4, 29), (99, 29)] {
+        for (lines, end) in [(0, 12), (1, 17), (2, 19), (3, 26), (4, 30), (99, 30)] {
             assert_eq!(top(lines, &[message]).len(), end, "{lines}");
         }
     }

@@ -1,0 +1,172 @@
+//! The app's end: lines in, replies and bodies out, with the patience an app is given.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+
+use crate::net::Buffered;
+use crate::proto::line::{Line, LineFramer};
+use crate::proto::pop3::Reply;
+
+/// Replies wait for each other up to this much, so that a pipelining app gets them in few writes.
+const QUEUE: usize = 16 * 1024;
+
+/// Octets of a body from which on a write of their own is cheaper than a copy.
+const DIRECT: usize = 4 * 1024;
+
+/// What is read and thrown away after our last word, so that a reset does not take that word from the app.
+const LEFTOVERS: usize = 64 * 1024;
+
+/// How long that may take: a mail app is gone at once.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Why a session is over.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    /// QUIT, or something we had to say last.
+    #[error("finished")]
+    Finished,
+    /// The app closed the connection without QUIT.
+    #[error("the app hung up")]
+    HungUp,
+    /// No command for too long, or no login.
+    #[error("the app was silent for too long")]
+    Silent,
+    /// The app takes nothing of what we have for it.
+    #[error("the app stopped reading")]
+    Stalled,
+    /// More octets before login than a login needs.
+    #[error("too much before login")]
+    Flooded,
+    /// A body broke off.
+    #[error("a message broke off")]
+    Broken,
+    /// SIGTERM.
+    #[error("the bridge is stopping")]
+    Stopping,
+    /// The connection broke.
+    #[error("the app's connection broke: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// An app's connection.
+#[derive(Debug)]
+pub(super) struct App<S> {
+    wire: Buffered<S>,
+    framer: LineFramer,
+    stall: Duration,
+    received: u64,
+}
+
+impl<S> App<S> {
+    /// `stall` is how long it may take nothing.
+    pub(super) fn new(io: S, limit: usize, stall: Duration) -> Self {
+        Self { wire: Buffered::new(io), framer: LineFramer::new(limit), stall, received: 0 }
+    }
+
+    /// The next line, if it is all here.
+    pub(super) fn take_line(&mut self, limit: usize) -> Option<Line> {
+        self.framer.set_limit(limit);
+        self.framer.take(self.wire.input())
+    }
+
+    /// The octets that are no line yet.
+    pub(super) fn unread(&mut self) -> &[u8] {
+        self.wire.input()
+    }
+
+    /// Octets read in all.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+}
+
+impl<S: AsyncRead + Unpin> App<S> {
+    /// Waits for octets. Cancel-safe.
+    pub(super) async fn fill(&mut self) -> Result<(), End> {
+        match self.wire.fill().await? {
+            0 => Err(End::HungUp),
+            octets => {
+                self.received = self.received.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
+                Ok(())
+            }
+        }
+    }
+
+    /// Throws away what the app still says, for a moment.
+    pub(super) async fn linger(&mut self) {
+        let mut left = LEFTOVERS;
+        let emptied = async {
+            while left > 0 {
+                self.wire.input().clear();
+                match self.wire.fill().await {
+                    Ok(0) | Err(_) => break,
+                    Ok(octets) => left = left.saturating_sub(octets),
+                }
+            }
+        };
+        // The time is over or the app is gone: either way there is no more to do.
+        let _ = timeout(LINGER, emptied).await;
+    }
+}
+
+impl<S: AsyncWrite + Unpin> App<S> {
+    /// Sends a reply with those that come right behind it.
+    pub(super) async fn reply(&mut self, reply: &Reply) -> Result<(), End> {
+        self.gather(reply.octets()).await
+    }
+
+    /// Sends octets: small ones gathered, large ones straight from where they are.
+    pub(super) async fn send(&mut self, octets: &[u8]) -> Result<(), End> {
+        if octets.len() < DIRECT {
+            return self.gather(octets).await;
+        }
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let gone = progress(self.stall, self.wire.write_some(rest)).await?;
+            rest = rest.get(gone..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    async fn gather(&mut self, octets: &[u8]) -> Result<(), End> {
+        self.wire.queue(octets);
+        if self.wire.queued() >= QUEUE { self.flush().await } else { Ok(()) }
+    }
+
+    /// Sends what waits. Cancel-safe.
+    pub(super) async fn flush(&mut self) -> Result<(), End> {
+        while self.wire.queued() > 0 {
+            progress(self.stall, self.wire.write_some(&[])).await?;
+        }
+        progress(self.stall, self.wire.flush()).await
+    }
+
+    /// Waits for upstream; an app that waits for earlier replies gets them meanwhile, but not in a write of their
+    /// own if upstream's answer is here already.
+    pub(super) async fn meanwhile<F: Future>(&mut self, upstream: F) -> Result<F::Output, End> {
+        let mut upstream = std::pin::pin!(upstream);
+        tokio::select! {
+            biased;
+            answer = &mut upstream => return Ok(answer),
+            flushed = self.flush() => flushed?,
+        }
+        Ok(upstream.await)
+    }
+
+    /// Sends what waits and closes our direction.
+    pub(super) async fn close(&mut self) -> Result<(), End> {
+        self.flush().await?;
+        progress(self.stall, self.wire.shutdown()).await
+    }
+}
+
+/// Judged write by write, not by the whole: slow but moving is never cut.
+async fn progress<T>(stall: Duration, write: impl Future<Output = io::Result<T>>) -> Result<T, End> {
+    match timeout(stall, write).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(End::Stalled),
+    }
+}

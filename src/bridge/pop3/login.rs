@@ -1,0 +1,121 @@
+//! From an offer to an open mailbox, or to the reply that says why not.
+
+use std::sync::Arc;
+
+use ring::digest;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tracing::{Span, warn};
+
+use super::app::End;
+use super::provider::Provider;
+use super::{Driver, Open, refusal};
+use crate::auth::Denied;
+use crate::bridge::LoginError;
+use crate::bridge::login::Admitted;
+use crate::mail::account::SecretSource;
+use crate::mail::{Account, UidValidity};
+use crate::mailbox;
+use crate::proto::pop3::session::wrong_login;
+use crate::proto::pop3::{Code, Maildrop, Reply, Step, UniqueIds};
+use crate::proto::sasl::Offer;
+use crate::upstream::UpstreamError;
+
+impl<S, P> Driver<S, P>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    P: Provider,
+{
+    /// The app's time to log in does not run while it waits for us.
+    pub(super) async fn log_in(&mut self, offer: Offer) -> Result<Step, End> {
+        let asked = Instant::now();
+        let admitted = self.app.meanwhile(self.accounts.admit(&offer.login, &offer.secret)).await?;
+        let step = match admitted {
+            Ok(admitted) => self.open(admitted).await?,
+            Err(error) => self.not_admitted(&error),
+        };
+        self.login_by += asked.elapsed();
+        Ok(step)
+    }
+
+    async fn open(&mut self, admitted: Admitted) -> Result<Step, End> {
+        Span::current().record("account", admitted.account.address.as_str());
+        let opening = self.provider.open(admitted.account.clone(), admitted.credential.clone());
+        match self.app.meanwhile(opening).await? {
+            Ok((mailbox, listing)) => {
+                self.accounts.accepted(&admitted);
+                Ok(self.opened(admitted.account, mailbox, listing))
+            }
+            Err(error) => Ok(self.not_opened(&admitted, &error)),
+        }
+    }
+
+    fn opened(&mut self, account: Arc<Account>, mailbox: P::Maildrop, listing: mailbox::Listing) -> Step {
+        let ids = unique_ids(&account.pop3.folder, listing.uid_validity);
+        let messages = listing.messages.into_iter().map(|message| (message.uid, message.octets));
+        self.open = Some(Open { account, mailbox, touched: Instant::now() });
+        self.session.logged_in(Maildrop::new(ids, messages))
+    }
+
+    fn not_opened(&mut self, admitted: &Admitted, error: &UpstreamError) -> Step {
+        warn!("{}", error.sentence(&admitted.account));
+        let refused = matches!(error, UpstreamError::LoginRefused { .. });
+        if refused {
+            self.accounts.refused(admitted);
+        }
+        match admitted.account.secret {
+            SecretSource::App if refused => {
+                let sentence = error.sentence(&admitted.account);
+                self.session.login_refused(Reply::err_with(Code::Auth, &sentence))
+            }
+            // A stored password that upstream refuses is not the one the app sent: it must not ask the user for it.
+            _ => self.session.login_failed(refusal(error, &admitted.account)),
+        }
+    }
+
+    fn not_admitted(&mut self, error: &LoginError) -> Step {
+        warn!("{error}");
+        match error {
+            LoginError::NoAccount | LoginError::Denied { denied: Denied::Wrong, .. } => {
+                self.session.login_refused(wrong_login())
+            }
+            LoginError::Denied { denied: Denied::TooMany { .. }, .. } => {
+                self.session.login_refused(Reply::err_with(Code::Auth, &error.to_string()))
+            }
+            LoginError::Denied { denied: Denied::Unreadable { .. }, .. } => {
+                self.session.login_failed(Reply::err_with(Code::SysPerm, &error.to_string()))
+            }
+        }
+    }
+}
+
+/// INBOX goes without its name, which is the same in any case (RFC 3501 §5.1).
+fn unique_ids(folder: &str, uid_validity: UidValidity) -> UniqueIds {
+    if folder.eq_ignore_ascii_case("INBOX") {
+        return UniqueIds::inbox(uid_validity);
+    }
+    let hash = digest::digest(&digest::SHA256, folder.as_bytes());
+    let first = hash.as_ref().first_chunk::<4>().copied().unwrap_or_default();
+    UniqueIds::mailbox(u32::from_be_bytes(first), uid_validity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::Uid;
+
+    fn unique_id(folder: &str) -> String {
+        let mut out = Vec::new();
+        let validity = UidValidity::new(7).expect("not 0");
+        unique_ids(folder, validity).write(Uid::new(12).expect("not 0"), &mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn unique_ids_are_frozen() {
+        assert_eq!(unique_id("INBOX"), "7.12");
+        assert_eq!(unique_id("Inbox"), "7.12");
+        assert_eq!(unique_id("Archive"), "66f4804e.7.12");
+        assert_eq!(unique_id("Entw\u{fc}rfe"), "ab5ee809.7.12");
+    }
+}

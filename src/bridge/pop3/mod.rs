@@ -1,0 +1,241 @@
+//! The POP3 driver: awaits the app and the mailbox, and has no protocol in it.
+//!
+//! ```text
+//!  app ── line ──▶ proto::pop3::Session ── Step ──▶ the mailbox, or a reply
+//!   ▲                      ▲                            │
+//!   └── replies, bodies ───┴───────── answers ──────────┘
+//! ```
+//!
+//! However a session ends, only a whole `QUIT` line in TRANSACTION removes anything (RFC 1939 §6).
+
+mod app;
+mod login;
+mod obey;
+mod provider;
+mod transfer;
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use self::app::{App, End};
+use self::provider::{Inbox, Provider, Upstream};
+use super::{Accounts, Context};
+use crate::mail::{Account, Deadlines};
+use crate::proto::line::Line;
+use crate::proto::pop3::{Code, Reply, Session};
+use crate::upstream::UpstreamError;
+
+/// Octets an app may send before it has logged in: several of the longest SASL exchanges.
+const BEFORE_LOGIN: u64 = 128 * 1024;
+
+/// Serves one app until it leaves. The greeting never waits for upstream.
+///
+/// # Errors
+/// The app's connection broke; the session's end has been logged all the same.
+pub async fn serve<S>(app: S, context: Context) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let deadlines = context.connector.deadlines().clone();
+    let upstream = Upstream { connector: context.connector, bodies: context.bodies };
+    Driver::new(app, context.accounts, upstream, deadlines, context.stopping).serve().await
+}
+
+/// One session.
+struct Driver<S, P: Provider> {
+    app: App<S>,
+    session: Session,
+    accounts: Accounts,
+    provider: P,
+    open: Option<Open<P::Maildrop>>,
+    deadlines: Deadlines,
+    stopping: CancellationToken,
+    login_by: Instant,
+    /// When the last command was answered.
+    answered: Instant,
+    done: Done,
+}
+
+/// A mailbox after login.
+struct Open<M> {
+    account: Arc<Account>,
+    mailbox: M,
+    /// When upstream last heard of us.
+    touched: Instant,
+}
+
+/// What a session came to, for the log.
+#[derive(Debug, Default)]
+struct Done {
+    retrieved: u64,
+    octets: u64,
+    removed: usize,
+}
+
+impl<S, P> Driver<S, P>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    P: Provider,
+{
+    fn new(
+        io: S,
+        accounts: Accounts,
+        provider: P,
+        deadlines: Deadlines,
+        stopping: CancellationToken,
+    ) -> Self {
+        let (session, now) = (Session::new(), Instant::now());
+        Self {
+            app: App::new(io, session.line_limit(), deadlines.app_stall),
+            session,
+            accounts,
+            provider,
+            open: None,
+            login_by: now + deadlines.app_login,
+            deadlines,
+            stopping,
+            answered: now,
+            done: Done::default(),
+        }
+    }
+
+    async fn serve(mut self) -> io::Result<()> {
+        let end = match self.converse().await {
+            Err(end) => end,
+            Ok(never) => match never {},
+        };
+        let Done { retrieved, octets, removed } = self.done;
+        info!(%end, retrieved, octets, removed, "session ended");
+        let (open, patience) = (self.open.take(), self.deadlines.stop);
+        // LOGOUT is a courtesy: nobody waits for it long.
+        let logout = async {
+            if let Some(open) = open {
+                let _ = timeout(patience, open.mailbox.close()).await;
+            }
+        };
+        tokio::join!(self.part(&end), logout);
+        match end {
+            End::Io(error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The app's end of the connection: a last word is heard to its end, and anything else is just over.
+    async fn part(&mut self, end: &End) {
+        match end {
+            End::Finished => {
+                if self.app.close().await.is_ok() {
+                    self.app.linger().await;
+                }
+            }
+            // What came before the broken message was whole.
+            End::Broken => drop(self.app.close().await),
+            _ => {}
+        }
+    }
+
+    async fn converse(&mut self) -> Result<std::convert::Infallible, End> {
+        let greeting = self.session.greeting();
+        self.app.reply(&greeting).await?;
+        loop {
+            let line = self.next_line().await?;
+            let over = grace(self.stopping.clone(), self.deadlines.stop);
+            tokio::select! {
+                biased;
+                obeyed = self.obey(line) => obeyed?,
+                () = over => return Err(End::Stopping),
+            }
+            self.answered = Instant::now();
+        }
+    }
+
+    async fn next_line(&mut self) -> Result<Line, End> {
+        loop {
+            if self.stopping.is_cancelled() {
+                return Err(End::Stopping);
+            }
+            if let Some(line) = self.app.take_line(self.session.line_limit()) {
+                return Ok(line);
+            }
+            let stopping = self.stopping.clone();
+            tokio::select! {
+                flushed = self.app.flush() => flushed?,
+                () = stopping.cancelled() => return Err(End::Stopping),
+            }
+            self.listen().await?;
+        }
+    }
+
+    /// Waits for octets, or does what is due in an app's silence.
+    async fn listen(&mut self) -> Result<(), End> {
+        let patience = match &self.open {
+            Some(_) => self.answered + self.deadlines.pop3_idle,
+            None => self.login_by,
+        };
+        let due = self.open.as_ref().map(|open| open.touched + self.deadlines.pop3_keep_alive);
+        tokio::select! {
+            filled = self.app.fill() => {
+                filled?;
+                self.look_at_stranger().await
+            }
+            () = sleep_until(patience) => Err(End::Silent),
+            () = sleep_until(due.unwrap_or(patience)), if due.is_some() => self.keep_alive().await,
+            () = self.stopping.cancelled() => Err(End::Stopping),
+        }
+    }
+}
+
+impl<S, P> Driver<S, P>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    P: Provider,
+{
+    /// What the first octets tell, and how many there may be before login.
+    async fn look_at_stranger(&mut self) -> Result<(), End> {
+        if self.session.is_logged_in() {
+            return Ok(());
+        }
+        if self.app.received() > BEFORE_LOGIN {
+            return Err(End::Flooded);
+        }
+        let (received, unread) = (self.app.received(), self.app.unread());
+        if u64::try_from(unread.len()).is_ok_and(|unread| unread == received)
+            && let Some(reply) = self.session.dismisses(unread)
+        {
+            self.app.reply(&reply).await?;
+            return Err(End::Finished);
+        }
+        Ok(())
+    }
+
+    /// A session upstream that is lost is replaced by the next command; the app need not hear of it.
+    async fn keep_alive(&mut self) -> Result<(), End> {
+        if let Some(open) = &mut self.open {
+            if let Err(error) = open.mailbox.keep_alive().await {
+                debug!("{}", error.sentence(&open.account));
+            }
+            open.touched = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+/// Over when the bridge has been stopping for as long as a running command may still take.
+async fn grace(stopping: CancellationToken, patience: std::time::Duration) {
+    stopping.cancelled().await;
+    sleep(patience).await;
+}
+
+/// An upstream error as an app is told: the code by what has to be done about it (RFC 3206 §4).
+fn refusal(error: &UpstreamError, account: &Account) -> Reply {
+    let code = if error.needs_user() { Code::SysPerm } else { Code::SysTemp };
+    Reply::err_with(code, &error.sentence(account))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! The seam between the driver and `mailbox`: what a session asks for, so that tests can put in a scripted mailbox.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::mail::{Account, Credential, Uid};
+use crate::mailbox::{Body, Listing, Mailbox};
+use crate::net::Connector;
+use crate::store::Bodies;
+use crate::upstream::UpstreamError;
+
+/// Where mailboxes come from.
+pub(super) trait Provider: Send + Sync {
+    type Maildrop: Inbox;
+
+    fn open(
+        &self,
+        account: Arc<Account>,
+        credential: Credential,
+    ) -> impl Future<Output = Result<(Self::Maildrop, Listing), UpstreamError>> + Send;
+}
+
+/// [`Mailbox`], call for call.
+pub(super) trait Inbox: Send {
+    type Body: Octets;
+
+    fn body(&mut self, uid: Uid) -> impl Future<Output = Result<Self::Body, UpstreamError>> + Send;
+    fn beginning(
+        &mut self,
+        uid: Uid,
+        lines: u32,
+    ) -> impl Future<Output = Result<Bytes, UpstreamError>> + Send;
+    fn update(
+        &mut self,
+        seen: &[Uid],
+        deleted: &[Uid],
+    ) -> impl Future<Output = Result<(), UpstreamError>> + Send;
+    fn keep_alive(&mut self) -> impl Future<Output = Result<(), UpstreamError>> + Send;
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// [`Body`], call for call.
+pub(super) trait Octets: Send {
+    fn octets(&self) -> u64;
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, UpstreamError>> + Send;
+}
+
+/// The real one.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) connector: Connector,
+    pub(super) bodies: Bodies,
+}
+
+impl Provider for Upstream {
+    type Maildrop = Mailbox;
+
+    async fn open(
+        &self,
+        account: Arc<Account>,
+        credential: Credential,
+    ) -> Result<(Mailbox, Listing), UpstreamError> {
+        Mailbox::open(self.connector.clone(), account, credential, self.bodies.clone()).await
+    }
+}
+
+impl Inbox for Mailbox {
+    type Body = Body;
+
+    async fn body(&mut self, uid: Uid) -> Result<Body, UpstreamError> {
+        Mailbox::body(self, uid).await
+    }
+
+    async fn beginning(&mut self, uid: Uid, lines: u32) -> Result<Bytes, UpstreamError> {
+        Mailbox::beginning(self, uid, lines).await
+    }
+
+    async fn update(&mut self, seen: &[Uid], deleted: &[Uid]) -> Result<(), UpstreamError> {
+        Mailbox::update(self, seen, deleted).await
+    }
+
+    async fn keep_alive(&mut self) -> Result<(), UpstreamError> {
+        Mailbox::keep_alive(self).await
+    }
+
+    async fn close(self) {
+        Mailbox::close(self).await;
+    }
+}
+
+impl Octets for Body {
+    fn octets(&self) -> u64 {
+        Body::octets(self)
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        Body::chunk(self).await
+    }
+}
