@@ -10,13 +10,11 @@ use tracing::{Span, warn};
 use super::app::End;
 use super::provider::Provider;
 use super::{Driver, Open, refusal};
-use crate::auth::Denied;
 use crate::bridge::LoginError;
-use crate::bridge::login::Admitted;
+use crate::bridge::login::{Admitted, Refusal};
 use crate::mail::account::SecretSource;
 use crate::mail::{Account, UidValidity};
 use crate::mailbox;
-use crate::proto::pop3::session::wrong_login;
 use crate::proto::pop3::{Code, Maildrop, Reply, Step, UniqueIds};
 use crate::proto::sasl::Offer;
 use crate::upstream::UpstreamError;
@@ -75,16 +73,11 @@ where
 
     fn not_admitted(&mut self, error: &LoginError) -> Step {
         warn!("{error}");
-        match error {
-            LoginError::NoAccount | LoginError::Denied { denied: Denied::Wrong, .. } => {
-                self.session.login_refused(wrong_login())
-            }
-            LoginError::Denied { denied: Denied::TooMany { .. }, .. } => {
-                self.session.login_refused(Reply::err_with(Code::Auth, &error.to_string()))
-            }
-            LoginError::Denied { denied: Denied::Unreadable { .. }, .. } => {
-                self.session.login_failed(Reply::err_with(Code::SysPerm, &error.to_string()))
-            }
+        let reply = |code| Reply::err_with(code, &error.reply());
+        match error.refusal() {
+            Refusal::Wrong => self.session.login_refused(reply(Code::Auth)),
+            Refusal::Later => self.session.login_failed(reply(Code::SysTemp)),
+            Refusal::NeedsUser => self.session.login_failed(reply(Code::SysPerm)),
         }
     }
 }

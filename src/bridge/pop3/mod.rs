@@ -127,15 +127,10 @@ where
 
     /// The app's end of the connection: a last word is heard to its end, and anything else is just over.
     async fn part(&mut self, end: &End) {
-        match end {
-            End::Finished => {
-                if self.app.close().await.is_ok() {
-                    self.app.linger().await;
-                }
-            }
-            // What came before the broken message was whole.
-            End::Broken => drop(self.app.close().await),
-            _ => {}
+        // What came before a broken message was whole.
+        let farewell = matches!(end, End::Finished | End::Broken);
+        if farewell && self.app.close().await.is_ok() {
+            self.app.linger().await;
         }
     }
 

@@ -337,9 +337,9 @@ impl From<NotThere> for Reply {
     }
 }
 
-/// The same for an unknown name and for a wrong password (RFC 1939 §13).
-pub fn wrong_login() -> Reply {
-    Reply::err_with(Code::Auth, "wrong name or password")
+/// In the words for an unknown name and for a wrong password (RFC 1939 §13).
+fn wrong_login() -> Reply {
+    Reply::err_with(Code::Auth, "login name or password is wrong")
 }
 
 const MECHANISMS: &[&str] = &["PLAIN", "LOGIN"];
