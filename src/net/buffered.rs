@@ -4,7 +4,10 @@
 //! Replies are queued and leave in one write when nothing more is ready (two writes cost a peer with delayed
 //! acknowledgements 40 ms).
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::pin;
+use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -12,9 +15,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// A read takes at most this much: a few TLS records, so that bulk moves in few system calls.
 const READ: usize = 64 * 1024;
 
-/// What an idle connection keeps for each direction; a command or a reply fits, and hundreds of idle connections
-/// stay cheap.
-const IDLE: usize = 4 * 1024;
+/// The first read: a command fits.
+const FIRST_READ: usize = 4 * 1024;
+
+/// What is copied behind queued octets, so that both leave in one write: less than a page costs less than a write.
+const SMALL: usize = 4 * 1024;
 
 /// A stream, what was read from it and not yet taken, and what is to be written and not yet sent.
 #[derive(Debug)]
@@ -23,8 +28,6 @@ pub struct Buffered<S> {
     input: BytesMut,
     /// The size of the next read: grows while reads come back full, falls back when they do not.
     appetite: usize,
-    /// The input's memory was made for bulk; its capacity does not tell once parts of it were taken.
-    bulky: bool,
     output: Vec<u8>,
     /// How much of `output` is gone.
     sent: usize,
@@ -33,7 +36,7 @@ pub struct Buffered<S> {
 impl<S> Buffered<S> {
     /// Wraps a stream of which nothing was read yet.
     pub fn new(io: S) -> Self {
-        Self { io, input: BytesMut::new(), appetite: IDLE, bulky: false, output: Vec::new(), sent: 0 }
+        Self { io, input: BytesMut::new(), appetite: FIRST_READ, output: Vec::new(), sent: 0 }
     }
 
     /// What was read and not taken yet; take from its front.
@@ -65,29 +68,37 @@ impl<S> Buffered<S> {
 
 impl<S: AsyncRead + Unpin> Buffered<S> {
     /// Waits for more input and returns how much came; 0 is the end of the stream. Cancel-safe.
+    ///
+    /// While it waits, little is held beyond what is unread and unsent.
     pub async fn fill(&mut self) -> io::Result<usize> {
-        self.make_room();
-        let wanted = self.appetite;
-        let taken = (&mut self.io).take(wanted as u64).read_buf(&mut self.input).await?;
-        if taken == wanted {
-            self.appetite = (wanted * 4).min(READ);
-        } else if taken < IDLE {
-            self.appetite = IDLE;
-        }
-        Ok(taken)
+        poll_fn(|cx| self.poll_fill(cx)).await
     }
 
-    /// Makes room for the next read, and gives back what bulk needed once it is over: the wait may be long.
-    fn make_room(&mut self) {
-        let over = self.bulky && self.appetite == IDLE;
-        if self.input.is_empty() && (over || self.input.capacity() < self.appetite) {
-            self.input = BytesMut::with_capacity(self.appetite);
-            self.bulky = self.appetite > IDLE;
-        } else {
-            self.bulky |= self.input.len() + self.appetite > IDLE;
-            self.input.reserve(self.appetite);
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let wanted = self.appetite;
+        self.input.reserve(wanted);
+        let mut io = (&mut self.io).take(wanted as u64);
+        // The future has no state of its own: what was read is in the input.
+        let read = pin!(io.read_buf(&mut self.input)).poll(cx);
+        let Poll::Ready(outcome) = read else {
+            self.slim();
+            return Poll::Pending;
+        };
+        let taken = outcome?;
+        if taken == wanted {
+            self.appetite = (wanted * 4).min(READ);
+        } else if taken < FIRST_READ {
+            self.appetite = FIRST_READ;
         }
-        if self.queued() == 0 && self.output.capacity() > IDLE {
+        Poll::Ready(Ok(taken))
+    }
+
+    /// Gives memory back: the wait may be long. A long piece that somebody collects is not copied again and again.
+    fn slim(&mut self) {
+        if self.input.len() <= FIRST_READ {
+            self.input = BytesMut::from(self.input.as_ref());
+        }
+        if self.queued() == 0 {
             self.output = Vec::new();
         }
     }
@@ -129,7 +140,7 @@ impl<S: AsyncWrite + Unpin> Buffered<S> {
     /// connection is left.
     pub async fn write_through(&mut self, octets: &[u8]) -> io::Result<()> {
         // A stream that cannot gather would need two writes for what fits in one.
-        if self.queued() > 0 && octets.len() <= IDLE && !self.io.is_write_vectored() {
+        if self.queued() > 0 && octets.len() <= SMALL && !self.io.is_write_vectored() {
             self.queue(octets);
             return self.flush().await;
         }

@@ -1,5 +1,5 @@
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use proptest::prelude::*;
 use tokio::io::duplex;
@@ -75,7 +75,7 @@ async fn queued_replies_leave_in_one_write() {
 
 #[tokio::test]
 async fn a_body_leaves_with_the_reply_before_it() {
-    let body = vec![b'x'; 3 * IDLE];
+    let body = vec![b'x'; 3 * FIRST_READ];
     for (gathers, body) in [(true, &body[..]), (true, b"short"), (false, b"short")] {
         let mut app = Buffered::new(Writes::new(usize::MAX, gathers));
         app.queue(b"+OK\r\n");
@@ -125,8 +125,8 @@ async fn what_is_left_goes_on_with_the_stream() {
 async fn reads_grow_with_bulk_and_memory_falls_back_when_idle() {
     let (mut far, near) = duplex(1 << 20);
     let mut app = Buffered::new(near);
-    far.write_all(&vec![b'x'; IDLE + 4 * IDLE + READ + 100]).await.unwrap();
-    for expected in [IDLE, 4 * IDLE, READ, 100] {
+    far.write_all(&vec![b'x'; FIRST_READ + 4 * FIRST_READ + READ + 100]).await.unwrap();
+    for expected in [FIRST_READ, 4 * FIRST_READ, READ, 100] {
         assert_eq!(app.fill().await.unwrap(), expected);
         // Taken as a body is taken: the rest of the block stays with the buffer.
         drop(app.input().split().freeze());
@@ -134,8 +134,21 @@ async fn reads_grow_with_bulk_and_memory_falls_back_when_idle() {
     app.queue(&vec![b'y'; 3 * READ]);
     app.flush().await.unwrap();
     assert!(!poll_and_drop(app.fill()));
-    assert!(!app.bulky);
-    assert!(app.input.capacity() <= IDLE && app.output.capacity() <= IDLE);
+    assert_eq!((app.input.capacity(), app.output.capacity()), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_unread_and_unsent_outlives_a_wait() {
+    let (mut far, near) = duplex(FIRST_READ);
+    let mut app = Buffered::new(near);
+    far.write_all(b"NOOP\r\nQU").await.unwrap();
+    assert_eq!(app.fill().await.unwrap(), 8);
+    drop(app.input().split_to(6).freeze());
+    app.queue(b"+OK\r\n");
+    assert!(!poll_and_drop(app.fill()));
+    assert_eq!(app.queued(), 5);
+    assert_eq!(&app.input()[..], b"QU");
+    assert!(app.input.capacity() < 100);
 }
 
 proptest! {
