@@ -17,8 +17,8 @@
 //! | [`config`] | the TOML, field for field, and what survived of it | provider, net, mail |
 //! | [`provider`] | the provider table, compiled in and typed | mail |
 //! | [`server`] | listeners, limits, shutdown | bridge, net, config, mail |
-//! | [`bridge`] | the drivers, who await both sides | proto, mailbox, upstream, auth, net, mail |
-//! | [`mailbox`] | what POP3 asks of a mailbox: listing, bodies, removal | upstream, store, proto, mail |
+//! | [`bridge`] | the drivers, who await both sides | proto, mailbox, upstream, store, auth, net, mail |
+//! | [`mailbox`] | what POP3 asks of a mailbox: listing, bodies, removal | upstream, store, proto, net, mail |
 //! | [`proto`] | octets to meaning and back; no I/O, no clock, no log | mail |
 //! | [`upstream`] | the conversations with the provider | net, auth, proto, mail |
 //! | [`auth`] | whose password may go where | mail |
