@@ -34,6 +34,8 @@ pub enum Action {
     SayOctets(Part, Text),
     /// Hears a line.
     Hear(Part, Text),
+    /// Hears lines of this form until one of another comes, which is left for the next step.
+    HearMany(Part, Text),
     /// Hears these octets, and says nothing of what follows.
     HearOctets(Part, Text),
     /// Ends our direction, or the connection.
@@ -47,6 +49,8 @@ pub enum Action {
     },
     /// The TLS handshake in mid-conversation.
     Tls(Part),
+    /// The TLS handshake, from the first octet or in mid-conversation, that the bridge breaks off.
+    TlsFails(Part),
     /// The bridge is told to stop, as by SIGTERM.
     Stop,
 }
@@ -213,6 +217,7 @@ fn answer(script: &mut Script, line: &str) -> Result<(), String> {
 struct Said<'a> {
     who: char,
     number: u8,
+    many: bool,
     line: bool,
     text: &'a str,
 }
@@ -223,9 +228,10 @@ impl<'a> Said<'a> {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, rest) = rest.split_at(digits);
         let number = if number.is_empty() { 1 } else { number.parse().ok()? };
+        let (many, rest) = rest.strip_prefix('*').map_or((false, rest), |rest| (true, rest));
         let line = rest.starts_with(':');
         let text = rest.strip_prefix([':', '>'])?;
-        Some(Self { who, number, line, text: text.strip_prefix(' ').unwrap_or(text) })
+        Some(Self { who, number, many, line, text: text.strip_prefix(' ').unwrap_or(text) })
     }
 
     /// `ours`: whether the test plays whoever says this.
@@ -234,6 +240,7 @@ impl<'a> Said<'a> {
             (true, "<close>") => return Ok(Action::Close(part, Close::Politely)),
             (true, "<cut>") => return Ok(Action::Close(part, Close::Cut)),
             (true, "<reset>") => return Ok(Action::Close(part, Close::Reset)),
+            (true, "<tls fails>") => return Ok(Action::TlsFails(part)),
             (true, "<tls>") => return Ok(Action::Tls(part)),
             (false, "<closed>") => return Ok(Action::Closed { part, anything: false }),
             (false, "<closed ...>") => return Ok(Action::Closed { part, anything: true }),
@@ -243,6 +250,7 @@ impl<'a> Said<'a> {
         Ok(match (ours, self.line) {
             (true, true) => Action::Say(part, text),
             (true, false) => Action::SayOctets(part, text),
+            (false, true) if self.many => Action::HearMany(part, text),
             (false, true) => Action::Hear(part, text),
             (false, false) => Action::HearOctets(part, text),
         })
