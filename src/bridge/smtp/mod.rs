@@ -99,19 +99,21 @@ where
 {
     async fn run(&mut self) -> io::Result<&'static str> {
         loop {
-            let step = match self.framer.take(self.app.input()) {
+            let line = self.framer.take(self.app.input());
+            if self.session.is_gathering()
+                && !matches!(&line, Some(Line::Whole(line)) if self.session.gathers(line))
+            {
+                let settled = self.session.settle();
+                if let Flow::Break(how) = self.follow(settled).await? {
+                    return Ok(how);
+                }
+            }
+            let step = match line {
                 Some(Line::Whole(line)) => {
-                    if self.session.is_gathering() && !self.session.gathers(&line) {
-                        let settled = self.session.settle();
-                        if let Flow::Break(how) = self.follow(settled).await? {
-                            return Ok(how);
-                        }
-                    }
                     debug!(command = self.session.name_of(&line));
                     self.session.handle_line(&line)
                 }
                 Some(Line::TooLong) => self.session.handle_too_long(),
-                None if self.session.is_gathering() => self.session.settle(),
                 None => match self.more().await? {
                     Flow::Break(how) => return Ok(how),
                     Flow::Continue(()) => continue,

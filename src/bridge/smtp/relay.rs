@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::auth::Denied;
-use crate::bridge::login::{Accounts, Admitted, LoginError};
+use crate::bridge::login::{Accounts, Admitted, LoginError, Refusal};
 use crate::mail::{Account, Credential};
 use crate::net::{ConnectError, Connector};
 use crate::proto::sasl::Offer;
@@ -66,7 +65,7 @@ impl<L: Login> Relay<L> {
 
     /// Asks upstream now, so that 235 means that it took the login.
     pub(super) async fn login(&mut self, offer: &Offer) -> Answer {
-        let admitted = match self.accounts.admit(&offer.login, &offer.secret).await {
+        let admitted = match self.accounts.admit_submission(&offer.login, &offer.secret).await {
             Ok(admitted) => admitted,
             Err(error) => return Answer::NotLoggedIn(not_admitted(&error)),
         };
@@ -162,14 +161,12 @@ impl<L: Login> Relay<L> {
     }
 }
 
-/// Nothing went upstream. No account and a wrong password are told in the same words.
+/// Nothing went upstream (RFC 4954 §6).
 fn not_admitted(error: &LoginError) -> Reply {
     info!("login refused: {error}");
-    match error {
-        LoginError::NoAccount | LoginError::Denied { denied: Denied::Wrong, .. } => {
-            Reply::new(535, 7, 8, "wrong user name or password")
-        }
-        LoginError::Denied { .. } => Reply::new(454, 7, 0, error.to_string()),
+    match error.refusal() {
+        Refusal::Wrong => Reply::new(535, 7, 8, error.reply()),
+        Refusal::Later | Refusal::NeedsUser => Reply::new(454, 7, 0, error.reply()),
     }
 }
 

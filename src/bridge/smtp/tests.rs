@@ -1,1 +1,360 @@
+//! The whole driver over pipes and a paused clock: the test is the app and the provider.
 
+mod message;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::relay::Login;
+use super::serve_with;
+use crate::bridge::{Accounts, Context};
+use crate::mail::{Account, Credential, Deadlines};
+use crate::net::tls::{Roots, client_config};
+use crate::net::{ConnectError, Connector};
+use crate::store::Bodies;
+use crate::upstream::UpstreamError;
+use crate::upstream::submission::Submission;
+use crate::upstream::submission::scripted::{Scripted, account, pipe};
+
+/// Hands out one pipe a login; without one left upstream cannot be reached.
+struct Pipes(Arc<Mutex<VecDeque<DuplexStream>>>);
+
+impl Login for Pipes {
+    async fn login(&self, account: &Account, credential: &Credential) -> Result<Submission, UpstreamError> {
+        let stream = self.0.lock().unwrap().pop_front().ok_or_else(|| ConnectError::Unreachable {
+            host: "mx.example.org".into(),
+            port: 465,
+            source: io::ErrorKind::ConnectionRefused.into(),
+        })?;
+        Submission::login_over(stream, &Deadlines::default(), account, credential).await
+    }
+}
+
+/// A bridge with an app connected, and the server ends of the connections it may make.
+struct Scene {
+    app: Scripted,
+    upstreams: VecDeque<Scripted>,
+    unused: Arc<Mutex<VecDeque<DuplexStream>>>,
+    stopping: CancellationToken,
+    served: JoinHandle<io::Result<()>>,
+}
+
+/// ana logs in.
+const AUTH: &str = "AUTH PLAIN AGFuYUBleGFtcGxlLm9yZwBodW50ZXIy";
+
+/// What most providers offer.
+const OFFERS: &[&str] = &["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SIZE 1000"];
+
+async fn scene_of(account: Account, connections: usize) -> Scene {
+    let (stream, mut app) = pipe();
+    let (streams, upstreams): (VecDeque<_>, VecDeque<_>) = (0..connections).map(|_| pipe()).unzip();
+    let unused = Arc::new(Mutex::new(streams));
+    let stopping = CancellationToken::new();
+    let context = Context {
+        accounts: Accounts::new([Arc::new(account)]),
+        connector: Connector::new(client_config(Roots::Bundled, &[]).unwrap(), Deadlines::default()),
+        bodies: Bodies::new(0),
+        stopping: stopping.clone(),
+    };
+    let served = tokio::spawn(serve_with(stream, context, Pipes(unused.clone())));
+    app.hears("220 localhost ESMTP footbridge").await;
+    Scene { app, upstreams, unused, stopping, served }
+}
+
+async fn scene(connections: usize) -> Scene {
+    scene_of(account(), connections).await
+}
+
+/// A scene in which ana is logged in, and her upstream.
+async fn logged_in(connections: usize, offers: &[&str]) -> (Scene, Scripted) {
+    logged_in_as(account(), connections, offers).await
+}
+
+async fn logged_in_as(account: Account, connections: usize, offers: &[&str]) -> (Scene, Scripted) {
+    let mut scene = scene_of(account, connections).await;
+    scene.app.says("EHLO my pc").await;
+    scene.app.reply().await;
+    scene.app.says(AUTH).await;
+    let upstream = scene.next_upstream(offers).await;
+    scene.app.hears("235 2.7.0 authentication successful").await;
+    (scene, upstream)
+}
+
+impl Scene {
+    async fn next_upstream(&mut self, offers: &[&str]) -> Scripted {
+        let mut upstream = self.upstreams.pop_front().expect("another connection");
+        upstream.serves(offers).await;
+        upstream
+    }
+
+    /// App says, app hears.
+    async fn exchange(&mut self, said: &str, heard: &str) {
+        self.app.says(said).await;
+        self.app.hears(heard).await;
+    }
+
+    /// From MAIL to 354 with one recipient.
+    async fn begin(&mut self, upstream: &mut Scripted) {
+        self.exchange("MAIL FROM:<ana@example.org>", "250 2.1.0 ok").await;
+        self.app.says("RCPT TO:<bob@example.net>").await;
+        upstream.hears("MAIL FROM:<ana@example.org>").await;
+        upstream.hears("RCPT TO:<bob@example.net>").await;
+        upstream.says("250 2.1.0 ok\r\n250 2.1.5 ok").await;
+        self.app.hears("250 2.1.5 ok").await;
+        self.app.says("DATA").await;
+        upstream.answers("DATA", "354 go").await;
+        self.app.hears("354 end with a dot on a line of its own").await;
+    }
+
+    fn connections_left(&self) -> usize {
+        self.unused.lock().unwrap().len()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_greeting_and_ehlo_wait_for_nobody_and_offer_what_we_hold() {
+    let mut scene = scene(0).await;
+    scene.app.says("EHLO what ever").await;
+    let lines = scene.app.reply().await;
+    for line in [
+        "250-PIPELINING",
+        "250-8BITMIME",
+        "250-ENHANCEDSTATUSCODES",
+        "250-AUTH PLAIN LOGIN",
+        "250-SIZE 1073741824",
+    ] {
+        assert!(lines.iter().any(|heard| heard == line), "{line} in {lines:?}");
+    }
+    scene.exchange("MAIL FROM:<a@b>", "530 5.7.0 authentication required").await;
+    scene.exchange("QUIT", "221 2.0.0 goodbye").await;
+    assert_eq!(scene.app.rest().await, "");
+    scene.served.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn ehlo_after_auth_offers_what_holds_at_both_ends_rfc_5321_section_2_2() {
+    let (mut scene, _upstream) = logged_in(1, &["SIZE 1000", "DSN"]).await;
+    scene.app.says("EHLO x").await;
+    assert_eq!(scene.app.reply().await, ["250-localhost", "250-SIZE 1000", "250 DSN"]);
+    scene.exchange("MAIL FROM:<a@b> BODY=8BITMIME", "555 5.5.4 parameter not offered").await;
+    scene.exchange("MAIL FROM:<a@b> SIZE=1001", "552 5.3.4 the message may have 1000 octets").await;
+    scene
+        .exchange(
+            "MAIL FROM:<a@b> SMTPUTF8",
+            "550 5.6.7 addresses in other scripts need SMTPUTF8, which is not to be had here",
+        )
+        .await;
+    scene.exchange("MAIL FROM:<a@b> RET=HDRS", "250 2.1.0 ok").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn auth_login_asks_with_the_words_old_apps_compare() {
+    let mut scene = scene(1).await;
+    scene.app.says("EHLO x").await;
+    scene.app.reply().await;
+    scene.exchange("AUTH LOGIN", "334 VXNlcm5hbWU6").await;
+    scene.exchange("YW5hQGV4YW1wbGUub3Jn", "334 UGFzc3dvcmQ6").await;
+    scene.app.says("aHVudGVyMg==").await;
+    scene.next_upstream(&[]).await;
+    scene.app.hears("235 2.7.0 authentication successful").await;
+    scene.exchange(AUTH, "503 5.5.1 already authenticated").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn upstream_judges_the_password_before_the_app_hears_235() {
+    let mut scene = scene(1).await;
+    scene.app.says("EHLO x").await;
+    scene.app.reply().await;
+    scene.app.says(AUTH).await;
+    let mut upstream = scene.upstreams.pop_front().unwrap();
+    upstream.greets(&["mx", "AUTH PLAIN"]).await;
+    upstream.hears("AUTH PLAIN AGFuYQBodW50ZXIy").await;
+    assert!(scene.app.is_silent().await);
+    upstream.says("535 5.7.8 bad").await;
+    let reply = scene.app.line().await;
+    assert!(reply.starts_with("535 5.7.8 ana@example.org: the provider refused the password"), "{reply}");
+    // The same password is not shown upstream again, and the app is told so in the words for any wrong one.
+    scene.app.says(AUTH).await;
+    assert!(scene.app.line().await.starts_with("535 5.7.8 "));
+    scene.app.says("AUTH PLAIN AGV2ZUBleGFtcGxlLm9yZwB4").await;
+    assert!(scene.app.line().await.starts_with("535 5.7.8 "));
+    assert_eq!(scene.connections_left(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn upstream_out_of_reach_is_temporary_rfc_4954_section_6() {
+    let mut scene = scene(0).await;
+    scene.app.says("EHLO x").await;
+    scene.app.reply().await;
+    scene.app.says(AUTH).await;
+    let reply = scene.app.line().await;
+    assert!(reply.starts_with("454 4.7.0 ana@example.org: mx.example.org:465 cannot be reached"), "{reply}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_travels_with_the_first_recipient() {
+    let (mut scene, mut upstream) = logged_in(1, OFFERS).await;
+    scene.exchange("MAIL FROM: ana@example.org SIZE=10", "250 2.1.0 ok").await;
+    assert!(upstream.is_silent().await);
+    scene.app.says("RCPT TO:<@relay:bob@example.net>").await;
+    upstream.hears("MAIL FROM:<ana@example.org> SIZE=10").await;
+    upstream.hears("RCPT TO:<bob@example.net>").await;
+    upstream.says("250 ok\r\n251-2.1.5 will\r\n251 2.1.5 forward").await;
+    assert_eq!(scene.app.reply().await, ["251-2.1.5 will", "251 2.1.5 forward"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pipelined_recipients_go_together_and_answers_keep_their_order_rfc_2920_section_3_2() {
+    let (mut scene, mut upstream) = logged_in(1, OFFERS).await;
+    let lines = ["MAIL FROM:<ana@example.org>", "RCPT TO:<a@b>", "RCPT TO:<>", "RCPT TO:<c@d>", "NOOP"];
+    scene.app.says(&lines.join("\r\n")).await;
+    upstream.hears("MAIL FROM:<ana@example.org>").await;
+    upstream.hears("RCPT TO:<a@b>").await;
+    upstream.hears("RCPT TO:<c@d>").await;
+    upstream.says("250 ok\r\n250 2.1.5 first\r\n450 4.2.1 second").await;
+    for heard in [
+        "250 2.1.0 ok",
+        "250 2.1.5 first",
+        "501 5.1.3 bad recipient address syntax",
+        "450 4.2.1 second",
+        "250 2.0.0 ok",
+    ] {
+        scene.app.hears(heard).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_sender_shows_at_each_recipient_until_rset() {
+    let (mut scene, mut upstream) = logged_in(1, OFFERS).await;
+    scene.exchange("MAIL FROM:<eve@example.org>", "250 2.1.0 ok").await;
+    scene.app.says("RCPT TO:<a@b>").await;
+    upstream.hears("MAIL FROM:<eve@example.org>").await;
+    upstream.hears("RCPT TO:<a@b>").await;
+    upstream.says("550 5.7.60 not yours\r\n503 5.5.1 no").await;
+    scene.app.hears("550 5.7.60 not yours").await;
+    scene.exchange("RCPT TO:<c@d>", "550 5.7.60 not yours").await;
+    scene.exchange("DATA", "554 5.5.1 no valid recipients").await;
+    scene.exchange("RSET", "250 2.0.0 forgotten").await;
+    scene.exchange("MAIL FROM:<ana@example.org>", "250 2.1.0 ok").await;
+    scene.app.says("RCPT TO:<a@b>").await;
+    upstream.hears("RSET").await;
+    upstream.hears("MAIL FROM:<ana@example.org>").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_closed_meanwhile_is_replaced_once_and_unseen() {
+    for goodbye in ["", "421 4.4.2 idle for too long"] {
+        let (mut scene, mut upstream) = logged_in(2, OFFERS).await;
+        if !goodbye.is_empty() {
+            upstream.says(goodbye).await;
+        }
+        drop(upstream);
+        scene.exchange("MAIL FROM:<ana@example.org>", "250 2.1.0 ok").await;
+        scene.app.says("RCPT TO:<a@b>").await;
+        let mut upstream = scene.next_upstream(OFFERS).await;
+        upstream.hears("MAIL FROM:<ana@example.org>").await;
+        upstream.hears("RCPT TO:<a@b>").await;
+        upstream.says("250 ok\r\n250 2.1.5 ok").await;
+        scene.app.hears("250 2.1.5 ok").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_lost_after_a_recipient_was_accepted_stays_lost_until_rset() {
+    let (mut scene, mut upstream) = logged_in(2, OFFERS).await;
+    scene.exchange("MAIL FROM:<ana@example.org>", "250 2.1.0 ok").await;
+    scene.app.says("RCPT TO:<a@b>").await;
+    upstream.hears("MAIL FROM:<ana@example.org>").await;
+    upstream.hears("RCPT TO:<a@b>").await;
+    upstream.says("250 ok\r\n250 2.1.5 ok").await;
+    scene.app.hears("250 2.1.5 ok").await;
+    drop(upstream);
+    for command in ["RCPT TO:<c@d>", "RCPT TO:<e@f>", "DATA"] {
+        scene.app.says(command).await;
+        let reply = scene.app.line().await;
+        assert!(reply.starts_with("451 4.4.2 ana@example.org: "), "{reply}");
+    }
+    assert_eq!(scene.connections_left(), 1, "no second transaction without the accepted recipient");
+    scene.exchange("RSET", "250 2.0.0 forgotten").await;
+    scene.exchange("MAIL FROM:<ana@example.org>", "250 2.1.0 ok").await;
+    scene.app.says("RCPT TO:<a@b>").await;
+    scene.next_upstream(OFFERS).await.hears("MAIL FROM:<ana@example.org>").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_lines_rfc_5321_section_4_5_3_1_4_rfc_4954_section_4() {
+    let mut scene = scene(0).await;
+    scene.exchange(&format!("NOOP {}", "x".repeat(2043)), "250 2.0.0 ok").await;
+    scene.exchange(&"x".repeat(5000), "500 5.5.2 line too long").await;
+    scene.exchange(&"x".repeat(50_000), "500 5.5.2 line too long").await;
+    scene.exchange("NOOP", "250 2.0.0 ok").await;
+    scene.app.says("EHLO x").await;
+    scene.app.reply().await;
+    let answer = "A".repeat(12_288 - "AUTH PLAIN ".len());
+    scene
+        .exchange(&format!("AUTH PLAIN {answer}"), "501 5.5.2 this is not what the mechanism asks for")
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_mail_app_is_shown_out_without_echo() {
+    for said in ["GET /index.html HTTP/1.1", "Host: localhost", "\u{16}\u{3}\u{1}\u{2}"] {
+        let mut scene = scene(0).await;
+        scene.app.says(said).await;
+        let rest = scene.app.rest().await;
+        assert!(rest.starts_with("221 ") || rest.starts_with("421 "), "{rest}");
+        assert!(!rest.contains("index") && !rest.contains("Host"), "{rest}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_mistakes_are_forgiven() {
+    let mut scene = scene(0).await;
+    for _ in 0..20 {
+        scene.exchange("FOO", "500 5.5.1 command not recognised").await;
+    }
+    scene.exchange("FOO", "421 4.7.0 too many errors, goodbye").await;
+    assert_eq!(scene.app.rest().await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_and_a_missing_login_end_the_session_rfc_5321_section_4_5_3_2_7() {
+    let mut stranger = scene(0).await;
+    stranger.app.hears("421 4.4.2 silent for too long, goodbye").await;
+    let (mut scene, _upstream) = logged_in(1, OFFERS).await;
+    let since = tokio::time::Instant::now();
+    scene.app.hears("421 4.4.2 silent for too long, goodbye").await;
+    assert!(since.elapsed().as_secs() >= 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_that_stops_says_421_rfc_5321_section_3_8() {
+    let (mut scene, mut upstream) = logged_in(1, OFFERS).await;
+    scene.stopping.cancel();
+    scene.app.hears("421 4.3.2 the bridge is stopping, try again later").await;
+    upstream.answers("QUIT", "221 bye").await;
+    scene.served.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn quit_says_goodbye_upstream_and_does_not_wait_for_it() {
+    let (mut scene, mut upstream) = logged_in(1, OFFERS).await;
+    scene.exchange("QUIT", "221 2.0.0 goodbye").await;
+    assert_eq!(scene.app.rest().await, "");
+    upstream.hears("QUIT").await;
+    scene.served.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_without_its_line_end_is_none() {
+    let (mut scene, mut upstream) = logged_in(1, OFFERS).await;
+    scene.exchange("MAIL FROM:<ana@example.org>", "250 2.1.0 ok").await;
+    scene.app.sends(b"RCPT TO:<a@b>").await;
+    drop(scene.app);
+    upstream.hears("QUIT").await;
+}

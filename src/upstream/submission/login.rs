@@ -81,7 +81,6 @@ async fn authenticate(
             Err(error) => return Err(error),
         }
     }
-    submission.quit().await;
     Err(login_refused(account, refused))
 }
 

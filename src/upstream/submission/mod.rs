@@ -186,4 +186,6 @@ pub async fn check_login(
 }
 
 #[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
 mod tests;

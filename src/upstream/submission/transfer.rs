@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::FutureExt;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
@@ -67,6 +68,9 @@ impl Submission {
         let early = last.split_to(last.len().saturating_sub(LAST_WRITE));
         if let Err(cut) = self.send(&early).await {
             return Ok(Err(cut));
+        }
+        if self.wire.speaks().now_or_never().is_some() {
+            return Ok(Err(self.last_words().await));
         }
         last.extend_from_slice(b".\r\n");
         let (command, after) = ("the end of the message", self.deadlines.data_done);

@@ -238,6 +238,9 @@ impl Session {
 
     fn mistake(&mut self, reply: Reply) -> Step {
         self.mistakes += 1;
+        if self.is_gathering() {
+            return self.gather(reply);
+        }
         if self.mistakes > MISTAKES {
             return Step::Finish(Reply::new(421, 7, 0, "too many errors, goodbye"));
         }

@@ -66,6 +66,12 @@ impl Session {
         }
     }
 
+    /// A RCPT that was no good among others that wait: its answer waits too.
+    pub(super) fn gather(&mut self, reply: Reply) -> Step {
+        self.batch.0.push(Waiting::Answered(reply));
+        Step::Gathered
+    }
+
     pub(super) fn mail(&mut self, mail: MailFrom) -> Step {
         let Login::In(upstream) = &self.login else {
             return Step::Reply(Reply::new(530, 7, 0, "authentication required"));
