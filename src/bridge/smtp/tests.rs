@@ -14,7 +14,7 @@ use super::relay::Login;
 use super::serve_with;
 use crate::bridge::{Accounts, Context};
 use crate::mail::{Account, Credential, Deadlines};
-use crate::net::tls::{Roots, client_config};
+use crate::net::tls::{Roots, trust};
 use crate::net::{ConnectError, Connector};
 use crate::store::Bodies;
 use crate::upstream::UpstreamError;
@@ -57,7 +57,7 @@ async fn scene_of(account: Account, connections: usize) -> Scene {
     let stopping = CancellationToken::new();
     let context = Context {
         accounts: Accounts::new([Arc::new(account)]),
-        connector: Connector::new(client_config(Roots::Bundled, &[]).unwrap(), Deadlines::default()),
+        connector: Connector::new(trust(Roots::Bundled, &[]).unwrap().config, Deadlines::default()),
         bodies: Bodies::new(0),
         stopping: stopping.clone(),
     };
