@@ -152,15 +152,11 @@ async fn an_app_gone_behind_the_dot_does_not_unsend_the_message() {
 #[tokio::test(start_paused = true)]
 async fn what_we_refuse_is_eaten_to_its_end_and_never_gets_a_dot() {
     let large = format!("{}\r\n.\r\n", "x".repeat(1000));
-    let loops = format!("{}\r\n.\r\n", "Received: x\r\n".repeat(70).replace("Received: x", "Received:"));
+    let loops = format!("{}\r\nx\r\n.\r\n", "Received: x\r\n".repeat(101));
     for (offers, message, code) in [
         (OFFERS, large.as_str(), "552 5.3.4 "),
         (&["SIZE"][..], "\r\ncaf\u{e9}\r\n.\r\n", "554 5.6.3 "),
-        (
-            &["8BITMIME"][..],
-            &loops.repeat(1).replacen("\r\n.\r\n", &format!("{}\r\n.\r\n", "Received:\r\n".repeat(40)), 1),
-            "554 5.4.6 ",
-        ),
+        (&["8BITMIME"][..], &loops, "554 5.4.6 "),
     ] {
         let (mut scene, mut upstream) = logged_in(1, offers).await;
         if offers.contains(&"PIPELINING") {
