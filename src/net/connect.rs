@@ -159,10 +159,18 @@ impl Connector {
     }
 }
 
-/// No answer of the resolver in time is an error without a source.
 async fn resolve(endpoint: &Endpoint, until: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
+    found(endpoint, until, address::resolve(&endpoint.host, endpoint.port)).await
+}
+
+/// No answer of the resolver in time is an error without a source.
+async fn found<T>(
+    endpoint: &Endpoint,
+    until: Instant,
+    lookup: impl Future<Output = io::Result<T>>,
+) -> Result<T, ConnectError> {
     let not_found = |source| ConnectError::NameNotFound { host: endpoint.host.clone(), source };
-    match timeout_at(until, address::resolve(&endpoint.host, endpoint.port)).await {
+    match timeout_at(until, lookup).await {
         Ok(Ok(addresses)) => Ok(addresses),
         Ok(Err(source)) => Err(not_found(Some(source))),
         Err(_) => Err(not_found(None)),

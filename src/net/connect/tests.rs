@@ -211,6 +211,16 @@ async fn a_name_without_an_address_is_told_as_that() {
     assert_eq!(fault.to_string(), format!("the name {host} was not found"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_silent_resolver_ends_with_the_connect_deadline() {
+    let endpoint = Endpoint { host: "imap.example.org".into(), port: 993, security: Security::Tls };
+    let until = Instant::now() + Deadlines::default().connect;
+    let silent = std::future::pending::<io::Result<()>>();
+    let fault = found(&endpoint, until, silent).await.unwrap_err();
+    assert!(matches!(fault, ConnectError::NameNotFound { source: None, .. }));
+    assert_eq!(Instant::now(), until);
+}
+
 /// A firewall that drops everything: the whole is over after `deadlines.connect`.
 #[tokio::test(start_paused = true)]
 async fn a_black_hole_ends_with_the_connect_deadline() {
