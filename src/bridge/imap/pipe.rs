@@ -36,6 +36,8 @@ pub(super) struct Pipe {
     ended: bool,
     /// Octets that went out.
     pub(super) carried: u64,
+    /// Octets that came in.
+    taken: u64,
 }
 
 impl Pipe {
@@ -52,12 +54,18 @@ impl Pipe {
             unflushed: false,
             ended: false,
             carried: 0,
+            taken: 0,
         }
     }
 
     /// Whether the peer that is read from has said its last octet.
     pub(super) fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// A number that changes whenever octets move, in or out.
+    pub(super) fn progress(&self) -> u64 {
+        self.carried + self.taken
     }
 
     /// Whether something waits to be written.
@@ -142,7 +150,11 @@ impl Pipe {
             let mut room = ReadBuf::new(self.octets.get_mut(self.end..).unwrap_or_default());
             match Pin::new(&mut *source).poll_read(cx, &mut room) {
                 Poll::Ready(Ok(())) if room.filled().is_empty() => self.ended = true,
-                Poll::Ready(Ok(())) => self.end += room.filled().len(),
+                Poll::Ready(Ok(())) => {
+                    let taken = room.filled().len();
+                    self.end += taken;
+                    self.taken += taken as u64;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => break,
             }

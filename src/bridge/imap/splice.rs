@@ -41,8 +41,8 @@ pub(super) struct Splice<A, U> {
     clock: Clock,
     /// When octets moved last, either way.
     moved: Instant,
-    /// What had been carried then.
-    carried: u64,
+    /// What the directions' progress was then.
+    progress: u64,
     /// Upstream takes no more octets.
     up_broken: bool,
     /// Which IDLE upstream is in, and since when we know.
@@ -101,7 +101,7 @@ where
             deadlines,
             clock: Clock::new(),
             moved: Instant::now(),
-            carried: 0,
+            progress: 0,
             up_broken: false,
             idling: None,
         }
@@ -259,9 +259,9 @@ where
 
     /// Takes down what has changed since the last look.
     fn note(&mut self, now: Instant) {
-        let carried = self.down.carried + self.up.carried;
-        if carried != self.carried {
-            (self.carried, self.moved) = (carried, now);
+        let progress = self.down.progress() + self.up.progress();
+        if progress != self.progress {
+            (self.progress, self.moved) = (progress, now);
         }
         let idling = self.conversation.idling();
         if idling != self.idling.map(|(idle, _)| idle) {

@@ -77,9 +77,6 @@ impl Gather {
     }
 
     fn collect(&mut self, octets: &[u8]) {
-        if self.refused.is_none() && self.text.len() + octets.len() > COMMAND {
-            self.refused = Some("this command is too long");
-        }
         if self.refused.is_some() {
             self.eaten += octets.len() as u64;
             return;
@@ -88,7 +85,13 @@ impl Gather {
             // Never moved while it grows: no copy of a password stays behind.
             self.text.reserve_exact(COMMAND);
         }
-        self.text.extend_from_slice(octets);
+        let room = COMMAND - self.text.len().min(COMMAND);
+        let (fitting, rest) = octets.split_at_checked(room).unwrap_or((octets, b""));
+        self.text.extend_from_slice(fitting); // Of a command that is refused too: its tag is in front.
+        if !rest.is_empty() {
+            self.refused = Some("this command is too long");
+            self.eaten += rest.len() as u64;
+        }
     }
 
     fn whole(&mut self) -> Gathered {
