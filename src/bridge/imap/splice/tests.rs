@@ -44,18 +44,12 @@ async fn say(peer: &mut DuplexStream, octets: impl AsRef<[u8]>) {
 }
 
 /// Reads exactly these octets.
-#[track_caller]
-fn hear<'a>(peer: &'a mut DuplexStream, expected: &'a str) -> impl Future<Output = ()> + 'a {
-    async move {
-        let mut heard = vec![0; expected.len()];
-        let read = timeout(Duration::from_secs(3600), peer.read_exact(&mut heard)).await;
-        assert!(
-            matches!(read, Ok(Ok(_))),
-            "{expected:?} did not come, {:?} did",
-            String::from_utf8_lossy(&heard)
-        );
-        assert_eq!(String::from_utf8_lossy(&heard), expected);
-    }
+async fn hear(peer: &mut DuplexStream, expected: &str) {
+    let mut heard = vec![0; expected.len()];
+    let read = timeout(Duration::from_secs(3600), peer.read_exact(&mut heard)).await;
+    let heard = String::from_utf8_lossy(&heard);
+    assert!(matches!(read, Ok(Ok(_))), "{expected:?} did not come, {heard:?} did");
+    assert_eq!(heard, expected);
 }
 
 /// Reads to the end.
