@@ -46,11 +46,11 @@ fn files() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let mut files = Vec::new();
     for protocol in ["pop3", "imap", "smtp"] {
-        let folder = root.join(protocol);
-        let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        let entries = std::fs::read_dir(root.join(protocol)).into_iter().flatten();
         files.extend(entries.map(|entry| entry.expect("readable").path()));
     }
     files.retain(|file| file.extension().is_some_and(|extension| extension == "txt"));
+    assert!(!files.is_empty(), "there are no conversations in {}", root.display());
     files.sort();
     files
 }
