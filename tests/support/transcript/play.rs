@@ -386,25 +386,37 @@ impl Player<'_> {
 
     /// After the last step: both sides leave, and whatever the bridge still says is too much.
     async fn leave(&mut self) -> Outcome {
-        let apps: Vec<Part> =
-            self.wires.keys().copied().filter(|part| matches!(part, Part::App(_))).collect();
-        for part in apps {
-            let _ = self.wire(part)?.finish().await;
-            self.closed(part, false).await?;
+        let (apps, upstream): (Vec<Part>, Vec<Part>) =
+            self.wires.keys().copied().partition(|part| matches!(part, Part::App(_)));
+        for part in &apps {
+            let _ = self.wire(*part)?.finish().await;
         }
+        self.heard_out(&apps).await?;
         self.stopping.cancel();
-        let upstream: Vec<Part> = self.wires.keys().copied().collect();
-        for part in upstream {
-            while self.wire(part)?.end().is_none() {
+        self.heard_out(&upstream).await
+    }
+
+    /// Waits until these connections have ended, and asserts that nothing was left unsaid on them.
+    async fn heard_out(&mut self, parts: &[Part]) -> Outcome {
+        loop {
+            let upstream: Vec<Part> =
+                self.wires.keys().copied().filter(|part| matches!(part, Part::Upstream(_))).collect();
+            for part in upstream {
                 self.take_leave(part).await?;
-                self.listen().await?;
             }
-            self.take_leave(part).await?;
-            if !self.wire(part)?.heard().is_empty() {
-                return Err(format!("upstream heard {}", shown(self.wire(part)?.heard())));
+            let mut ended = true;
+            for part in parts {
+                let wire = self.wire(*part)?;
+                ended &= wire.end().is_some();
+                if !wire.heard().is_empty() && (wire.end().is_some() || matches!(part, Part::App(_))) {
+                    return Err(format!("{part:?} heard {}", shown(wire.heard())));
+                }
             }
+            if ended {
+                return Ok(());
+            }
+            self.listen().await?;
         }
-        Ok(())
     }
 
     /// A bridge may say good-bye to upstream when the app has gone.
