@@ -152,18 +152,9 @@ impl<S: AsyncWrite + Unpin> Buffered<S> {
     /// Sends all that is queued, gathering `behind` into the same writes; returns how much of `behind` went along.
     async fn send(&mut self, behind: &[u8]) -> io::Result<usize> {
         while self.queued() > 0 {
-            let parts = [IoSlice::new(waiting(&self.output, self.sent)), IoSlice::new(behind)];
-            let wrote = self.io.write_vectored(&parts).await?;
-            if wrote == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            let queued = self.queued();
-            if wrote < queued {
-                self.sent += wrote;
-            } else {
-                self.output.clear();
-                self.sent = 0;
-                return Ok(wrote - queued);
+            let along = self.write_some(behind).await?;
+            if self.queued() == 0 {
+                return Ok(along);
             }
         }
         Ok(0)
