@@ -2,7 +2,6 @@
 //! of value at once, and never with a secret.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use footbridge::config::{self, Settings};
 use footbridge::mail::account::{BareNewline, Delete, Endpoint, SecretSource, Security, Seen};
@@ -422,83 +421,4 @@ mod modes {
         assert!(load("{ file = \"nothing\" }", &[]).expect_err("missing").contains("cannot be read"));
         assert!(load("{ file = \".\" }", &[]).expect_err("a folder").contains("is a folder"));
     }
-}
-
-/// The program itself, away from the user's own configuration.
-fn footbridge(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_footbridge"));
-    command.args(arguments).env_remove("FOOTBRIDGE_CONFIG").env("XDG_CONFIG_HOME", "/nonexistent");
-    command.stdin(std::process::Stdio::null()).output().expect("it starts")
-}
-
-fn written(text: &str) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("footbridge.toml");
-    std::fs::write(&path, text).expect("written");
-    let path = path.to_str().expect("UTF-8").to_owned();
-    (folder, path)
-}
-
-#[test]
-fn a_wrong_configuration_ends_with_2_and_its_faults_on_standard_error() {
-    let (_folder, path) =
-        written("[cache]\nmemory = \"64\"\n[[account]]\naddress = \"a@tuta.com\"\nsecret = \"CANARY\"\n");
-    for command in ["run", "check"] {
-        let output = footbridge(&["--config", &path, command]);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        assert_eq!(told.lines().count(), 3, "{told}");
-        assert!(
-            told.lines().all(|line| line.starts_with("footbridge: ") && line.contains("footbridge.toml:")),
-            "{told}"
-        );
-        assert!(output.stdout.is_empty() && !told.contains("CANARY"), "{told}");
-    }
-}
-
-#[test]
-fn the_configuration_may_be_named_behind_the_command_or_by_the_environment() {
-    let (_folder, path) = written("[cache]\nmemory = \"64\"\n");
-    let behind = footbridge(&["check", "--config", &path]);
-    assert_eq!(behind.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&behind.stderr).contains("is not a size"));
-    let mut by_environment = Command::new(env!("CARGO_BIN_EXE_footbridge"));
-    let output = by_environment.arg("check").env("FOOTBRIDGE_CONFIG", &path).output().expect("it starts");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("is not a size"));
-}
-
-#[test]
-fn a_missing_file_is_named() {
-    let output = footbridge(&["--config", "no-such-file.toml", "run"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no-such-file.toml: there is no such file"));
-    let output = footbridge(&["run"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--config FILE"));
-}
-
-#[test]
-fn the_command_line_is_checked() {
-    for arguments in
-        [&["status"][..], &["--nonsense", "run"], &[], &["--log", "loud", "run"], &["check", "a", "b"]]
-    {
-        let output = footbridge(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(output.stdout.is_empty(), "{arguments:?}");
-    }
-    for arguments in [&["--help"][..], &["--version"], &["run", "--help"], &["check", "--help"]] {
-        let output = footbridge(arguments);
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
-        assert!(output.stderr.is_empty() && !output.stdout.is_empty(), "{arguments:?}");
-    }
-    let version = footbridge(&["--version"]).stdout;
-    assert_eq!(String::from_utf8_lossy(&version), format!("footbridge {}\n", env!("CARGO_PKG_VERSION")));
-}
-
-#[test]
-fn an_address_of_nobody_is_a_wrong_command_line() {
-    let (_folder, path) = written(&with_account(""));
-    let output = footbridge(&["--config", &path, "check", "eve@example.org"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no account has the address eve@example.org"));
 }

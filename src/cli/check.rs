@@ -8,7 +8,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::ask;
-use super::{DONE, FAILED, WRONG};
+use super::{DONE, FAILED, WRONG, complain};
 use crate::auth::gate;
 use crate::config::Settings;
 use crate::mail::account::{Security, Service};
@@ -42,7 +42,7 @@ pub(super) async fn check(settings: Settings, address: Option<&str>) -> u8 {
     settings.warnings.iter().for_each(say);
     let accounts = chosen(&settings, address);
     if accounts.is_empty() {
-        eprintln!("footbridge: no account has the address {}", address.unwrap_or_default());
+        complain(&format!("no account has the address {}", address.unwrap_or_default()));
         return WRONG;
     }
     let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());

@@ -17,6 +17,8 @@ pub(super) fn start(level: LevelFilter) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // A standard error that was closed behind us must not become a panic.
+        .log_internal_errors(false)
         .with_target(false);
     // A second start, in a test's process, changes nothing.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
@@ -28,5 +30,30 @@ fn place_of(info: &panic::PanicHookInfo<'_>) -> String {
     match info.location() {
         Some(place) => format!("a fault in footbridge at {place}; please report this line"),
         None => "a fault in footbridge; please report it".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_with_its_place_and_without_its_message() {
+        let told = Arc::new(Mutex::new(String::new()));
+        let here = told.clone();
+        let usual = panic::take_hook();
+        // Other tests may fail meanwhile, in other files.
+        panic::set_hook(Box::new(move |info| {
+            if info.location().is_some_and(|place| place.file() == file!()) {
+                *here.lock().expect("no panic while locked") = place_of(info);
+            }
+        }));
+        let caught = panic::catch_unwind(|| panic!("ana@example.org said CANARY"));
+        panic::set_hook(usual);
+        assert!(caught.is_err());
+        let told = told.lock().expect("no panic while locked");
+        assert!(told.contains(file!()) && !told.contains("CANARY") && !told.contains('@'), "{told}");
     }
 }

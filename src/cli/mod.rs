@@ -9,6 +9,7 @@ mod log;
 mod place;
 mod run;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -68,7 +69,7 @@ pub fn main() -> ExitCode {
     let settings = match settings(&arguments) {
         Ok(settings) => settings,
         Err(faults) => {
-            faults.iter().for_each(|fault| eprintln!("footbridge: {fault}"));
+            faults.iter().for_each(|fault| complain(fault));
             return ExitCode::from(WRONG);
         }
     };
@@ -80,7 +81,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("footbridge: the system gives no threads: {error}");
+            complain(&format!("the system gives no threads: {error}"));
             return ExitCode::from(FAILED);
         }
     };
@@ -91,6 +92,11 @@ pub fn main() -> ExitCode {
     // A name lookup or a read from a terminal that hangs must not hold up the end.
     runtime.shutdown_background();
     ExitCode::from(code)
+}
+
+/// One sentence to standard error, which may be closed: that is no fault of ours.
+fn complain(sentence: &str) {
+    let _ = writeln!(std::io::stderr(), "footbridge: {sentence}");
 }
 
 fn settings(arguments: &Arguments) -> Result<Settings, Vec<String>> {

@@ -5,7 +5,7 @@ use std::io;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{DONE, FAILED};
+use super::{DONE, FAILED, complain};
 use crate::config::Settings;
 use crate::server::Server;
 
@@ -27,9 +27,9 @@ pub(super) async fn run(settings: Settings) -> u8 {
     DONE
 }
 
-/// One sentence, also where the log is off.
-fn failed(sentence: &str) -> u8 {
-    eprintln!("footbridge: {sentence}");
+/// Sentences, a line each, also where the log is off.
+fn failed(sentences: &str) -> u8 {
+    sentences.lines().for_each(complain);
     FAILED
 }
 

@@ -16,7 +16,8 @@ mod values;
 
 pub use settings::Settings;
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use faults::Faults;
@@ -54,11 +55,12 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let size = fs::metadata(path).map_err(|error| unreadable(&error))?.len();
-    if size > LARGEST {
+    let mut octets = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut octets));
+    read.map_err(|error| unreadable(&error))?;
+    if octets.len() as u64 > LARGEST {
         return Err("this file is too large for a configuration; name another one with --config".into());
     }
-    let octets = fs::read(path).map_err(|error| unreadable(&error))?;
     String::from_utf8(octets).map_err(|error| {
         let octets = error.as_bytes();
         if octets.starts_with(&[0xff, 0xfe]) || octets.starts_with(&[0xfe, 0xff]) {

@@ -1,0 +1,227 @@
+//! The command line as a person or a service manager meets it: exit codes, what goes where, and an orderly stop.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// The program, away from the user's own configuration.
+fn footbridge(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_footbridge"));
+    command.args(arguments).env_remove("FOOTBRIDGE_CONFIG").env("XDG_CONFIG_HOME", "/nonexistent");
+    command.env("HOME", "/nonexistent").stdin(Stdio::null());
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    footbridge(arguments).output().expect("it starts")
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8(octets.to_vec()).expect("UTF-8")
+}
+
+/// A configuration in a folder of its own, and its path.
+fn written(text: &str) -> (TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("footbridge.toml");
+    std::fs::write(&path, text).expect("written");
+    let path = path.to_str().expect("UTF-8").to_owned();
+    (folder, path)
+}
+
+const ACCOUNT: &str = "[[account]]\naddress = \"ana@gmx.net\"\n";
+
+/// Ports that the system chooses.
+const ANY_PORT: &str =
+    "[listen]\npop3 = [\"127.0.0.1:0\"]\nimap = [\"127.0.0.1:0\"]\nsmtp = [\"127.0.0.1:0\"]\n";
+
+#[test]
+fn a_wrong_command_line_ends_with_2() {
+    for arguments in
+        [&["status"][..], &["--nonsense", "run"], &[], &["--log", "loud", "run"], &["check", "a", "b"]]
+    {
+        let output = output(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_and_version_end_with_0_and_go_to_standard_output() {
+    for arguments in [&["--help"][..], &["--version"], &["run", "--help"], &["check", "--help"]] {
+        let output = output(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(output.stderr.is_empty() && !output.stdout.is_empty(), "{arguments:?}");
+    }
+    let version = text(&output(&["--version"]).stdout);
+    assert_eq!(version, format!("footbridge {}\n", env!("CARGO_PKG_VERSION")));
+    let help = text(&output(&["--help"]).stdout);
+    for word in ["run", "check", "--config", "FOOTBRIDGE_CONFIG", "XDG_CONFIG_HOME", "--log"] {
+        assert!(help.contains(word), "--help says nothing of {word}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_its_faults_on_standard_error() {
+    let (_folder, path) =
+        written("[cache]\nmemory = \"64\"\n[[account]]\naddress = \"a@tuta.com\"\nsecret = \"CANARY\"\n");
+    for command in ["run", "check"] {
+        let output = output(&["--config", &path, command]);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert_eq!(told.lines().count(), 3, "{told}");
+        assert!(
+            told.lines().all(|line| line.starts_with("footbridge: ") && line.contains("footbridge.toml:")),
+            "{told}"
+        );
+        assert!(output.stdout.is_empty() && !told.contains("CANARY"), "{told}");
+    }
+}
+
+#[test]
+fn the_configuration_may_be_named_behind_the_command_or_by_the_environment() {
+    let (_folder, path) = written("[cache]\nmemory = \"64\"\n");
+    let behind = output(&["check", "--config", &path]);
+    let by_environment = footbridge(&["check"]).env("FOOTBRIDGE_CONFIG", &path).output().expect("it starts");
+    for output in [behind, by_environment] {
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("is not a size"));
+    }
+}
+
+#[cfg(not(any(windows, target_os = "macos")))]
+#[test]
+fn without_a_name_the_configuration_is_the_users_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("footbridge")).expect("made");
+    std::fs::write(folder.path().join("footbridge/footbridge.toml"), "[cache]\nmemory = \"64\"\n")
+        .expect("written");
+    let output = footbridge(&["check"]).env("XDG_CONFIG_HOME", folder.path()).output().expect("it starts");
+    assert!(text(&output.stderr).contains("is not a size"));
+}
+
+#[test]
+fn a_missing_configuration_is_named() {
+    let named = output(&["--config", "no-such-file.toml", "run"]);
+    assert_eq!(named.status.code(), Some(2));
+    assert!(text(&named.stderr).contains("no-such-file.toml: there is no such file"));
+}
+
+#[test]
+fn a_port_that_is_taken_ends_with_1_and_one_sentence() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let (_folder, path) =
+        written(&format!("[listen]\npop3 = [\"{address}\"]\nimap = []\nsmtp = []\n{ACCOUNT}"));
+    let output = output(&["--config", &path, "--log", "off", "run"]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.lines().count() == 1 && told.contains(&address.to_string()), "{told}");
+}
+
+/// `run`, once it has said that it started; what it says on standard error comes line by line.
+fn started(path: &str, more: &[&str]) -> (Child, impl Iterator<Item = String>) {
+    let arguments = [&["--config", path], more, &["run"]].concat();
+    let mut child =
+        footbridge(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    let start = lines.by_ref().find(|line| line.contains("started"));
+    assert!(start.is_some(), "it never said that it started");
+    (child, lines)
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).expect("sent");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_stops_it_in_order() {
+    use rustix::process::Signal;
+    let (_folder, path) = written(&format!("{ANY_PORT}{ACCOUNT}"));
+    for one in [Signal::TERM, Signal::INT] {
+        let (mut child, lines) = started(&path, &[]);
+        signal(&child, one);
+        let rest = lines.collect::<Vec<_>>();
+        assert_eq!(child.wait().expect("ended").code(), Some(0), "{rest:#?}");
+        assert!(rest.iter().any(|line| line.contains("stopped")), "{rest:#?}");
+        let mut told = String::new();
+        std::io::Read::read_to_string(&mut child.stdout.take().expect("piped"), &mut told).expect("read");
+        assert_eq!(told, "", "the log goes to standard error");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_command_lines_level_goes_before_the_files() {
+    let (_folder, path) = written(&format!("[log]\nlevel = \"error\"\n{ANY_PORT}{ACCOUNT}"));
+    let (mut child, _lines) = started(&path, &["--log", "info"]);
+    signal(&child, rustix::process::Signal::TERM);
+    assert_eq!(child.wait().expect("ended").code(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    let (_folder, path) = written(&format!("{ANY_PORT}{ACCOUNT}"));
+    let (mut child, lines) = started(&path, &["--log", "debug"]);
+    drop(lines); // Standard error is a broken pipe from here on.
+    signal(&child, rustix::process::Signal::TERM);
+    assert_eq!(child.wait().expect("ended").code(), Some(0));
+}
+
+/// A server that hangs up on everybody, and a configuration of it.
+fn hangs_up() -> (TempDir, String) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    written(&format!(
+        "[[account]]\naddress = \"ana@example.org\"\nimap = {{ host = \"127.0.0.1\", port = {port} }}\n\
+         [[account]]\naddress = \"ben@example.org\"\nimap = {{ host = \"127.0.0.1\", port = {port} }}\n"
+    ))
+}
+
+#[test]
+fn check_says_what_is_wrong_in_the_order_of_the_accounts() {
+    let (_folder, path) = hangs_up();
+    let output = output(&["--config", &path, "check"]);
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{told}{}", text(&output.stderr));
+    let addresses = told.lines().map(|line| line.split(':').next().unwrap_or_default()).collect::<Vec<_>>();
+    assert!(addresses.is_sorted() && addresses.contains(&"ana@example.org"), "{told}");
+    assert!(addresses.contains(&"ben@example.org"), "{told}");
+    assert!(told.contains("no password was given, so no login was tried"), "{told}");
+}
+
+#[test]
+fn check_looks_at_one_account_when_asked() {
+    let (_folder, path) = hangs_up();
+    let output = output(&["--config", &path, "check", "Ben@Example.org"]);
+    let told = text(&output.stdout);
+    assert!(told.contains("ben@example.org") && !told.contains("ana@example.org"), "{told}");
+}
+
+#[test]
+fn check_takes_a_password_from_standard_input_and_never_shows_it() {
+    let (_folder, path) = hangs_up();
+    let mut child = footbridge(&["--config", &path, "--log", "trace", "check", "ana@example.org"]);
+    let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().expect("it starts");
+    child.stdin.take().expect("piped").write_all(b"CANARY\n").expect("written");
+    let output = child.wait_with_output().expect("ended");
+    let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(!told.contains("CANARY") && !told.contains("no password was given"), "{told}");
+}
+
+#[test]
+fn an_address_of_nobody_is_a_wrong_command_line() {
+    let (_folder, path) = written(ACCOUNT);
+    let output = output(&["--config", &path, "check", "eve@example.org"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("no account has the address eve@example.org"));
+}
