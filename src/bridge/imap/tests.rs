@@ -1,1 +1,160 @@
-//! Tests.
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, Instant};
+
+use super::login::LoggedIn;
+use super::*;
+use crate::config;
+use crate::mail::account::Account;
+use crate::mail::{Credential, Deadlines};
+use crate::net::{ConnectError, Connector};
+use crate::upstream::UpstreamError;
+
+/// Answers logins one after the other; what they were given is noted.
+#[derive(Clone, Default)]
+struct Scripted(Arc<Mutex<Script>>);
+
+#[derive(Default)]
+struct Script {
+    answers: Vec<Result<LoggedIn<DuplexStream>, UpstreamError>>,
+    offered: Vec<Vec<u8>>,
+}
+
+impl Provider for Scripted {
+    type Stream = DuplexStream;
+
+    async fn login(
+        &self,
+        _: &Arc<Account>,
+        credential: &Credential,
+    ) -> Result<LoggedIn<DuplexStream>, UpstreamError> {
+        let Credential::Password(secret) = credential;
+        let mut script = self.0.lock().expect("no panic");
+        script.offered.push(secret.expose().to_vec());
+        script.answers.remove(0)
+    }
+}
+
+struct Bridge {
+    app: DuplexStream,
+    context: Context,
+    session: JoinHandle<io::Result<()>>,
+    script: Scripted,
+}
+
+fn bridge(answers: Vec<Result<LoggedIn<DuplexStream>, UpstreamError>>) -> Bridge {
+    let text = "[[account]]\naddress = \"ana@gmx.net\"\nmask = [\"MOVE\"]\n";
+    let settings = config::parse(text, Path::new("test.toml")).expect("a good configuration");
+    let context = Context::new(&settings.accounts, Connector::new(settings.tls, Deadlines::default()), 0);
+    let script = Scripted::default();
+    script.0.lock().expect("no panic").answers = answers;
+    let (app, app_side) = duplex(4096);
+    let session = tokio::spawn(serve_with(app_side, context.clone(), script.clone()));
+    Bridge { app, context, session, script }
+}
+
+/// An upstream that has let somebody in, and the splice's end of it.
+fn let_in() -> (DuplexStream, LoggedIn<DuplexStream>) {
+    let (upstream, upstream_side) = duplex(4096);
+    let capabilities = ["IMAP4rev1", "AUTH=PLAIN", "MOVE", "IDLE"].map(str::to_owned).to_vec();
+    let alerts = vec![Bytes::from_static(b"* OK [ALERT] your box is full\r\n")];
+    (upstream, LoggedIn { wire: Buffered::new(upstream_side), capabilities, alerts })
+}
+
+async fn line(app: &mut DuplexStream) -> String {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        line.push(app.read_u8().await.expect("a line comes"));
+    }
+    String::from_utf8(line).expect("text").trim_end().to_owned()
+}
+
+async fn say(app: &mut DuplexStream, text: &str) {
+    app.write_all(text.as_bytes()).await.expect("the bridge reads");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tagged_ok_carries_the_list_and_what_follows_is_spliced() {
+    let (mut upstream, logged_in) = let_in();
+    let Bridge { mut app, session, script, .. } = bridge(vec![Ok(logged_in)]);
+    assert!(line(&mut app).await.starts_with("* OK [CAPABILITY "));
+    say(&mut app, "a LOGIN Ana@GMX.net \"s p\"\r\nb SELECT INBOX\r\n").await;
+    assert_eq!(line(&mut app).await, "* OK [ALERT] your box is full");
+    assert_eq!(line(&mut app).await, "a OK [CAPABILITY IMAP4rev1 IDLE LITERAL+ ID] logged in");
+    assert_eq!(line(&mut upstream).await, "b SELECT INBOX");
+    assert_eq!(script.0.lock().expect("no panic").offered, [b"s p"]);
+    say(&mut upstream, "* BYE\r\n").await;
+    assert_eq!(line(&mut app).await, "* BYE");
+    assert!(session.await.expect("no panic").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_kind_of_refusal_has_its_code_and_the_app_may_try_again() {
+    // RFC 5530 §3.
+    let refused = UpstreamError::LoginRefused { text: "no".into() };
+    let passing = UpstreamError::Unavailable { text: "busy".into(), wait: None };
+    let certificate = ConnectError::Tls {
+        host: "imap.gmx.net".into(),
+        reason: "its certificate has expired".into(),
+        source: io::ErrorKind::InvalidData.into(),
+    };
+    let (_upstream, logged_in) = let_in();
+    let answers = vec![Err(refused), Err(passing), Err(certificate.into()), Ok(logged_in)];
+    let Bridge { mut app, .. } = bridge(answers);
+    line(&mut app).await;
+    say(&mut app, "a LOGIN eve@gmx.net x\r\n").await;
+    let nobody = line(&mut app).await;
+    assert!(nobody.starts_with("a NO [AUTHENTICATIONFAILED] ") && !nobody.contains("eve"), "{nobody}");
+    say(&mut app, "b LOGIN ana@gmx.net x1\r\n").await;
+    assert!(line(&mut app).await.starts_with("* OK [ALERT] ana@gmx.net: "));
+    assert!(line(&mut app).await.starts_with("b NO [AUTHENTICATIONFAILED] ana@gmx.net: "));
+    say(&mut app, "c LOGIN ana@gmx.net x2\r\n").await;
+    assert!(line(&mut app).await.starts_with("c NO [UNAVAILABLE] ana@gmx.net: "));
+    say(&mut app, "d LOGIN ana@gmx.net x2\r\n").await;
+    // The ALERT of this connection has been said.
+    let expired = line(&mut app).await;
+    assert!(
+        expired.starts_with("d NO [UNAVAILABLE] ana@gmx.net: ") && expired.contains("expired"),
+        "{expired}"
+    );
+    say(&mut app, "e LOGIN ana@gmx.net x2\r\n").await;
+    assert!(line(&mut app).await.starts_with("* OK [ALERT] your box"));
+    assert!(line(&mut app).await.starts_with("e OK "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_upstream_refused_is_not_shown_to_it_again() {
+    let refused = UpstreamError::LoginRefused { text: "no".into() };
+    let Bridge { mut app, script, .. } = bridge(vec![Err(refused)]);
+    line(&mut app).await;
+    for tag in ["a", "b"] {
+        say(&mut app, &format!("{tag} LOGIN ana@gmx.net x\r\n")).await;
+        while !line(&mut app).await.starts_with(&format!("{tag} NO [")) {}
+    }
+    assert_eq!(script.0.lock().expect("no panic").offered.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_without_login_is_let_go() {
+    let Bridge { mut app, session, .. } = bridge(Vec::new());
+    let begun = Instant::now();
+    line(&mut app).await;
+    say(&mut app, "a NOOP\r\nb LOG").await;
+    assert_eq!(line(&mut app).await, "a OK NOOP completed");
+    assert!(line(&mut app).await.starts_with("* BYE "));
+    assert_eq!(begun.elapsed().as_secs(), Deadlines::default().app_login.as_secs());
+    assert!(session.await.expect("no panic").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_before_login_is_a_bye() {
+    let Bridge { mut app, context, session, .. } = bridge(Vec::new());
+    line(&mut app).await;
+    context.stopping.cancel();
+    assert_eq!(line(&mut app).await, "* BYE footbridge is stopping");
+    assert!(tokio::time::timeout(Duration::from_secs(1), session).await.is_ok());
+}
