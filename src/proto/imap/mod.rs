@@ -3,6 +3,10 @@
 pub mod capability;
 pub mod frame;
 pub mod literal;
+pub mod mutf7;
 pub mod prelogin;
+pub mod response;
+pub mod scan;
 pub mod splice;
 pub mod text;
+pub mod value;

@@ -1,12 +1,26 @@
 //! IMAP sessions with the provider: async-imap talks, our own scanner carries the octets.
 
+mod conversation;
+mod greeting;
+mod heard;
+mod login;
+#[cfg(test)]
+mod login_tests;
+mod refusal;
+#[cfg(test)]
+pub(crate) mod script;
+mod wire;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::UpstreamError;
 use crate::mail::{Account, Credential};
 use crate::net::{Buffered, Connector, Stream};
+use conversation::Conversation;
 
 /// A session right after login, for an IMAP app to take over.
 #[derive(Debug)]
@@ -22,11 +36,44 @@ pub struct Spliceable {
 /// Connects, logs in (greeting, capabilities, LOGIN or AUTHENTICATE PLAIN, ID where a quirk asks for it).
 ///
 /// Runs the conversation in a task of its own, so that a panic on a provider's line is [`UpstreamError::Lost`].
+/// Dropping the future ends the conversation.
 pub async fn login_for_splice(
     connector: &Connector,
     account: &Arc<Account>,
     credential: &Credential,
 ) -> Result<Spliceable, UpstreamError> {
-    let _ = (connector, account, credential);
-    unimplemented!()
+    let (connector, account, credential) = (connector.clone(), account.clone(), credential.clone());
+    apart(async move {
+        let conversation = log_in(&connector, &account, &credential).await?;
+        spliceable(conversation).await
+    })
+    .await
+}
+
+async fn log_in(
+    connector: &Connector,
+    account: &Account,
+    credential: &Credential,
+) -> Result<Conversation<Stream>, UpstreamError> {
+    login::log_in(&login::Provider { connector, account }, account, credential).await
+}
+
+async fn spliceable(mut conversation: Conversation<Stream>) -> Result<Spliceable, UpstreamError> {
+    let capabilities = conversation.capabilities().await?.to_vec();
+    let alerts = std::mem::take(&mut conversation.heard().alerts);
+    let wire = conversation.into_stream().ok_or(UpstreamError::Lost { command: "login" })?;
+    Ok(Spliceable { wire, capabilities, alerts })
+}
+
+/// Runs `work` in a task of its own.
+async fn apart<T: Send + 'static>(
+    work: impl Future<Output = Result<T, UpstreamError>> + Send + 'static,
+) -> Result<T, UpstreamError> {
+    let task = AbortOnDropHandle::new(tokio::spawn(work.in_current_span()));
+    task.await.unwrap_or_else(|ended| {
+        if ended.is_panic() {
+            tracing::warn!("the provider said something that made the parser panic");
+        }
+        Err(UpstreamError::Lost { command: "login" })
+    })
 }

@@ -1,0 +1,202 @@
+//! Responses out of what upstream sends, literal by literal (RFC 3501 §7).
+//!
+//! ```text
+//!  octets ──▶ text ──{n}──▶ a body of FETCH: Body, BodyPart, BodyPart ...   as they come, never held
+//!               ▲  └─{n}──▶ any other literal: kept in place, bounded
+//!               └──────────────────────────────────────────────┘
+//!             text ──line end──▶ Response: the whole text, each body in it replaced by an empty literal
+//! ```
+//!
+//! Lenient as servers are strange: a line may end with LF alone, and what a response says is for
+//! [`super::response`] to find out. Only the announcement of a literal is looked at here.
+
+use bytes::BytesMut;
+use memchr::memchr;
+
+use super::literal::announced;
+
+/// The longest response we hold, literals that are no body among it. The longest honest ones are answers to
+/// SEARCH: 100,000 numbers of ten digits.
+pub const RESPONSE: usize = 1 << 20;
+
+/// Finds responses at the front of a buffer. Any split of the same octets gives the same events, but for the
+/// borders between the parts of a body.
+#[derive(Debug)]
+pub struct Scanner {
+    limit: usize,
+    /// The response so far.
+    text: BytesMut,
+    /// Octets of the line already searched without finding its end.
+    searched: usize,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Line,
+    Kept(u64),
+    Body(u64),
+}
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A whole response without its line end; kept literals are in place, bodies are empty literals.
+    Response(BytesMut),
+    /// A body of a FETCH response was announced; [`Scanner::so_far`] tells what stood before it.
+    Body {
+        /// Its length. Upstream's word: no memory was taken for it.
+        octets: u64,
+    },
+    /// Octets of the body announced last.
+    BodyPart(BytesMut),
+}
+
+/// A response over the limit; the stream cannot be read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::new(RESPONSE)
+    }
+}
+
+impl Scanner {
+    /// A scanner at the beginning of a response; one longer than `limit` octets is refused.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, text: BytesMut::new(), searched: 0, state: State::Line }
+    }
+
+    /// The text of the response that is not complete yet.
+    pub fn so_far(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Whether the next octet begins a response.
+    pub fn between_responses(&self) -> bool {
+        self.state == State::Line && self.text.is_empty() && self.searched == 0
+    }
+
+    /// The octets of the current body that are still to come.
+    pub fn body_left(&self) -> u64 {
+        if let State::Body(left) = self.state { left } else { 0 }
+    }
+
+    /// The next event, or `None` when more input is needed.
+    pub fn next(&mut self, input: &mut BytesMut) -> Result<Option<Event>, TooLarge> {
+        loop {
+            match self.state {
+                State::Body(0) | State::Kept(0) => self.state = State::Line,
+                State::Body(left) => return Ok(self.body_part(left, input)),
+                State::Kept(left) => {
+                    if input.is_empty() {
+                        return Ok(None);
+                    }
+                    self.keep(left, input);
+                }
+                State::Line => {
+                    let Some(line) = self.line(input)? else { return Ok(None) };
+                    if let Some(event) = self.end_of_line(line)? {
+                        return Ok(Some(event));
+                    }
+                }
+            }
+        }
+    }
+
+    fn body_part(&mut self, left: u64, input: &mut BytesMut) -> Option<Event> {
+        if input.is_empty() {
+            return None;
+        }
+        let part = input.split_to(at_most(left, input.len()));
+        self.state = State::Body(left - part.len() as u64);
+        Some(Event::BodyPart(part))
+    }
+
+    fn keep(&mut self, left: u64, input: &mut BytesMut) {
+        let part = input.split_to(at_most(left, input.len()));
+        self.state = State::Kept(left - part.len() as u64);
+        self.text.extend_from_slice(&part);
+    }
+
+    /// The next line without its end; the limit is looked at before the line is complete.
+    fn line(&mut self, input: &mut BytesMut) -> Result<Option<BytesMut>, TooLarge> {
+        let from = self.searched.min(input.len());
+        let found = input.get(from..).and_then(|unsearched| memchr(b'\n', unsearched));
+        let length = found.map_or(input.len(), |at| from + at + 1);
+        if self.text.len() + length > self.limit {
+            return Err(TooLarge);
+        }
+        if found.is_none() {
+            self.searched = input.len();
+            return Ok(None);
+        }
+        self.searched = 0;
+        let mut line = input.split_to(length);
+        line.truncate(length - 1);
+        if line.ends_with(b"\r") {
+            line.truncate(length - 2);
+        }
+        Ok(Some(line))
+    }
+
+    fn end_of_line(&mut self, line: BytesMut) -> Result<Option<Event>, TooLarge> {
+        let literal = announced(&line);
+        let behind = literal.map_or(0, |literal| line.len() - literal.at);
+        if self.text.is_empty() {
+            self.text = line;
+        } else {
+            self.text.extend_from_slice(&line);
+        }
+        match literal {
+            Some(literal) if may_carry_literals(&self.text) => {
+                self.begin_literal(literal.octets, self.text.len() - behind)
+            }
+            _ => Ok(Some(Event::Response(std::mem::take(&mut self.text)))),
+        }
+    }
+
+    fn begin_literal(&mut self, octets: u64, at: usize) -> Result<Option<Event>, TooLarge> {
+        if is_body(self.text.get(..at).unwrap_or_default()) {
+            self.text.truncate(at);
+            self.text.extend_from_slice(b"{0}\r\n");
+            self.state = State::Body(octets);
+            return Ok(Some(Event::Body { octets }));
+        }
+        let held = self.text.len() as u64;
+        if held.saturating_add(octets) > self.limit as u64 {
+            return Err(TooLarge);
+        }
+        self.text.extend_from_slice(b"\r\n");
+        self.state = State::Kept(octets);
+        Ok(None)
+    }
+}
+
+fn at_most(left: u64, there: usize) -> usize {
+    usize::try_from(left).unwrap_or(usize::MAX).min(there)
+}
+
+/// Status responses, tagged ones and continuation requests end in human-readable text, `{5}` there means nothing.
+fn may_carry_literals(text: &[u8]) -> bool {
+    let Some(rest) = text.strip_prefix(b"*") else { return false };
+    let word = rest.split(|octet| *octet == b' ').find(|word| !word.is_empty()).unwrap_or_default();
+    ![&b"OK"[..], b"NO", b"BAD", b"BYE", b"PREAUTH"].iter().any(|status| word.eq_ignore_ascii_case(status))
+}
+
+/// Whether a literal behind `before` is a body: `* 5 FETCH (... BODY[] ` or `... BODY[]<0> `. No other item's name
+/// ends with a bracket.
+fn is_body(before: &[u8]) -> bool {
+    let before = before.trim_ascii_end();
+    let section = match before.strip_suffix(b">") {
+        Some(origin) => {
+            let digits = origin.iter().rev().take_while(|octet| octet.is_ascii_digit()).count();
+            origin.get(..origin.len() - digits).and_then(|section| section.strip_suffix(b"<"))
+        }
+        None => Some(before),
+    };
+    let fetch = before.split(|octet| *octet == b' ').filter(|word| !word.is_empty()).nth(2);
+    section.is_some_and(|section| section.ends_with(b"]"))
+        && fetch.is_some_and(|word| word.eq_ignore_ascii_case(b"FETCH"))
+}

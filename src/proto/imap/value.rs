@@ -1,0 +1,199 @@
+//! Values within a response: atoms, strings, lists (RFC 3501 §4), and the items of FETCH.
+
+use std::borrow::Cow;
+
+use memchr::memchr;
+
+use super::literal::announced;
+
+/// One value, borrowed from its response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// NIL.
+    Nil,
+    /// An atom, a number or a flag.
+    Atom(&'a [u8]),
+    /// A quoted string as it stands between its quotes, escapes and all.
+    Quoted(&'a [u8]),
+    /// A literal's octets.
+    Literal(&'a [u8]),
+    /// A parenthesized list: what stands between its parentheses.
+    List(&'a [u8]),
+}
+
+impl<'a> Value<'a> {
+    /// The octets of a string or an atom; `None` for NIL and lists.
+    pub fn octets(self) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Value::Nil | Value::List(_) => None,
+            Value::Atom(octets) | Value::Literal(octets) => Some(Cow::Borrowed(octets)),
+            Value::Quoted(inside) => Some(unquoted(inside)),
+        }
+    }
+}
+
+fn unquoted(inside: &[u8]) -> Cow<'_, [u8]> {
+    if memchr(b'\\', inside).is_none() {
+        return Cow::Borrowed(inside);
+    }
+    let mut escaped = false;
+    let octets = inside.iter().copied().filter(|octet| {
+        escaped = *octet == b'\\' && !escaped;
+        !escaped
+    });
+    Cow::Owned(octets.collect())
+}
+
+/// Values one after another, parted by any number of spaces. Ends at what is no value; [`Values::rest`] tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Values<'a> {
+    /// The values in `text`.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { rest: text }
+    }
+
+    /// What was not read; empty when all of the text was values.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        self.rest = trim_spaces(self.rest);
+        let (value, rest) = value(self.rest)?;
+        self.rest = rest;
+        Some(value)
+    }
+}
+
+fn trim_spaces(text: &[u8]) -> &[u8] {
+    let spaces = text.iter().take_while(|octet| **octet == b' ').count();
+    text.get(spaces..).unwrap_or_default()
+}
+
+fn value(text: &[u8]) -> Option<(Value<'_>, &[u8])> {
+    match text.first()? {
+        b'(' => {
+            let end = list_end(text)?;
+            Some((Value::List(text.get(1..end - 1)?), text.get(end..)?))
+        }
+        b'"' => {
+            let end = quoted_end(text)?;
+            Some((Value::Quoted(text.get(1..end - 1)?), text.get(end..)?))
+        }
+        b'{' | b'~' if literal_at(text).is_some() => {
+            let (from, to) = literal_at(text)?;
+            Some((Value::Literal(text.get(from..to)?), text.get(to..)?))
+        }
+        b')' => None,
+        _ => {
+            let (atom, rest) = text.split_at(atom_end(text));
+            let nil = atom.eq_ignore_ascii_case(b"NIL");
+            Some((if nil { Value::Nil } else { Value::Atom(atom) }, rest))
+        }
+    }
+}
+
+/// An atom, a section's brackets and what stands between them included: `BODY[HEADER.FIELDS (DATE)]<0>`.
+fn atom_end(text: &[u8]) -> usize {
+    let mut brackets = false;
+    for (at, octet) in text.iter().enumerate() {
+        match octet {
+            b'[' => brackets = true,
+            b']' => brackets = false,
+            b' ' | b'(' | b')' if !brackets => return at,
+            b'\r' | b'\n' => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Behind the closing quote of the string that `text` begins with.
+fn quoted_end(text: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        let found = at + memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text.get(found) == Some(&b'"') {
+            return Some(found + 1);
+        }
+        at = found + 2;
+    }
+}
+
+/// Where the octets of the literal that `text` begins with begin and end.
+fn literal_at(text: &[u8]) -> Option<(usize, usize)> {
+    let line = memchr(b'\n', text)?;
+    let announcement = text.get(..line)?;
+    let literal = announced(announcement.strip_suffix(b"\r").unwrap_or(announcement))?;
+    let end = usize::try_from(literal.octets).ok()?.checked_add(line + 1)?;
+    (literal.at == 0 && end <= text.len()).then_some((line + 1, end))
+}
+
+/// Behind the closing parenthesis of the list that `text` begins with. A counter, not recursion: depth is upstream's
+/// to choose, our stack is not.
+fn list_end(text: &[u8]) -> Option<usize> {
+    let (mut at, mut depth) = (0, 0usize);
+    loop {
+        let here = text.get(at..)?;
+        match here.first()? {
+            b'(' => depth += 1,
+            b')' if depth == 1 => return Some(at + 1),
+            b')' => depth -= 1,
+            b'"' => at += quoted_end(here)? - 1,
+            b'{' => at += literal_at(here).map_or(0, |(_, end)| end - 1),
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// What we ask FETCH for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Items<'a> {
+    /// `UID`; 0 and what is no number is none at all.
+    pub uid: Option<u32>,
+    /// `RFC822.SIZE`; `None` also for what is no number.
+    pub size: Option<u64>,
+    /// The first `BODY[...]`.
+    pub body: Option<Value<'a>>,
+    /// Whether the whole list was items and nothing else.
+    pub complete: bool,
+}
+
+/// Reads the items of a FETCH response: in any order, doubled ones once, unknown ones skipped.
+///
+/// ```abnf
+/// msg-att = "(" item *(SP item) ")"     ; RFC 3501 §9; spaces more than that, and an empty list, are seen
+/// ```
+pub fn items(list: &[u8]) -> Items<'_> {
+    let mut found = Items::default();
+    // Without its closing parenthesis while a body is still to come.
+    let inside = list.strip_prefix(b"(").unwrap_or_default();
+    let mut values = Values::new(inside);
+    while let Some(name) = values.next() {
+        let Value::Atom(name) = name else { return found };
+        let Some(value) = values.next() else { return found };
+        take(&mut found, name, value);
+    }
+    found.complete = trim_spaces(values.rest()) == b")";
+    found
+}
+
+fn take<'a>(found: &mut Items<'a>, name: &[u8], value: Value<'a>) {
+    let digits = if let Value::Atom(digits) = value { digits } else { b"" };
+    if name.eq_ignore_ascii_case(b"UID") {
+        found.uid = found.uid.or(super::response::number(digits).filter(|uid| *uid != 0));
+    } else if name.eq_ignore_ascii_case(b"RFC822.SIZE") {
+        found.size = found.size.or(super::response::number(digits));
+    } else if name.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"BODY[")) {
+        found.body = found.body.or(Some(value));
+    }
+}

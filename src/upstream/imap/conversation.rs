@@ -1,0 +1,115 @@
+//! One connection, logged in: commands conducted by async-imap, one at a time.
+
+use std::io;
+
+use async_imap::error::Error;
+use async_imap::{Client, Connection, Session};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::heard::{Answer, Heard};
+use super::refusal;
+use super::wire::Wire;
+use crate::net::Buffered;
+use crate::upstream::UpstreamError;
+
+/// What a conversation may run over.
+pub trait Octets: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Octets for S {}
+
+/// async-imap's two types of a connection: LOGIN with literals leaves us the first.
+#[derive(Debug)]
+pub enum Conversation<S: Octets> {
+    /// Logged in by a command of our own.
+    Client(Client<Wire<S>>),
+    /// Logged in by async-imap.
+    Session(Session<Wire<S>>),
+}
+
+impl<S: Octets> Conversation<S> {
+    /// Runs a command to its completion; what came with it is in the answer.
+    ///
+    /// # Errors
+    /// A tagged NO or BAD leaves the conversation usable; see [`UpstreamError`] for all others.
+    pub async fn run(&mut self, name: &'static str, command: &str) -> Result<Answer, UpstreamError> {
+        run(self.connection(), name, command).await?;
+        Ok(std::mem::take(&mut self.wire().heard().answer))
+    }
+
+    /// The stream, for commands of our own; between two commands only.
+    pub fn wire(&mut self) -> &mut Wire<S> {
+        self.connection().get_mut()
+    }
+
+    /// What upstream said so far.
+    pub fn heard(&mut self) -> &mut Heard {
+        self.wire().heard()
+    }
+
+    #[allow(dead_code)]
+    /// What a fault of the borrowed stream comes to.
+    pub fn fault(&mut self, command: &'static str, error: &io::Error) -> UpstreamError {
+        let patience = self.wire().patience();
+        refusal::of_stream(command, error, self.heard(), patience)
+    }
+
+    /// Upstream's capabilities after login, asked for if nothing told them yet.
+    pub async fn capabilities(&mut self) -> Result<&[String], UpstreamError> {
+        capabilities(self.connection()).await
+    }
+
+    /// The stream for good, with what upstream said behind the last command.
+    pub fn into_stream(mut self) -> Option<Buffered<S>> {
+        self.wire().take()
+    }
+
+    fn connection(&mut self) -> &mut Connection<Wire<S>> {
+        match self {
+            Self::Client(client) => client,
+            Self::Session(session) => session,
+        }
+    }
+}
+
+/// Runs a command to its completion on a connection, logged in or not.
+pub(super) async fn run<S: Octets>(
+    connection: &mut Connection<Wire<S>>,
+    name: &'static str,
+    command: &str,
+) -> Result<(), UpstreamError> {
+    connection.get_mut().begin();
+    let result = connection.run_command_and_check_ok(command, None).await;
+    result.map_err(|error| fault(connection.get_mut(), name, error, refusal::of_command))
+}
+
+/// What async-imap's error comes to; `refused` judges a NO or BAD.
+pub(super) fn fault<S>(
+    wire: &mut Wire<S>,
+    name: &'static str,
+    error: Error,
+    refused: fn(&'static str, &super::heard::Completion) -> UpstreamError,
+) -> UpstreamError {
+    let patience = wire.patience();
+    let heard = wire.heard();
+    match (error, &heard.answer.completion) {
+        // Its own text is the debug form of a guess; upstream's words were heard.
+        (Error::No(_) | Error::Bad(_), Some(completion)) => refused(name, completion),
+        (Error::Io(error), _) => refusal::of_stream(name, &error, heard, patience),
+        _ => refusal::of_stream(name, &io::ErrorKind::UnexpectedEof.into(), heard, patience),
+    }
+}
+
+/// The capabilities, asked for if nothing told them since they were last forgotten.
+pub(super) async fn capabilities<S: Octets>(
+    connection: &mut Connection<Wire<S>>,
+) -> Result<&[String], UpstreamError> {
+    if connection.get_mut().heard().capabilities.is_none() {
+        run(connection, "CAPABILITY", "CAPABILITY").await?;
+    }
+    // An OK without any list: a server that can do nothing.
+    Ok(connection.get_mut().heard().capabilities.get_or_insert_default())
+}
+
+/// Whether `capability` is among `list`, in any case.
+pub fn has(list: &[String], capability: &str) -> bool {
+    list.iter().any(|known| known.eq_ignore_ascii_case(capability))
+}

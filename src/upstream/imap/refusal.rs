@@ -1,0 +1,115 @@
+//! What a refusal means, cut by what we do about it.
+//!
+//! Servers say "wrong password", "not now" and "not this" in the same NO. The response code decides where there is
+//! one that tells (RFC 5530); else the words do, since a temporary fault that is called a wrong password makes apps
+//! ask their user for a new one.
+
+use std::io;
+use std::time::Duration;
+
+use super::heard::{Completion, Heard};
+use crate::proto::imap::response::Status;
+use crate::upstream::UpstreamError;
+
+/// Codes of a server that cannot now (RFC 5530 §3), and those of providers.
+const NOT_NOW: &[&str] = &["UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG", "THROTTLED"];
+
+/// Codes of a credential that was judged, or of an account that waits for its owner.
+const JUDGED: &[&str] = &[
+    "AUTHENTICATIONFAILED",
+    "AUTHORIZATIONFAILED",
+    "EXPIRED",
+    "PRIVACYREQUIRED",
+    "CONTACTADMIN",
+    "WEBALERT",
+];
+
+/// Words of servers that cannot now and give no code, lower case.
+const NOT_NOW_WORDS: &[&str] = &[
+    "too many",
+    "try again later",
+    "try again in",
+    "temporar",
+    "rate limit",
+    "unavailable",
+    "throttl",
+    "backoff",
+    "back-off",
+    "internal error",
+    "internal server error",
+    "server error",
+    "system error",
+    "server busy",
+    "server is busy",
+    "timeout",
+    "timed out",
+    "maximum number of",
+    "exceeded",
+    "but not connected",
+];
+
+/// What a refused login comes to.
+pub fn of_login(command: &'static str, completion: &Completion) -> UpstreamError {
+    let code = completion.code_name();
+    if NOT_NOW.contains(&code) || (!JUDGED.contains(&code) && says_not_now(&completion.words)) {
+        return not_now(completion);
+    }
+    match completion.status {
+        Status::Bad => UpstreamError::Refused { command, text: completion.text() },
+        _ => UpstreamError::LoginRefused { text: completion.text() },
+    }
+}
+
+/// What a refused command comes to.
+pub fn of_command(command: &'static str, completion: &Completion) -> UpstreamError {
+    if NOT_NOW.contains(&completion.code_name()) || wait(&completion.words).is_some() {
+        return not_now(completion);
+    }
+    UpstreamError::Refused { command, text: completion.text() }
+}
+
+fn not_now(completion: &Completion) -> UpstreamError {
+    UpstreamError::Unavailable { text: completion.text(), wait: wait(&completion.words) }
+}
+
+fn says_not_now(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    NOT_NOW_WORDS.iter().any(|said| words.contains(said))
+}
+
+/// The wait in `Suggested Backoff Time: 299961 milliseconds` or `try again in 5 minutes`; at most a day.
+fn wait(words: &str) -> Option<Duration> {
+    let words = words.to_ascii_lowercase();
+    let behind = ["backoff time:", "try again in", "retry after", "retry in"]
+        .iter()
+        .find_map(|said| words.split_once(said).map(|(_, behind)| behind.trim_start()))?;
+    let digits = behind.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = behind.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let unit = unit.trim_start();
+    let millis = if unit.starts_with("milli") || unit.starts_with("ms") {
+        number
+    } else if unit.starts_with("min") {
+        number.saturating_mul(60_000)
+    } else {
+        number.saturating_mul(1000)
+    };
+    Some(Duration::from_millis(millis).min(Duration::from_secs(86_400)))
+}
+
+/// What a fault of the stream during `command` comes to.
+pub fn of_stream(
+    command: &'static str,
+    error: &io::Error,
+    heard: &Heard,
+    patience: Duration,
+) -> UpstreamError {
+    match error.kind() {
+        io::ErrorKind::TimedOut => UpstreamError::TimedOut { command, after: patience },
+        io::ErrorKind::FileTooLarge => UpstreamError::TooLarge,
+        _ => match &heard.bye {
+            Some(bye) => UpstreamError::Unavailable { text: bye.clone(), wait: wait(bye) },
+            None => UpstreamError::Lost { command },
+        },
+    }
+}

@@ -1,0 +1,94 @@
+//! An upstream that says what a script tells it, for tests.
+//!
+//! ```text
+//! S: * OK ready          said, with CRLF
+//! C: $a LOGIN x y        the next line must be this; $a binds the tag
+//! S: $a OK done          $a is that tag
+//! R: a\r\nb              said as it is, \r \n \0 \xNN escaped, no CRLF
+//! EOF                    the connection ends
+//! ```
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
+use tokio::task::JoinHandle;
+
+/// Plays `script`; whoever awaits the handle learns whether the client kept to it. At the end of the script without
+/// `EOF` the client may hang up, or say LOGOUT and hang up, and nothing else.
+pub fn play(script: &'static str) -> (DuplexStream, JoinHandle<()>) {
+    let (ours, theirs) = tokio::io::duplex(1 << 20);
+    (theirs, tokio::spawn(perform(ours, script)))
+}
+
+async fn perform(stream: DuplexStream, script: &str) {
+    let mut stream = BufReader::new(stream);
+    let mut tags: HashMap<char, String> = HashMap::new();
+    for (number, line) in script.lines().enumerate() {
+        let line = line.trim_start();
+        if line == "EOF" {
+            return;
+        } else if let Some(said) = line.strip_prefix("S: ") {
+            let _ = stream.write_all(&[filled(said, &tags).as_bytes(), b"\r\n"].concat()).await;
+        } else if let Some(said) = line.strip_prefix("R: ") {
+            let _ = stream.write_all(&unescaped(&filled(said, &tags))).await;
+        } else if let Some(expected) = line.strip_prefix("C: ") {
+            let mut heard = Vec::new();
+            stream.read_until(b'\n', &mut heard).await.unwrap();
+            let heard = shown(&heard);
+            if let Some(name) = expected.strip_prefix('$').and_then(|rest| rest.chars().next()) {
+                let tag = heard.split(' ').next().unwrap_or_default().to_owned();
+                tags.insert(name, tag);
+            }
+            assert_eq!(filled(expected, &tags), heard, "line {} of\n{script}", number + 1);
+        } else {
+            assert!(line.is_empty() || line.starts_with('#'), "no such line: {line}");
+        }
+    }
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    let rest = shown(&rest);
+    assert!(rest.is_empty() || rest.ends_with(" LOGOUT"), "behind the script: {rest}");
+}
+
+/// Without the last CRLF, odd octets escaped.
+fn shown(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+    line.iter().fold(String::new(), |mut text, octet| {
+        match octet {
+            b' '..=b'~' => text.push(char::from(*octet)),
+            _ => write!(text, "\\x{octet:02x}").unwrap(),
+        }
+        text
+    })
+}
+
+fn filled(line: &str, tags: &HashMap<char, String>) -> String {
+    tags.iter().fold(line.to_owned(), |line, (name, tag)| line.replace(&format!("${name}"), tag))
+}
+
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut octets = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        if *first != b'\\' {
+            octets.push(*first);
+            continue;
+        }
+        let (escape, behind) = rest.split_first().unwrap();
+        rest = behind;
+        octets.push(match escape {
+            b'r' => b'\r',
+            b'n' => b'\n',
+            b'0' => 0,
+            b'x' => {
+                let (digits, behind) = rest.split_at(2);
+                rest = behind;
+                u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap()
+            }
+            other => panic!("no such escape: {}", char::from(*other)),
+        });
+    }
+    octets
+}
