@@ -49,13 +49,15 @@ pub(super) async fn check(settings: Settings, address: Option<&str>) -> u8 {
     let mut running = Vec::new();
     for account in accounts {
         let credential = credential(&account).await;
-        running.push(tokio::spawn(inspect(connector.clone(), account, credential)));
+        let inspection = tokio::spawn(inspect(connector.clone(), account.clone(), credential));
+        running.push((account, inspection));
     }
     let mut faults = 0;
-    for one in running {
-        let report = one.await.unwrap_or_else(|_| Report {
-            sentences: vec!["a fault in footbridge ended this check; please report it".to_owned()],
-            faults: 1,
+    for (account, inspection) in running {
+        let report = inspection.await.unwrap_or_else(|_| {
+            let sentence =
+                format!("{}: a fault in footbridge ended this check; please report it", account.address);
+            Report { sentences: vec![sentence], faults: 1 }
         });
         report.sentences.iter().for_each(say);
         faults += report.faults;

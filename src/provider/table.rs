@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::facts::{Folders, Provider};
+use super::facts::{Folders, Kind, Provider};
 use crate::mail::account::FolderNames;
 
 /// Every provider known.
@@ -65,8 +65,10 @@ impl Table {
     }
 
     /// The first row that has this IMAP host, in any case: a mailbox under a domain of one's own is still the provider's.
+    ///
+    /// An address of this machine is nobody's: anything may answer there.
     pub fn by_imap_host(&self, host: &str) -> Option<&Provider> {
-        self.rows.iter().find(|row| row.serves_imap_at(host))
+        self.rows.iter().find(|row| row.kind != Kind::Bridge && row.serves_imap_at(host))
     }
 
     /// Folder names by role: this provider's first, then those seen anywhere.
@@ -100,7 +102,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::provider::{Kind, ServerSecurity, UserName};
+    use crate::provider::{ServerSecurity, UserName};
 
     fn each(check: impl Fn(&Provider)) {
         let table =
@@ -131,6 +133,7 @@ mod tests {
                     _ => ServerSecurity::StartTlsLocal, // No other port is in use but Proton Bridge's own.
                 };
                 assert_eq!(server.security, security, "{}: {server:?}", row.id);
+                assert_eq!(row.kind == Kind::Bridge, local, "{}: {server:?}", row.id);
                 assert_eq!(server.endpoint("example.org").is_none(), local, "{}: {server:?}", row.id);
                 assert!(local || is_host_name(&server.host("example.org")), "{}: {server:?}", row.id);
             }
@@ -231,6 +234,7 @@ mod tests {
             Some("inbox-lv")
         );
         assert!(Table::builtin().by_imap_host("mail.example.org").is_none());
+        assert!(Table::builtin().by_imap_host("127.0.0.1").is_none());
     }
 
     #[test]
