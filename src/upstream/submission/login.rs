@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::wire::{Transport, Wire};
-use super::{Submission, UpstreamError};
+use super::{GOODBYE, Submission, UpstreamError};
 use crate::mail::account::{Account, Endpoint, Security, Service};
 use crate::mail::{Credential, Deadlines, Quirk, Secret};
 use crate::net::{Connector, Stream};
@@ -81,6 +81,8 @@ async fn authenticate(
             Err(error) => return Err(error),
         }
     }
+    // The app waits, and the password must not be tried again: a word of goodbye, and that is all.
+    let _ = timeout(GOODBYE, submission.quit_unheard()).await;
     Err(login_refused(account, refused))
 }
 

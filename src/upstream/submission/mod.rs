@@ -22,6 +22,7 @@ use std::time::Duration;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::response::Response;
+use tokio::io::AsyncWriteExt;
 use tokio::time::{error::Elapsed, timeout};
 
 use super::UpstreamError;
@@ -132,6 +133,12 @@ impl Submission {
     /// Says goodbye; the answer is waited for two seconds at most.
     pub async fn quit(mut self) {
         let _ = timeout(GOODBYE, self.lettre.command("QUIT\r\n")).await;
+    }
+
+    /// The same without waiting for the answer: somebody else waits for us.
+    async fn quit_unheard(mut self) {
+        let _ = self.wire.write_all(b"QUIT\r\n").await;
+        let _ = self.wire.flush().await;
     }
 
     /// Sends command lines and reads the first reply.
