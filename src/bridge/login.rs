@@ -1,6 +1,10 @@
 //! From what an app says at login to an account and a credential.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::auth::{Denied, Gate, Pass, Purpose, Slow};
 use crate::mail::{Account, Credential, Secret};
@@ -20,6 +24,28 @@ struct Doors {
 struct Entry {
     account: Arc<Account>,
     gate: Gate,
+    /// Places for apps that keep a connection upstream of their own; `None` where no limit is known.
+    seats: Option<Arc<Semaphore>>,
+}
+
+/// Connections of the provider's limit that are left for our own: POP3 sessions, `check`.
+const OURS: u32 = 2;
+
+/// How long an app waits for a place: one that has just closed a connection opens the next at once.
+const SEAT_WAIT: Duration = Duration::from_secs(3);
+
+/// A place among the connections the provider allows; free again when dropped.
+#[derive(Debug)]
+pub struct Seat {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Entry {
+    fn new(account: Arc<Account>) -> Self {
+        let limit = account.imap_connections.map(|limit| limit.saturating_sub(OURS).max(1));
+        let seats = limit.map(|limit| Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX))));
+        Self { account, gate: Gate::new(), seats }
+    }
 }
 
 /// An app that may go on: ask upstream with `credential`, then tell [`Accounts`] how that went.
@@ -90,7 +116,7 @@ impl LoginError {
 impl Accounts {
     /// Takes the configured accounts.
     pub fn new(accounts: impl IntoIterator<Item = Arc<Account>>) -> Self {
-        let entries = accounts.into_iter().map(|account| Entry { account, gate: Gate::new() }).collect();
+        let entries = accounts.into_iter().map(Entry::new).collect();
         Self(Arc::new(Doors { entries, nobody: Slow::default() }))
     }
 
@@ -115,7 +141,7 @@ impl Accounts {
     ) -> Result<Admitted, LoginError> {
         let folded = login.to_lowercase();
         let entry = self.0.entries.iter().find(|entry| entry.account.logins.contains(&folded));
-        let Some(Entry { account, gate }) = entry else {
+        let Some(Entry { account, gate, .. }) = entry else {
             self.0.nobody.wrong().await;
             return Err(LoginError::NoAccount);
         };
@@ -139,9 +165,24 @@ impl Accounts {
         }
     }
 
+    /// A place for an app's own connection upstream; `None` when all that the provider allows are taken, for which
+    /// providers lock accounts or cut old connections.
+    ///
+    /// Where no limit is known there is none of ours: upstream says so itself, and a guess would turn apps away.
+    pub async fn seat(&self, admitted: &Admitted) -> Option<Seat> {
+        let Some(seats) = self.entry(admitted).and_then(|entry| entry.seats.clone()) else {
+            return Some(Seat { _permit: None });
+        };
+        let permit = timeout(SEAT_WAIT, seats.acquire_owned()).await.ok()?.ok()?;
+        Some(Seat { _permit: Some(permit) })
+    }
+
     fn gate(&self, admitted: &Admitted) -> Option<&Gate> {
-        let entry = self.0.entries.iter().find(|entry| Arc::ptr_eq(&entry.account, &admitted.account));
-        entry.map(|entry| &entry.gate)
+        self.entry(admitted).map(|entry| &entry.gate)
+    }
+
+    fn entry(&self, admitted: &Admitted) -> Option<&Entry> {
+        self.0.entries.iter().find(|entry| Arc::ptr_eq(&entry.account, &admitted.account))
     }
 }
 
@@ -189,6 +230,22 @@ mod tests {
         accounts.refused(&submission);
         assert!(accounts.admit("ana", &Secret::new("x")).await.is_ok());
         assert!(accounts.admit_submission("ana", &Secret::new("x")).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_apps_than_the_provider_allows_and_a_free_place_is_given_on() {
+        let text = "[[account]]\naddress = \"ana@gmail.com\"\n";
+        let settings = config::parse(text, Path::new("test.toml")).expect("a good configuration");
+        assert_eq!(settings.accounts.first().and_then(|account| account.imap_connections), Some(15));
+        let accounts = Accounts::new(settings.accounts);
+        let admitted = accounts.admit("ana@gmail.com", &Secret::new("x")).await.expect("unknown");
+        let mut seats = Vec::new();
+        while let Some(seat) = accounts.seat(&admitted).await {
+            seats.push(seat);
+        }
+        assert_eq!(seats.len(), 13);
+        seats.pop();
+        assert!(accounts.seat(&admitted).await.is_some());
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub mod login;
 pub mod pop3;
 pub mod smtp;
 
-pub use login::{Accounts, Admitted, LoginError, Refusal};
+pub use login::{Accounts, Admitted, LoginError, Refusal, Seat};
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 use tracing::{Span, debug, info, warn};
 
-use crate::bridge::{Admitted, Context, LoginError, Refusal};
+use crate::bridge::{Admitted, Context, LoginError, Refusal, Seat};
 use crate::mail::{Account, Credential};
 use crate::net::{Buffered, Connector, Stream};
 use crate::proto::imap::capability::Mask;
@@ -54,6 +54,8 @@ pub(super) struct Opened<U> {
     pub(super) account: Arc<Account>,
     pub(super) wire: Buffered<U>,
     pub(super) conversation: Conversation,
+    /// Held as long as the wire.
+    pub(super) seat: Seat,
 }
 
 /// What the app is told of a login that came to nothing.
@@ -138,10 +140,10 @@ where
         () = context.stopping.cancelled() => return Ok(None), // The next step says BYE.
     };
     match asked {
-        Ok((account, LoggedIn { wire, capabilities, alerts })) => {
+        Ok((account, seat, LoggedIn { wire, capabilities, alerts })) => {
             let conversation = Conversation::new(&capabilities, Mask::new(&account.mask));
             app.queue(&session.accepted(&alerts, conversation.shown()));
-            Ok(Some(Opened { account, wire, conversation }))
+            Ok(Some(Opened { account, wire, conversation, seat }))
         }
         Err(Told { code, sentence, alert }) => {
             app.queue(session.refused(code, &sentence, alert).as_bytes());
@@ -154,18 +156,26 @@ async fn ask<P>(
     context: &Context,
     provider: &P,
     offer: &Offer,
-) -> Result<(Arc<Account>, LoggedIn<P::Stream>), Told>
+) -> Result<(Arc<Account>, Seat, LoggedIn<P::Stream>), Told>
 where
     P: Provider,
 {
     let admitted =
         context.accounts.admit(&offer.login, &offer.secret).await.map_err(|error| not_admitted(&error))?;
     Span::current().record("account", admitted.account.address.as_str());
+    let Some(seat) = context.accounts.seat(&admitted).await else {
+        let sentence = format!(
+            "{}: all connections the provider allows are in use; close another mail app or wait",
+            admitted.account.address
+        );
+        warn!("{sentence}");
+        return Err(Told { code: Code::Limit, sentence, alert: true });
+    };
     match provider.login(&admitted.account, &admitted.credential).await {
         Ok(logged_in) => {
             context.accounts.accepted(&admitted);
             debug!("logged in");
-            Ok((admitted.account.clone(), logged_in))
+            Ok((admitted.account.clone(), seat, logged_in))
         }
         Err(error) => Err(not_logged_in(context, &admitted, &error)),
     }

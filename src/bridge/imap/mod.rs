@@ -39,7 +39,7 @@ where
     let begun = Instant::now();
     // On the heap, and gone before the splice: an idle session is to keep little.
     let opened = Box::pin(login::log_in(&mut app, &context, &provider)).await?;
-    let Some(Opened { account, wire, conversation }) = opened else {
+    let Some(Opened { account, wire, conversation, seat: _seat }) = opened else {
         debug!("left without login");
         return Ok(());
     };
