@@ -422,3 +422,28 @@ mod modes {
         assert!(load("{ file = \".\" }", &[]).expect_err("a folder").contains("is a folder"));
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_taken_or_refused_with_its_place(text in "\\PC{0,200}") {
+        for fault in parse(&text).err().unwrap_or_default() {
+            proptest::prop_assert!(fault.starts_with("test.toml:"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn whatever_slips_in_the_example_no_fault_quotes_a_secret(
+        cut in proptest::num::usize::ANY,
+        length in 0..40_usize,
+        put in proptest::option::of(proptest::char::any()),
+    ) {
+        let text = example().replace("\nsecret = \"app\"", "\nsecret = \"CANARY\"");
+        let mut characters = text.chars().collect::<Vec<_>>();
+        let cut = cut % characters.len();
+        characters.splice(cut..characters.len().min(cut + length), put);
+        let text = characters.into_iter().collect::<String>();
+        for fault in parse(&text).err().unwrap_or_default() {
+            proptest::prop_assert!(!fault.contains("CANARY"), "{fault}");
+        }
+    }
+}

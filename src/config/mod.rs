@@ -10,6 +10,7 @@ mod faults;
 pub mod file;
 mod permissions;
 mod secret;
+mod servers;
 pub mod settings;
 mod syntax;
 mod values;
