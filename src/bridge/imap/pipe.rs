@@ -33,11 +33,20 @@ pub(super) struct Pipe {
     /// What goes out before the cleared octets: things of ours, and cleared octets that preceded them.
     side: BytesMut,
     unflushed: bool,
-    ended: bool,
+    end_of_input: Option<End>,
     /// Octets that went out.
     pub(super) carried: u64,
     /// Octets that came in.
     taken: u64,
+}
+
+/// How a peer came to say nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It closed its direction.
+    Said,
+    /// The connection broke.
+    Broken,
 }
 
 impl Pipe {
@@ -52,15 +61,15 @@ impl Pipe {
             end: read.len(),
             side: BytesMut::new(),
             unflushed: false,
-            ended: false,
+            end_of_input: None,
             carried: 0,
             taken: 0,
         }
     }
 
-    /// Whether the peer that is read from has said its last octet.
-    pub(super) fn ended(&self) -> bool {
-        self.ended
+    /// Whether the peer that is read from has said its last octet, and how that was.
+    pub(super) fn end(&self) -> Option<End> {
+        self.end_of_input
     }
 
     /// A number that changes whenever octets move, in or out.
@@ -140,26 +149,28 @@ impl Pipe {
         self.unflushed = true;
     }
 
-    /// Reads until nothing more is ready or the room is full. `Ready` when something came, or the end.
-    pub(super) fn poll_read<R>(&mut self, cx: &mut Context<'_>, source: &mut R) -> Poll<io::Result<()>>
+    /// Reads until nothing more is ready or the room is full. `Ready` when something came, or the end: what came before
+    /// an end or an error is still to be judged.
+    pub(super) fn poll_read<R>(&mut self, cx: &mut Context<'_>, source: &mut R) -> Poll<()>
     where
         R: AsyncRead + Unpin,
     {
         let before = self.end - self.start;
-        while !self.ended && self.make_room() {
+        while self.end_of_input.is_none() && self.make_room() {
             let mut room = ReadBuf::new(self.octets.get_mut(self.end..).unwrap_or_default());
             match Pin::new(&mut *source).poll_read(cx, &mut room) {
-                Poll::Ready(Ok(())) if room.filled().is_empty() => self.ended = true,
+                Poll::Ready(Ok(())) if room.filled().is_empty() => self.end_of_input = Some(End::Said),
                 Poll::Ready(Ok(())) => {
                     let taken = room.filled().len();
                     self.end += taken;
                     self.taken += taken as u64;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Err(_)) => self.end_of_input = Some(End::Broken),
                 Poll::Pending => break,
             }
         }
-        if self.ended || self.end - self.start > before { Poll::Ready(Ok(())) } else { Poll::Pending }
+        let came = self.end_of_input.is_some() || self.end - self.start > before;
+        if came { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Whether there is room for more; a buffer that came full grows once, to bulk.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::pipe::Pipe;
+use super::pipe::{End, Pipe};
 use crate::mail::{Account, Deadlines};
 use crate::net::Buffered;
 use crate::proto::imap::splice::{Act, Conversation, Patience};
@@ -138,7 +138,7 @@ where
             if self.up_broken && !self.down.has_output() {
                 return Poll::Ready(self.lost());
             }
-            if self.up.ended() && !self.conversation.busy() {
+            if self.up.end().is_some() && !self.conversation.busy() {
                 return Poll::Ready(Ending::AppGone);
             }
             if self.conversation.take_news() {
@@ -170,13 +170,10 @@ where
             if self.up.has_output() {
                 continue;
             }
-            if self.up.ended() {
-                return Poll::Pending; // Half closed: what was asked is still answered.
-            }
-            match self.up.poll_read(cx, &mut self.app) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(Ending::AppGone),
-                Poll::Pending => return Poll::Pending,
+            match self.up.end() {
+                Some(End::Said) => return Poll::Pending, // Half closed: what was asked is still answered.
+                Some(End::Broken) => return Poll::Ready(Ending::AppGone),
+                None => ready!(self.up.poll_read(cx, &mut self.app)),
             }
         }
     }
@@ -195,21 +192,17 @@ where
             if self.down.has_output() {
                 continue;
             }
-            if self.down.ended() {
+            if self.down.end().is_some() {
                 return Poll::Ready(self.lost());
             }
-            match self.down.poll_read(cx, &mut self.upstream) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(self.lost()),
-                Poll::Pending => return Poll::Pending,
-            }
+            ready!(self.down.poll_read(cx, &mut self.upstream));
         }
     }
 
     /// Downwards only, and no further than the end of the response that is going by.
     fn poll_to_boundary(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if ready!(self.down.poll_write(cx, &mut self.app)).is_err() || self.down.ended() {
+            if ready!(self.down.poll_write(cx, &mut self.app)).is_err() || self.down.end().is_some() {
                 return Poll::Ready(());
             }
             let conversation = &mut self.conversation;
@@ -223,9 +216,7 @@ where
             if self.conversation.between_responses() {
                 return Poll::Ready(());
             }
-            if ready!(self.down.poll_read(cx, &mut self.upstream)).is_err() {
-                return Poll::Ready(());
-            }
+            ready!(self.down.poll_read(cx, &mut self.upstream));
         }
     }
 
