@@ -58,10 +58,19 @@ struct Known {
     /// The last good one of each purpose.
     good: Vec<Print>,
     refused: Vec<Refused>,
-    /// What went upstream in the last minute.
+    /// What went upstream in the last minute, each once.
     shown: VecDeque<(Instant, [u8; 32])>,
-    /// What is upstream right now, and the token that is cancelled when it comes back.
-    on_trial: Vec<(Print, CancellationToken)>,
+    /// What is upstream right now.
+    on_trial: Vec<Tried>,
+    /// Trials so far.
+    trials: u64,
+}
+
+struct Tried {
+    number: u64,
+    print: Print,
+    /// Cancelled when it comes back.
+    done: CancellationToken,
 }
 
 /// A password and what for, without the password.
@@ -93,7 +102,7 @@ pub(super) enum Judgement {
 /// A password on its way to upstream's verdict; dropped without one, it is as if it had not been shown.
 pub(super) struct Trial {
     verdicts: Verdicts,
-    print: Print,
+    number: u64,
 }
 
 impl Verdicts {
@@ -113,15 +122,14 @@ impl Verdicts {
         if let Some(wait) = known.refused_for(&print, now) {
             return Judgement::Refused(wait);
         }
-        if let Some((_, done)) = known.on_trial.iter().find(|(tried, _)| *tried == print) {
-            return Judgement::Await(done.clone());
+        if let Some(tried) = known.on_trial.iter().find(|tried| tried.print == print) {
+            return Judgement::Await(tried.done.clone());
         }
         if let Some(wait) = known.share_used_up(&print, now).filter(|_| braked) {
             return Judgement::TooMany(wait);
         }
-        known.shown.push_back((now, print.hash));
-        known.on_trial.push((print, CancellationToken::new()));
-        Judgement::Show(Some(Arc::new(Trial { verdicts: self.clone(), print })))
+        let number = known.begin_trial(print, now);
+        Judgement::Show(Some(Arc::new(Trial { verdicts: self.clone(), number })))
     }
 
     /// Upstream took it.
@@ -131,7 +139,7 @@ impl Verdicts {
         known.good.retain(|good| good.purpose != purpose);
         known.good.push(print);
         known.refused.retain(|refused| refused.print != print);
-        known.end_trial(&print);
+        known.end_trials(|tried| tried.print == print);
     }
 
     /// Upstream refused it.
@@ -140,7 +148,7 @@ impl Verdicts {
         let mut known = self.known();
         known.good.retain(|good| *good != print);
         known.refuse(print, now);
-        known.end_trial(&print);
+        known.end_trials(|tried| tried.print == print);
     }
 
     /// Whether both are the same, in a time that tells nothing about either, their lengths included.
@@ -170,17 +178,11 @@ impl Known {
     /// How long to wait until another distinct one may go.
     fn share_used_up(&mut self, print: &Print, now: Instant) -> Option<Duration> {
         self.shown.retain(|(at, _)| now.duration_since(*at) < MINUTE);
-        let mut distinct = Vec::<(Instant, [u8; 32])>::new();
-        for (at, hash) in &self.shown {
-            if *hash == print.hash {
-                return None;
-            }
-            if !distinct.iter().any(|(_, seen)| seen == hash) {
-                distinct.push((*at, *hash));
-            }
+        if self.shown.len() < DISTINCT || self.shown.iter().any(|(_, hash)| *hash == print.hash) {
+            return None;
         }
-        let (oldest, _) = distinct.first()?;
-        (distinct.len() >= DISTINCT).then(|| MINUTE - now.duration_since(*oldest))
+        let (oldest, _) = self.shown.front()?;
+        Some(MINUTE - now.duration_since(*oldest))
     }
 
     fn refuse(&mut self, print: Print, now: Instant) {
@@ -195,11 +197,20 @@ impl Known {
         self.refused.push(Refused { print, until: now + wait, times: times.saturating_add(1) });
     }
 
-    fn end_trial(&mut self, print: &Print) {
-        self.on_trial.retain(|(tried, done)| {
-            let ended = tried == print;
+    fn begin_trial(&mut self, print: Print, now: Instant) -> u64 {
+        if !self.shown.iter().any(|(_, hash)| *hash == print.hash) {
+            self.shown.push_back((now, print.hash));
+        }
+        self.trials += 1;
+        self.on_trial.push(Tried { number: self.trials, print, done: CancellationToken::new() });
+        self.trials
+    }
+
+    fn end_trials(&mut self, ended: impl Fn(&Tried) -> bool) {
+        self.on_trial.retain(|tried| {
+            let ended = ended(tried);
             if ended {
-                done.cancel();
+                tried.done.cancel();
             }
             !ended
         });
@@ -208,7 +219,7 @@ impl Known {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        self.verdicts.known().end_trial(&self.print);
+        self.verdicts.known().end_trials(|tried| tried.number == self.number);
     }
 }
 
@@ -313,6 +324,20 @@ mod tests {
             drop(trial); // Upstream could not be reached.
         }
         assert!(verdicts.known().on_trial.is_empty());
+        assert_eq!(verdicts.known().shown.len(), 1);
+    }
+
+    #[test]
+    fn an_old_trial_that_is_dropped_late_ends_no_new_one() {
+        let (verdicts, now) = (Verdicts::new(), Instant::now());
+        let Judgement::Show(Some(old)) = verdicts.judge(&secret("x"), Reading, true, now) else { panic!() };
+        verdicts.refused(&secret("x"), Reading, now);
+        let later = now + MINUTE;
+        let Judgement::Show(Some(_new)) = verdicts.judge(&secret("x"), Reading, true, later) else {
+            panic!()
+        };
+        drop(old);
+        assert!(matches!(verdicts.judge(&secret("x"), Reading, true, later), Judgement::Await(_)));
     }
 
     #[test]
