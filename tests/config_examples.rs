@@ -185,7 +185,7 @@ fn a_wrong_type_says_what_is_wanted() {
         ),
         (
             "[account]\naddress = \"a@b.c\"",
-            "test.toml:1: [[account]] has to be a list between square brackets, not a table of keys",
+            "test.toml:1: an account begins with [[account]], two brackets on each side",
         ),
     ] {
         assert_eq!(faults(text), [expected]);

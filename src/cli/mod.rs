@@ -25,6 +25,9 @@ const FAILED: u8 = 1;
 /// The command line or the configuration is wrong.
 const WRONG: u8 = 2;
 
+/// Threads that carry mail: a handful of apps and a provider far away keep no more busy, and each costs memory.
+const THREADS: usize = 4;
+
 /// A local mail bridge: old mail programs speak plain POP3, IMAP and SMTP to localhost, footbridge speaks TLS
 /// to the provider.
 #[derive(Debug, Parser)]
@@ -78,7 +81,9 @@ pub fn main() -> ExitCode {
         // What it finds out is its output; the log is for what nobody expected.
         Command::Check { .. } => LevelFilter::WARN,
     }));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("the system gives no threads: {error}"));

@@ -68,6 +68,9 @@ fn syntax_fault(error: &Error) -> String {
 fn shape_fault(error: &Error, key: &[String]) -> String {
     let name = name_of(key);
     let (found, expected) = error.message().rsplit_once(", expected ").unwrap_or((error.message(), ""));
+    if key == ["account"] && kind_of(found) == "a table of keys" {
+        return "an account begins with [[account]], two brackets on each side".to_owned();
+    }
     if !found.starts_with("unknown field") {
         return format!("{name} has to be {}, not {}", wanted(expected), kind_of(found));
     }
