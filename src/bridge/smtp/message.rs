@@ -105,7 +105,7 @@ where
     /// No dot: upstream is dropped. The rest of the message is eaten, so that it is not read as commands.
     async fn give_up(&mut self, reception: &mut Reception, reply: Reply, ended: bool) -> io::Result<End> {
         self.relay.drop_upstream();
-        info!(octets = reception.octets(), code = reply.code(), "message not sent: {}", reply.summary());
+        info!(octets = reception.octets(), code = reply.code(), "message not sent: {}", reply.sentence());
         let mut ended = ended;
         while !ended {
             match self.arrival().await? {
@@ -145,7 +145,7 @@ where
         match verdict {
             Ok(Ok(verdict)) => {
                 let reply = verdict.clone().for_app();
-                info!(octets, recipients, code = verdict.code(), "message judged: {}", verdict.summary());
+                info!(octets, recipients, code = verdict.code(), "message judged: {}", verdict.sentence());
                 if verdict.code() == 421 {
                     self.relay.drop_upstream();
                 }
@@ -154,17 +154,12 @@ where
                     self.sent.recipients += u64::try_from(recipients).unwrap_or(u64::MAX);
                     self.sent.octets += octets;
                 }
-                // 3yz is no verdict; 250 may only be upstream's.
-                Ok(if reply.class() == 3 {
-                    Reply::new(451, 3, 0, "odd answer from the provider")
-                } else {
-                    reply
-                })
+                Ok(reply)
             }
             Ok(Err(cut)) => {
                 let reply = self.cut(cut);
                 self.relay.drop_upstream();
-                info!(octets, code = reply.code(), "message not sent: {}", reply.summary());
+                info!(octets, code = reply.code(), "message not sent: {}", reply.sentence());
                 Ok(reply)
             }
             Err(error) => {

@@ -145,7 +145,10 @@ where
                     tokio::select! {
                         biased;
                         answer = self.ask(request) => self.session.resume(answer),
-                        () = stop => Step::Finish(shutting_down()),
+                        () = stop => {
+                            self.relay.drop_upstream();
+                            Step::Finish(shutting_down())
+                        }
                     }
                 }
                 Step::Receive { reply, largest, eight_bit } => {

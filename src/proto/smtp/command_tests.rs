@@ -1,4 +1,5 @@
 use super::*;
+use crate::proto::smtp::Capabilities;
 use proptest::prelude::*;
 
 fn name(line: &str) -> Result<&'static str, SyntaxError> {

@@ -13,6 +13,7 @@ pub mod capabilities;
 pub mod command;
 pub mod data;
 pub mod guard;
+pub mod parameters;
 pub mod path;
 pub mod reception;
 pub mod reply;

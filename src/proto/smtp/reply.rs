@@ -94,25 +94,23 @@ impl Reply {
         self.lines.iter().map(AsRef::as_ref)
     }
 
-    /// Code, enhanced code and the first line, for a person.
-    pub fn summary(&self) -> String {
-        format!("{}{}", self.prefix(' '), self.text().next().unwrap_or_default())
-    }
-
-    /// Code, enhanced code and all lines as one, at most `TEXT` octets, for a person.
+    /// Code, enhanced code and all lines as one, at most `TEXT` octets, for a person and the log: mail addresses,
+    /// which replies like to repeat, are left out.
     pub fn sentence(&self) -> String {
-        let mut text = format!("{}{}", self.prefix(' '), self.lines.join(" "));
+        let text = self.lines.join(" ");
+        let words = text.split(' ').map(|word| if word.contains('@') { "(address)" } else { word });
+        let mut text = self.prefix(' ') + &words.collect::<Vec<_>>().join(" ");
         text.truncate(TEXT); // All ASCII.
         text
     }
 
-    /// As the app gets it: with an enhanced code wherever RFC 2034 wants one. 421 becomes 451, since it is
-    /// upstream that closes and not we (RFC 5321 §3.8).
+    /// As the app gets it where it asked for a verdict: with an enhanced code (RFC 2034 §4). 421 becomes 451, since
+    /// it is upstream that closes and not we (RFC 5321 §3.8), and so does 3yz, which is no verdict.
     pub fn for_app(mut self) -> Self {
-        if self.code == 421 {
+        if self.code == 421 || self.class() == 3 {
             self.code = 451;
         }
-        if self.enhanced.is_none() && self.class() != 3 {
+        if self.enhanced.is_none() {
             self.enhanced = Some(Enhanced { subject: 0, detail: 0 });
         }
         self
@@ -239,6 +237,13 @@ mod tests {
     #[test]
     fn upstream_closing_is_not_our_closing_rfc_5321_section_3_8() {
         assert_eq!(shown(upstream(&["421 4.7.0 wait"]).unwrap().for_app()), "451 4.7.0 wait\r\n");
+        assert_eq!(shown(upstream(&["354 what"]).unwrap().for_app()), "451 4.0.0 what\r\n");
+    }
+
+    #[test]
+    fn the_log_shows_no_address_of_a_reply() {
+        let reply = upstream(&["550-5.1.1 <bob@example.net>: no", "550 5.1.1 such user"]).unwrap();
+        assert_eq!(reply.sentence(), "550 5.1.1 (address) no such user");
     }
 
     #[test]

@@ -221,8 +221,8 @@ impl Submission {
         let reply = match (auth_plain, auth_login) {
             (true, _) => {
                 let reply = self.auth_plain(username, password).await?;
-                // Offered, and yet not to be had: some servers' PLAIN is for others.
-                if auth_login && matches!(reply.code(), 504 | 534) {
+                // Offered, and yet not to be had. After any other refusal the password counts as judged.
+                if auth_login && reply.code() == 504 {
                     self.auth_login(username, password).await?
                 } else {
                     reply

@@ -74,14 +74,15 @@ impl Submission {
         }
         last.extend_from_slice(b".\r\n");
         let (command, after) = ("the end of the message", self.deadlines.data_done);
-        let sent = timeout(self.deadlines.envelope, async {
+        // What waits in the layers below may have a slow way to go.
+        let sent = timeout(after, async {
             self.wire.write_all(&last).await?;
             self.wire.flush().await
         });
         match sent.await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(UpstreamError::Lost { command }),
-            Err(_) => return Err(UpstreamError::TimedOut { command, after: self.deadlines.envelope }),
+            Err(_) => return Err(UpstreamError::TimedOut { command, after }),
         }
         let read = timeout(after, self.lettre.read_response()).await;
         let reply = self.answer(read, command, after)?;

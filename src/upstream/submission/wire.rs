@@ -30,6 +30,9 @@ use crate::proto::smtp::reply::{is_continued, reply_code};
 /// A reply line may be so long; RFC 5321 §4.5.3.1.5 says 512 octets, and some servers put whole pages in one.
 const LONGEST_LINE: usize = 64 * 1024;
 
+/// What one read takes at least.
+const FILL: usize = 1024;
+
 /// What is kept of a line.
 const KEPT: usize = 512;
 
@@ -153,6 +156,8 @@ impl<S: Transport> State<S> {
             self.ended = true;
             return Poll::Ready(Ok(()));
         };
+        // An EHLO reply fits; between replies nothing is held.
+        self.input.reserve(FILL);
         let read = ready!(pin!(io.read_buf(&mut self.input)).poll(cx));
         self.ended |= !matches!(read, Ok(1..));
         Poll::Ready(read.map(|_| ()))

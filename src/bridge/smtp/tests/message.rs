@@ -235,3 +235,46 @@ async fn a_large_message_streams_through_whatever_upstream_reads() {
     upstream.says("250 ok").await;
     scene.app.hears("250 2.0.0 ok").await;
 }
+
+/// Collects what the log would show.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_has_the_outcome_and_neither_secrets_nor_mail() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::level_filters::LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (mut scene, mut upstream) = logged_in(1, OFFERS).await;
+    scene.begin(&mut upstream).await;
+    scene.app.sends(b"Subject: canary\r\n\r\ncanary\r\n.\r\n").await;
+    upstream.message().await;
+    drop(scene.app);
+    upstream.says("250 2.0.0 <bob@example.net> queued as 4711").await;
+    let _ = scene.served.await.unwrap();
+    let shown = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for fact in ["queued as 4711", "code=250", "recipients=1", "messages=1", "command=\"RCPT\""] {
+        assert!(shown.contains(fact), "{fact} in {shown}");
+    }
+    for canary in
+        ["canary", "hunter2", "aHVudGVyMg", "bob@", "AGFuYQBodW50ZXIy", "AGFuYUBleGFtcGxlLm9yZwBodW50ZXIy"]
+    {
+        assert!(!shown.contains(canary), "{canary} in {shown}");
+    }
+}

@@ -15,7 +15,8 @@ mod transaction;
 
 use std::borrow::Cow;
 
-use super::command::{Command, MailFrom, RcptTo, SyntaxError};
+use super::command::{Command, SyntaxError};
+use super::parameters::{MailFrom, RcptTo};
 use super::{Capabilities, Reply};
 use crate::proto::sasl::{Exchange, Mechanism, Offer, Progress};
 use transaction::{Batch, Transaction};

@@ -1,7 +1,8 @@
 //! MAIL, RCPT and DATA (RFC 5321 §3.3), and the RCPTs that wait to go upstream together.
 
 use super::super::Reply;
-use super::super::command::{Command, MailFrom, RcptTo};
+use super::super::command::Command;
+use super::super::parameters::{MailFrom, RcptTo};
 use super::{Envelope, Login, Request, Session, Step};
 
 /// Recipients of one message. RFC 5321 §4.5.3.1.8 wants 100 at least; providers take 100 to 2,000 and say so
