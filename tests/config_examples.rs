@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use footbridge::config::{self, Settings};
 use footbridge::mail::account::{BareNewline, Delete, Endpoint, SecretSource, Security, Seen};
+use footbridge::provider::{Kind, Provider, Table};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
@@ -325,6 +326,36 @@ fn a_provider_that_cannot_work_is_said_at_start() {
     let text = "[[account]]\naddress = \"ana@example.org\"\nimap = { host = \"outlook.office365.com\" }";
     let settings = parse(text).expect("the user knows better");
     assert!(settings.warnings.concat().contains("OAuth2 sign-in only"), "{:?}", settings.warnings);
+}
+
+#[test]
+fn every_row_of_the_table_completes_an_account_or_says_why_not() {
+    let text = |rows: &[&Provider]| -> String {
+        let account = |row: &&Provider| {
+            format!("[[account]]\naddress = \"{0}@example.org\"\nprovider = \"{0}\"\n", row.id)
+        };
+        rows.iter().map(account).collect()
+    };
+    let rows = Table::builtin().rows();
+    let usable = |row: &&Provider| {
+        row.kind != Kind::Bridge
+            && !row.takes_oauth2_only()
+            && row.imap.as_ref().is_some_and(|imap| !imap.is_empty())
+    };
+    let (good, bad) = rows.iter().partition::<Vec<_>, _>(usable);
+    let told = faults(&text(&bad));
+    assert_eq!(told.len(), bad.len(), "{told:#?}");
+    for (row, fault) in bad.iter().zip(told) {
+        assert!(fault.contains(&row.name), "{fault}");
+    }
+    let settings = parse(&text(&good)).expect("all of them work");
+    for (row, account) in good.iter().zip(&settings.accounts) {
+        assert_eq!(account.provider, Some(row.id.as_str()));
+        let endpoint = row.imap.iter().flatten().next().and_then(|server| server.endpoint("example.org"));
+        assert_eq!(Some(&account.imap.endpoint), endpoint.as_ref());
+        assert_eq!(account.imap.usernames, row.imap_usernames(&account.address));
+        assert_eq!(account.smtp.is_some(), row.smtp.is_some());
+    }
 }
 
 #[test]
