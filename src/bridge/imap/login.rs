@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Span, debug, info, warn};
 
+use super::FAREWELL;
 use crate::bridge::{Admitted, Context, LoginError, Refusal, Seat};
 use crate::mail::{Account, Credential};
 use crate::net::{Buffered, Connector, Stream};
@@ -114,12 +115,20 @@ where
     }
 }
 
+/// Says the last words and closes.
 async fn farewell<S, U>(app: &mut Buffered<S>, reply: &str) -> io::Result<Option<Opened<U>>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     app.queue(reply.as_bytes());
     app.shutdown().await?;
+    // As `linger` does, over the buffer.
+    let drained = async {
+        while app.fill().await.is_ok_and(|taken| taken > 0) {
+            app.input().clear();
+        }
+    };
+    let _ = timeout(FAREWELL, drained).await;
     Ok(None)
 }
 

@@ -12,14 +12,17 @@ mod splice;
 
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 use super::Context;
 use crate::net::Buffered;
 use login::{Opened, Provider};
 use splice::{Ending, Facts, Splice};
+
+/// How long a peer may take for the last words; they fit the system's buffers, unless it reads nothing at all.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// Serves one app until it leaves. The greeting never waits for upstream.
 pub async fn serve<S>(app: S, context: Context) -> io::Result<()>
@@ -51,6 +54,13 @@ where
     }
     tell(&facts, begun);
     Ok(())
+}
+
+/// Takes in and throws away what an app still says after our last words, until it hangs up: a socket closed with
+/// octets unread is reset, and the words are lost with it. Bounded by its caller's patience.
+async fn linger<S: AsyncRead + Unpin>(app: &mut S) {
+    let mut octets = [0; 1024];
+    while app.read(&mut octets).await.is_ok_and(|taken| taken > 0) {}
 }
 
 fn tell(facts: &Facts, begun: Instant) {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::pipe::{End, Pipe};
+use super::{FAREWELL, linger};
 use crate::mail::{Account, Deadlines};
 use crate::net::Buffered;
 use crate::proto::imap::splice::{Act, Conversation, Patience};
@@ -26,9 +27,6 @@ const RENEW_IDLE: Duration = Duration::from_secs(27 * 60);
 
 /// Quiet for so long, a direction gives back what bulk needed.
 const SHRINK: Duration = Duration::from_secs(1);
-
-/// How long a peer may take for the last words; they fit the system's buffers, unless it reads nothing at all.
-const FAREWELL: Duration = Duration::from_millis(250);
 
 /// Two streams and the conversation between them.
 pub(super) struct Splice<A, U> {
@@ -163,10 +161,13 @@ where
                 }
                 Poll::Pending => return Poll::Pending,
             }
-            self.up.judge(|input| self.conversation.from_app(input));
-            if let Some(command) = self.conversation.take_started() {
-                tracing::debug!(command, "command");
-            }
+            self.up.judge(|input| {
+                let act = self.conversation.from_app(input);
+                if let Some(command) = self.conversation.take_started() {
+                    tracing::debug!(command, "command");
+                }
+                act
+            });
             if self.up.has_output() {
                 continue;
             }
@@ -192,7 +193,7 @@ where
             if self.down.has_output() {
                 continue;
             }
-            if self.down.end().is_some() {
+            if self.down.end().is_some() || self.conversation.lost_count() {
                 return Poll::Ready(self.lost());
             }
             ready!(self.down.poll_read(cx, &mut self.upstream));
@@ -202,7 +203,10 @@ where
     /// Downwards only, and no further than the end of the response that is going by.
     fn poll_to_boundary(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if ready!(self.down.poll_write(cx, &mut self.app)).is_err() || self.down.end().is_some() {
+            if ready!(self.down.poll_write(cx, &mut self.app)).is_err()
+                || self.down.end().is_some()
+                || self.conversation.lost_count()
+            {
                 return Poll::Ready(());
             }
             let conversation = &mut self.conversation;
@@ -293,13 +297,17 @@ where
 
     /// The last words, where the app can understand them, and the end of both streams.
     async fn part(&mut self, ending: &Ending, account: &Account) {
+        if matches!(ending, Ending::AppGone | Ending::AppStalled) {
+            let _ = timeout(FAREWELL, self.upstream.shutdown()).await;
+            return;
+        }
         let words = match ending {
             Ending::Upstream(error) => {
                 self.conversation.last_words("[UNAVAILABLE] ", &error.sentence(account))
             }
             Ending::AppIdle => self.conversation.last_words("", "the app was silent for too long"),
             Ending::Stopping => self.conversation.last_words("", "footbridge is stopping"),
-            Ending::Finished | Ending::AppGone | Ending::AppStalled => None,
+            _ => None,
         };
         let _ = timeout(FAREWELL, async {
             if let Some(words) = words {
@@ -307,6 +315,7 @@ where
                 let _ = poll_fn(|cx| self.down.poll_write(cx, &mut self.app)).await;
             }
             let _ = self.app.shutdown().await;
+            linger(&mut self.app).await;
         })
         .await;
         let _ = timeout(FAREWELL, self.upstream.shutdown()).await;

@@ -5,8 +5,8 @@
 //!
 //! ```text
 //!  Start ──octets──▶ Line ──CRLF──▶ Start
-//!                     ▲ └─{n}CRLF─▶ Literal(n) ──n octets──┐
-//!                     └────────────────────────────────────┘
+//!                     ▲ └─{n}CRLF─▶ Literal(n) ──n octets──▶ Behind ─┐
+//!                     └──────────────────────────────────────────────┘
 //! ```
 //!
 //! RFC 3501 §2.2, §4.3. What the lines mean is for `splice` and `prelogin` to know.
@@ -34,6 +34,8 @@ enum State {
     Start,
     Line,
     Literal(u64),
+    /// The next octet is the first behind a literal.
+    Behind,
 }
 
 /// What lies at the front of the input; the caller takes exactly so many octets.
@@ -68,9 +70,9 @@ impl Frame {
         self.state == State::Start
     }
 
-    /// Whether the next octet belongs to a literal.
-    pub fn in_literal(&self) -> bool {
-        matches!(self.state, State::Literal(_))
+    /// Whether the next octet is the first behind a literal.
+    pub fn behind_literal(&self) -> bool {
+        self.state == State::Behind
     }
 
     /// The line whose first octets lie in front is human-readable text (OK, NO, BAD, BYE, PREAUTH, `+`): it may end in
@@ -94,7 +96,7 @@ impl Frame {
         }
         match self.state {
             State::Literal(left) => Some(self.literal(left, input.len())),
-            State::Start | State::Line => match memchr(b'\n', input) {
+            State::Start | State::Line | State::Behind => match memchr(b'\n', input) {
                 Some(end) => self.end(input.get(..=end)?),
                 None => self.part(input),
             },
@@ -104,7 +106,7 @@ impl Frame {
     fn literal(&mut self, left: u64, available: usize) -> Piece {
         let octets = usize::try_from(left).unwrap_or(usize::MAX).min(available);
         let left = left.saturating_sub(octets as u64);
-        self.state = if left == 0 { State::Line } else { State::Literal(left) };
+        self.state = if left == 0 { State::Behind } else { State::Literal(left) };
         Piece::Literal(octets)
     }
 
@@ -126,7 +128,7 @@ impl Frame {
         self.tail.clear();
         self.text = false;
         self.state = match literal {
-            Some(Announced { octets: 0, .. }) => State::Line,
+            Some(Announced { octets: 0, .. }) => State::Behind,
             Some(Announced { octets, .. }) => State::Literal(octets),
             None => State::Start,
         };

@@ -130,6 +130,13 @@ async fn upstream_lost_in_a_literal_or_line_ends_it_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_literal_of_another_length_than_it_says_ends_it_too() {
+    let Between { mut app, mut upstream, .. } = between("IMAP4rev1", 4096);
+    say(&mut upstream, "* 1 FETCH (BODY[] {3}\r\nabcdef)\r\na OK\r\n").await;
+    assert_eq!(rest(&mut app).await, "* 1 FETCH (BODY[] {3}\r\nabc");
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_of_a_running_command_is_a_fault_and_slowness_is_none() {
     let Between { mut app, mut upstream, .. } = between("IMAP4rev1", 4096);
     say(&mut app, "a FETCH 1 BODY[]\r\n").await;

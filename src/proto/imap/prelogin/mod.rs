@@ -83,6 +83,9 @@ impl Session {
                 Gathered::Line(text) if text.trim_ascii().is_empty() => continue,
                 Gathered::Line(text) => self.command(&text),
                 Gathered::GoOn => Step::Reply("+ go on\r\n".into()),
+                Gathered::Refused { reason, .. } if self.exchange.is_some() => {
+                    self.refuse(Some(self.tag.clone()), reason)
+                }
                 Gathered::Refused { tag, reason } => self.refuse(tag, reason),
                 Gathered::Flood => Step::Finish("* BYE too many octets before login\r\n".into()),
                 Gathered::Intruder => Step::Finish(intruder::FAREWELL.into()),

@@ -36,8 +36,8 @@ pub(super) enum Start<'a> {
     Other,
 }
 
-/// A tag, `UID`, the longest command name and their spaces: a command shows itself within these octets.
-const LONGEST_START: usize = TAG + 64;
+/// A command shows itself within these octets, blanks and a tag longer than ours included; else it is none.
+const LONGEST_START: usize = 10 * TAG;
 
 const KNOWN: &[(&str, Kind)] = &[
     ("FETCH", Kind::Prompt),
@@ -91,21 +91,31 @@ const UNKNOWN: Command = Command { name: "a command", kind: Kind::Laborious };
 pub(super) fn start(input: &[u8]) -> Option<Start<'_>> {
     let mut words = Words { rest: input };
     let begun = match words.next() {
-        Word::Whole(tag) if is_tag(tag) => behind(tag, words),
-        Word::Whole(_) | Word::End => Some(Start::Other),
+        Word::Whole(tag) => behind(tag, words),
+        Word::End => Some(Start::Other),
         Word::Unfinished => None,
     };
     begun.or((input.len() >= LONGEST_START).then_some(Start::Other))
 }
 
-fn behind<'a>(tag: &'a [u8], mut words: Words<'a>) -> Option<Start<'a>> {
+/// A command whose tag is no tag is upstream's to refuse, unless upstream must not see it.
+fn behind<'a>(tag: &'a [u8], words: Words<'a>) -> Option<Start<'a>> {
+    let command = named_in(words)?;
+    Some(match command.kind {
+        _ if is_tag(tag) => Start::Command { tag, command },
+        Kind::Forbidden | Kind::Id => Start::Command { tag: b"*", command },
+        _ => Start::Other,
+    })
+}
+
+fn named_in(mut words: Words<'_>) -> Option<Command> {
     let mut word = words.next();
     if matches!(word, Word::Whole(word) if word.eq_ignore_ascii_case(b"UID")) {
         word = words.next();
     }
     match word {
-        Word::Whole(name) => Some(Start::Command { tag, command: named(name) }),
-        Word::End => Some(Start::Command { tag, command: UNKNOWN }),
+        Word::Whole(name) => Some(named(name)),
+        Word::End => Some(UNKNOWN),
         Word::Unfinished => None,
     }
 }
@@ -161,13 +171,14 @@ mod tests {
         assert_eq!(seen(". Idle\r\n"), Some((".".into(), "IDLE", Kind::Idle)));
         assert_eq!(seen("A]  StartTLS\n"), Some(("A]".into(), "STARTTLS", Kind::Forbidden)));
         assert_eq!(seen(" a\tLOGIN x y"), Some(("a".into(), "LOGIN", Kind::Forbidden)));
+        assert_eq!(seen("a+ compress x"), Some(("*".into(), "COMPRESS", Kind::Forbidden)));
         assert_eq!(seen("a XFOO\r\n"), Some(("a".into(), "a command", Kind::Laborious)));
         assert_eq!(seen("a\r\n"), Some(("a".into(), "a command", Kind::Laborious)));
     }
 
     #[test]
     fn what_is_no_command_is_upstreams_to_judge() {
-        for line in ["\r\n", "* LOGIN\r\n", "a+ IDLE\r\n", &"x".repeat(200), &" ".repeat(200)] {
+        for line in ["\r\n", "* NOOP\r\n", "a+ IDLE\r\n", &"x".repeat(1000), &" ".repeat(1000)] {
             assert_eq!(start(line.as_bytes()), Some(Start::Other), "{line}");
         }
     }

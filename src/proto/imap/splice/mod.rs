@@ -84,6 +84,8 @@ pub struct Conversation {
     /// The session ends with the response that is going by.
     closing: bool,
     finished: bool,
+    /// What upstream called a literal was none, or had another length.
+    lost_count: bool,
     /// Something came from upstream that may let the app's octets go on.
     news: bool,
     started: Option<&'static str>,
@@ -163,6 +165,7 @@ impl Conversation {
             logout_seen: false,
             closing: false,
             finished: false,
+            lost_count: false,
             news: false,
             started: None,
         }
@@ -176,6 +179,12 @@ impl Conversation {
     /// Whether both sides said good-bye: LOGOUT is done, or upstream's or our BYE has gone by.
     pub fn finished(&self) -> bool {
         self.finished
+    }
+
+    /// Whether upstream's literals have lengths other than announced: what follows would be taken for what it is not,
+    /// so nothing may follow.
+    pub fn lost_count(&self) -> bool {
+        self.lost_count
     }
 
     /// Whether the app said LOGOUT.

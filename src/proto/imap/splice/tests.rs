@@ -291,6 +291,27 @@ fn last_words_only_between_responses() {
 }
 
 #[test]
+fn a_literal_of_another_length_than_it_says_is_the_end() {
+    // RFC 3501 §9: behind a literal a list goes on or ends, or the line does.
+    for (said, lost) in [
+        ("* 1 FETCH (BODY[] {3}\r\nabc)\r\n", false),
+        ("* 1 FETCH (BODY[] {3}\r\nabc UID 1)\r\n", false),
+        ("* LIST () \"/\" {3}\r\nabc\r\n", false),
+        ("* 1 FETCH (BODY[] {0}\r\n)\r\n", false),
+        ("* 1 FETCH (BODY[] {3}\r\nabcdef)\r\n", true),
+        ("* 1 FETCH (BODY[] {5}\r\nabc)\r\na OK", true),
+        ("* 1 FETCH (BODY[] {0}\r\nabc)\r\n", true),
+    ] {
+        let mut between = Between::new(PLAIN);
+        for octet in said.split_inclusive(|_| true) {
+            between.upstream(octet);
+        }
+        assert_eq!(between.conversation.lost_count(), lost, "{said}");
+        assert!(!lost || !between.conversation.between_responses());
+    }
+}
+
+#[test]
 fn a_command_that_is_never_answered_keeps_nobody_waiting() {
     let mut between = Between::new(PLAIN);
     between.app("a SEARCH TEXT x\r\nb NOOP\r\nc ID NIL\r\n");

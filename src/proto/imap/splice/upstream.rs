@@ -24,6 +24,10 @@ pub(super) enum Course {
 /// by the list the app saw last.
 const LIST_LINE: usize = 8 * 1024;
 
+/// What may stand behind a literal in a response: lists go on or end, and so does the line (RFC 3501 §9). Anything
+/// else is a part of a body, or the body was longer than it said.
+const BEHIND_LITERAL: &[u8] = b" )(]\r";
+
 enum Seen {
     /// The app sees it.
     Shown,
@@ -53,6 +57,14 @@ impl Conversation {
         }
         if let Course::Rewrite(list) = self.upstream_course {
             return self.rewrite(input, list);
+        }
+        if self.from_upstream.behind_literal()
+            && input.first().is_some_and(|next| !BEHIND_LITERAL.contains(next))
+        {
+            self.lost_count = true;
+        }
+        if self.lost_count {
+            return Act::Wait;
         }
         let Some(piece) = self.from_upstream.next(input) else {
             return Act::Wait;
