@@ -203,3 +203,111 @@ impl Pipe {
 fn written(octets: usize) -> io::Result<usize> {
     if octets == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(octets) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Gives these, one a read, then nothing yet; `None` is an error.
+    struct Source(VecDeque<Option<Vec<u8>>>);
+
+    impl AsyncRead for Source {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            room: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            match self.0.pop_front() {
+                None => Poll::Pending,
+                Some(None) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                Some(Some(octets)) => {
+                    let (fits, rest) = octets.split_at(octets.len().min(room.remaining()));
+                    room.put_slice(fits);
+                    if !rest.is_empty() {
+                        self.0.push_front(Some(rest.to_vec()));
+                    }
+                    Poll::Ready(Ok(()))
+                }
+            }
+        }
+    }
+
+    /// Takes a few octets a write, and what it took.
+    struct Sink(usize, Vec<u8>);
+
+    impl AsyncWrite for Sink {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            octets: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let taken = octets.len().min(self.0);
+            self.1.extend_from_slice(&octets[..taken]);
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn pass_all(input: &[u8]) -> Act {
+        if input.is_empty() { Act::Wait } else { Act::Pass(input.len()) }
+    }
+
+    #[test]
+    fn what_came_before_an_error_is_there_to_be_judged() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut pipe = Pipe::new(b"");
+        let mut source = Source([Some(b"* BYE\r\n".to_vec()), None].into());
+        assert!(pipe.poll_read(&mut cx, &mut source).is_ready());
+        assert_eq!(pipe.end(), Some(End::Broken));
+        pipe.judge(pass_all);
+        let mut sink = Sink(3, Vec::new());
+        assert!(matches!(pipe.poll_write(&mut cx, &mut sink), Poll::Ready(Ok(()))));
+        assert_eq!((sink.1.as_slice(), pipe.carried), (&b"* BYE\r\n"[..], 7));
+    }
+
+    #[test]
+    fn no_more_is_held_than_a_bulk_write_and_little_when_idle() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut pipe = Pipe::new(b"");
+        let mut source = Source([Some(vec![7; 1 << 20])].into());
+        let mut sink = Sink(usize::MAX, Vec::new());
+        while pipe.poll_read(&mut cx, &mut source).is_ready() {
+            assert!(pipe.octets.len() <= BULK);
+            pipe.judge(pass_all);
+            assert!(matches!(pipe.poll_write(&mut cx, &mut sink), Poll::Ready(Ok(()))));
+        }
+        assert_eq!(sink.1, vec![7; 1 << 20]);
+        assert!(pipe.is_big());
+        pipe.shrink();
+        assert_eq!((pipe.octets.len(), pipe.octets.capacity()), (IDLE, IDLE));
+    }
+
+    #[test]
+    fn ours_stands_where_it_was_put() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let long = vec![b'x'; 3 * TOGETHER];
+        let mut pipe = Pipe::new(&[&long[..], b"-y", &long[..]].concat());
+        let mut acts = VecDeque::from([
+            Act::Pass(long.len()),
+            Act::Replace(0, b"<".to_vec()),
+            Act::Drop(1),
+            Act::Pass(1),
+            Act::Replace(0, b">".to_vec()),
+            Act::Pass(long.len()),
+        ]);
+        pipe.judge(|_| acts.pop_front().unwrap_or(Act::Wait));
+        let mut sink = Sink(1000, Vec::new());
+        assert!(matches!(pipe.poll_write(&mut cx, &mut sink), Poll::Ready(Ok(()))));
+        assert_eq!(sink.1, [&long[..], b"<y>", &long[..]].concat());
+    }
+}
