@@ -142,11 +142,19 @@ where
             let over = grace(self.stopping.clone(), self.deadlines.stop);
             tokio::select! {
                 biased;
-                obeyed = self.obey(line) => obeyed?,
+                answered = self.answer(line) => answered?,
                 () = over => return Err(End::Stopping),
             }
-            self.answered = Instant::now();
         }
+    }
+
+    async fn answer(&mut self, line: Line) -> Result<(), End> {
+        self.obey(line).await?;
+        if self.stopping.is_cancelled() {
+            self.app.flush().await?; // The last answer is a whole one.
+        }
+        self.answered = Instant::now();
+        Ok(())
     }
 
     async fn next_line(&mut self) -> Result<Line, End> {

@@ -9,8 +9,6 @@
 
 use std::num::NonZeroU32;
 
-use bytes::BytesMut;
-
 use crate::mail::Secret;
 
 /// A message's number in one session, counted from 1 (RFC 1939 §5).
@@ -115,7 +113,7 @@ impl Command {
     ///
     /// # Errors
     /// [`SyntaxError`], each of which is answered `-ERR`.
-    pub fn parse(line: &BytesMut) -> Result<Self, SyntaxError> {
+    pub fn parse(line: &[u8]) -> Result<Self, SyntaxError> {
         let (keyword, tail) = split_word(line);
         let keyword = keyword.to_ascii_uppercase();
         if line.len() + 2 > COMMAND_LIMIT && keyword != b"AUTH" {
@@ -203,7 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(line: &[u8]) -> Result<Command, SyntaxError> {
-        Command::parse(&BytesMut::from(line))
+        Command::parse(line)
     }
 
     fn shown(line: &str) -> String {

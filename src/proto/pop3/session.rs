@@ -10,22 +10,24 @@
 //! RFC 1939 §4 to §7, CAPA from RFC 2449, AUTH from RFC 5034. Not here: APOP, whose digest could not be forwarded
 //! as a login.
 
+mod authorization;
+mod transaction;
+
+use zeroize::Zeroize;
+
+use self::transaction::transaction;
 use super::command::{COMMAND_LIMIT, SASL_LIMIT};
-use super::maildrop::{ListingKind, NotThere};
-use super::{Code, Command, Listing, Maildrop, MessageNumber, Reply, SyntaxError, stranger};
+use super::maildrop::NotThere;
+use super::{Command, Listing, Maildrop, MessageNumber, Reply, SyntaxError, stranger};
 use crate::mail::Uid;
 use crate::proto::line::Line;
-use crate::proto::sasl::{Exchange, Mechanism, Offer, Progress};
+use crate::proto::sasl::{Exchange, Offer};
 
 /// Bad commands before login: old apps probe (XTND, XSENDER, UTF8 and such), and who guesses more is no mail app.
 const BAD_BEFORE_LOGIN: u32 = 10;
 
 /// Bad commands in a row after login that are answered and borne; the next one ends the session.
 const BAD_AFTER_LOGIN: u32 = 20;
-
-/// Refused logins a connection may have: enough for typing it again, few enough to make guessing slow. Upstream's
-/// own failures do not count.
-const REFUSED_LOGINS: u32 = 5;
 
 /// What the driver does next.
 #[derive(Debug)]
@@ -123,18 +125,24 @@ impl Session {
 
     /// Takes the app's next line. The first value is the command's name, for the log: empty for what is none.
     pub fn handle_line(&mut self, line: Line) -> (&'static str, Step) {
-        let line = match line {
+        let mut line = match line {
             Line::Whole(line) => line,
             Line::TooLong => return ("", self.not_a_command(SyntaxError::TooLong)),
         };
+        let (name, step) = self.handle_whole(&line);
+        line.zeroize(); // It may hold a password.
+        (name, step)
+    }
+
+    fn handle_whole(&mut self, line: &[u8]) -> (&'static str, Step) {
         if let State::Exchange(exchange) = &mut self.state {
-            let progress = exchange.answer(&line);
+            let progress = exchange.answer(line);
             return ("AUTH", self.sasl(progress));
         }
-        if !self.is_logged_in() && stranger::is_http(&line) {
+        if !self.is_logged_in() && stranger::is_http(line) {
             return ("", Step::Finish(Reply::err("this port speaks POP3")));
         }
-        match Command::parse(&line) {
+        match Command::parse(line) {
             Ok(command) => (command.name(), self.handle_command(command)),
             Err(error) => ("", self.not_a_command(error)),
         }
@@ -207,152 +215,11 @@ impl Session {
     }
 }
 
-/// AUTHORIZATION (RFC 1939 §4, §7, RFC 5034 §4).
-impl Session {
-    /// `user` is the name of the USER just before this command: PASS may follow nothing else.
-    fn authorization(&mut self, user: Option<String>, command: Command) -> Step {
-        match command {
-            Command::User(name) => {
-                self.state = State::Authorization(Some(name));
-                Step::Reply(Reply::ok("send PASS"))
-            }
-            Command::Pass(secret) => match (user, secret) {
-                (None, _) => Step::Reply(Reply::err("USER comes first")),
-                (Some(login), Some(secret)) => self.offer(Offer { login, secret }),
-                (Some(_), None) => self.login_refused(wrong_login()),
-            },
-            Command::AuthList => Step::Reply(Reply::lines("", MECHANISMS)),
-            Command::Auth { mechanism, initial } => match Mechanism::from_name(&mechanism) {
-                Some(mechanism) => self.begin(mechanism, initial.as_ref().map(|initial| initial.expose())),
-                None => Step::Reply(Reply::err("no such mechanism; PLAIN and LOGIN are")),
-            },
-            Command::Capa => Step::Reply(Reply::lines("", CAPABILITIES_BEFORE_LOGIN)),
-            Command::Quit => Step::Finish(Reply::ok("bye")),
-            _ => Step::Reply(Reply::err("log in first")),
-        }
-    }
-
-    fn begin(&mut self, mechanism: Mechanism, initial: Option<&[u8]>) -> Step {
-        let (exchange, progress) = Exchange::begin(mechanism, initial);
-        self.state = State::Exchange(exchange);
-        self.sasl(progress)
-    }
-
-    fn sasl(&mut self, progress: Progress) -> Step {
-        let text = match progress {
-            Progress::Challenge(base64) => return Step::Reply(Reply::challenge(base64)),
-            Progress::Offer(offer) => return self.offer(offer),
-            Progress::Cancelled => "cancelled",
-            Progress::Malformed => "not what the mechanism wants",
-        };
-        self.login_refused(Reply::err_with(Code::Auth, text))
-    }
-
-    /// An empty password is no password: some apps try one before they ask the user, and upstream would count it.
-    fn offer(&mut self, offer: Offer) -> Step {
-        if offer.secret.expose().is_empty() {
-            return self.login_refused(wrong_login());
-        }
-        self.state = State::LoggingIn;
-        Step::Login(offer)
-    }
-
-    /// The mailbox is open: TRANSACTION.
-    pub fn logged_in(&mut self, maildrop: Maildrop) -> Step {
-        let text = format!("{} messages ({} octets)", maildrop.count(), maildrop.octets());
-        self.state = State::Transaction(maildrop);
-        self.bad = 0;
-        Step::Reply(Reply::ok(&text))
-    }
-
-    /// The credentials are wrong; the app may try again, a few times.
-    pub fn login_refused(&mut self, reply: Reply) -> Step {
-        self.refused = self.refused.saturating_add(1);
-        let step = self.login_failed(reply);
-        match step {
-            Step::Reply(reply) if self.refused >= REFUSED_LOGINS => Step::Finish(reply),
-            step => step,
-        }
-    }
-
-    /// It did not work, and that is not the app's fault; it may try again.
-    pub fn login_failed(&mut self, reply: Reply) -> Step {
-        self.state = State::Authorization(None);
-        Step::Reply(reply)
-    }
-}
-
-/// TRANSACTION (RFC 1939 §5, §7).
-fn transaction(maildrop: &mut Maildrop, command: Command) -> Step {
-    let outcome = match command {
-        Command::Stat => Ok(Step::Reply(Reply::ok(&format!("{} {}", maildrop.count(), maildrop.octets())))),
-        Command::List(None) => Ok(Step::List(all(maildrop), Listing::new(ListingKind::Scan))),
-        Command::Uidl(None) => Ok(Step::List(Reply::ok(""), Listing::new(ListingKind::UniqueId))),
-        Command::List(Some(number)) => maildrop
-            .message(number)
-            .map(|(_, octets)| listed(|line| maildrop.write_scan_listing(number, octets, line))),
-        Command::Uidl(Some(number)) => maildrop
-            .message(number)
-            .map(|(uid, _)| listed(|line| maildrop.write_unique_id_listing(number, uid, line))),
-        Command::Retr(number) => {
-            maildrop.message(number).map(|(uid, octets)| Step::Retrieve { number, uid, octets })
-        }
-        Command::Top(number, lines) => {
-            maildrop.message(number).map(|(uid, _)| Step::Top { number, uid, lines })
-        }
-        Command::Dele(number) => {
-            maildrop.mark_deleted(number).map(|()| Step::Reply(Reply::ok("marked deleted")))
-        }
-        Command::Rset => {
-            maildrop.unmark_all();
-            Ok(Step::Reply(all(maildrop)))
-        }
-        Command::Noop => Ok(Step::Reply(Reply::ok(""))),
-        Command::Capa => Ok(Step::Reply(Reply::lines("", CAPABILITIES))),
-        _ => Ok(Step::Reply(Reply::err("already logged in"))),
-    };
-    outcome.unwrap_or_else(|not_there| Step::Reply(not_there.into()))
-}
-
-fn all(maildrop: &Maildrop) -> Reply {
-    Reply::ok(&format!("{} messages ({} octets)", maildrop.count(), maildrop.octets()))
-}
-
-fn listed(write: impl FnOnce(&mut Vec<u8>)) -> Step {
-    let mut line = Vec::new();
-    write(&mut line);
-    Step::Reply(Reply::ok(&String::from_utf8_lossy(&line)))
-}
-
-impl From<NotThere> for Reply {
-    fn from(not_there: NotThere) -> Self {
-        match not_there {
-            NotThere::NoSuchMessage => Reply::err("no such message"),
-            NotThere::Deleted => Reply::err("the message is marked deleted"),
-            NotThere::Broken => Reply::err_with(
-                Code::SysTemp,
-                "the message did not arrive whole, so it is kept; retrieve it again first",
-            ),
-        }
-    }
-}
-
-/// In the words for an unknown name and for a wrong password (RFC 1939 §13).
-fn wrong_login() -> Reply {
-    Reply::err_with(Code::Auth, "login name or password is wrong")
-}
-
-const MECHANISMS: &[&str] = &["PLAIN", "LOGIN"];
-
-/// RFC 2449 §6, RFC 3206 §6, RFC 5034 §3.
-const CAPABILITIES_BEFORE_LOGIN: &[&str] =
-    &["TOP", "UIDL", "USER", "SASL PLAIN LOGIN", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE"];
-
-/// Without the ways to log in, which are over.
-const CAPABILITIES: &[&str] = &["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE"];
-
 impl Default for Session {
     fn default() -> Self {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! TRANSACTION: what is asked of the maildrop (RFC 1939 §5, §7).
+
+use super::Step;
+use crate::proto::pop3::maildrop::{ListingKind, NotThere};
+use crate::proto::pop3::{Code, Command, Listing, Maildrop, Reply};
+
+/// Without the ways to log in, which are over.
+const CAPABILITIES: &[&str] = &["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE"];
+
+/// One command other than QUIT.
+pub(super) fn transaction(maildrop: &mut Maildrop, command: Command) -> Step {
+    let outcome = match command {
+        Command::Stat => Ok(Step::Reply(Reply::ok(&format!("{} {}", maildrop.count(), maildrop.octets())))),
+        Command::List(None) => Ok(Step::List(all(maildrop), Listing::new(ListingKind::Scan))),
+        Command::Uidl(None) => Ok(Step::List(Reply::ok(""), Listing::new(ListingKind::UniqueId))),
+        Command::List(Some(number)) => maildrop
+            .message(number)
+            .map(|(_, octets)| listed(|line| maildrop.write_scan_listing(number, octets, line))),
+        Command::Uidl(Some(number)) => maildrop
+            .message(number)
+            .map(|(uid, _)| listed(|line| maildrop.write_unique_id_listing(number, uid, line))),
+        Command::Retr(number) => {
+            maildrop.message(number).map(|(uid, octets)| Step::Retrieve { number, uid, octets })
+        }
+        Command::Top(number, lines) => {
+            maildrop.message(number).map(|(uid, _)| Step::Top { number, uid, lines })
+        }
+        Command::Dele(number) => {
+            maildrop.mark_deleted(number).map(|()| Step::Reply(Reply::ok("marked deleted")))
+        }
+        Command::Rset => {
+            maildrop.unmark_all();
+            Ok(Step::Reply(all(maildrop)))
+        }
+        Command::Noop => Ok(Step::Reply(Reply::ok(""))),
+        Command::Capa => Ok(Step::Reply(Reply::lines("", CAPABILITIES))),
+        _ => Ok(Step::Reply(Reply::err("already logged in"))),
+    };
+    outcome.unwrap_or_else(|not_there| Step::Reply(not_there.into()))
+}
+
+fn all(maildrop: &Maildrop) -> Reply {
+    Reply::ok(&format!("{} messages ({} octets)", maildrop.count(), maildrop.octets()))
+}
+
+fn listed(write: impl FnOnce(&mut Vec<u8>)) -> Step {
+    let mut line = Vec::new();
+    write(&mut line);
+    Step::Reply(Reply::ok(&String::from_utf8_lossy(&line)))
+}
+
+impl From<NotThere> for Reply {
+    fn from(not_there: NotThere) -> Self {
+        match not_there {
+            NotThere::NoSuchMessage => Reply::err("no such message"),
+            NotThere::Deleted => Reply::err("the message is marked deleted"),
+            NotThere::Broken => Reply::err_with(
+                Code::SysTemp,
+                "the message did not arrive whole, so it is kept; retrieve it again first",
+            ),
+        }
+    }
+}
