@@ -78,7 +78,12 @@ where
                 };
                 return self.judged(reception, verdict).await.map(End::Told);
             }
-            if let Err(cut) = submission.send(&octets).await {
+            let sent = tokio::select! {
+                biased;
+                sent = submission.send(&octets) => sent,
+                () = stop => return self.broken_off(Arrival::Stopping).await,
+            };
+            if let Err(cut) = sent {
                 let reply = self.cut(cut);
                 return self.give_up(reception, reply, false).await;
             }

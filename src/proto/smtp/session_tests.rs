@@ -74,6 +74,19 @@ fn nothing_but_auth_before_auth_rfc_6409_section_4_3() {
 }
 
 #[test]
+fn without_a_login_one_cannot_talk_for_ever() {
+    let (mut session, _) = Session::new();
+    for _ in 0..100 {
+        assert_eq!(say(&mut session, "NOOP"), 250);
+    }
+    assert_eq!(say(&mut session, "NOOP"), 421);
+    let mut session = logged_in();
+    for _ in 0..1000 {
+        assert_eq!(say(&mut session, "NOOP"), 250);
+    }
+}
+
+#[test]
 fn an_exchange_is_cancelled_and_malformed_rfc_4954_section_4() {
     let (mut session, _) = Session::new();
     session.handle_line(b"EHLO x");

@@ -2,7 +2,7 @@
 //!
 //! lettre reads the greeting, says EHLO, sends commands and reads replies. Its high level is not used: it fails a
 //! whole message for one refused recipient, and ends a message that broke off as if it were whole. Replies are
-//! taken verbatim from the stream below it ([`wire`]), and after 354 the octets of the message, stuffed by the
+//! taken verbatim from the stream below it (`wire.rs`), and after 354 the octets of the message, stuffed by the
 //! app, go there directly.
 //!
 //! ```text

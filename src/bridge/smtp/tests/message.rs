@@ -216,6 +216,22 @@ async fn a_message_that_does_not_end_in_time_is_not_sent_when_the_bridge_stops()
 }
 
 #[tokio::test(start_paused = true)]
+async fn nor_is_one_that_upstream_does_not_take() {
+    let (mut scene, mut upstream) = logged_in(1, &["PIPELINING"]).await;
+    scene.begin(&mut upstream).await;
+    // More than the pipe holds, and nobody reads at the other end.
+    let (line, mut app) = ([b"x".repeat(998), b"\r\n".to_vec()].concat(), scene.app);
+    let says = async { app.sends(&line.repeat(1500)).await };
+    let stops = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        scene.stopping.cancel();
+    };
+    tokio::join!(says, stops);
+    app.hears("421 4.3.2 the bridge is stopping, try again later").await;
+    assert!(!upstream.rest().await.contains("\r\n.\r\n"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_app_silent_within_a_message_sends_nothing() {
     let (mut scene, mut upstream) = logged_in(1, OFFERS).await;
     scene.begin(&mut upstream).await;

@@ -34,6 +34,10 @@ pub const LARGEST_MESSAGE: u64 = 1 << 30;
 /// Mistakes an app may make before we close; RFC 5321 §3.8 forbids to close at the first.
 const MISTAKES: u32 = 20;
 
+/// Lines before login: a dozen logs in, and some apps try every mechanism they know; who says more than this is
+/// no mail app, and costs only time (RFC 5321 §7.8).
+const LINES_BEFORE_LOGIN: u32 = 100;
+
 /// What the driver does next.
 #[derive(Debug)]
 pub enum Step {
@@ -121,6 +125,7 @@ pub struct Session {
     transaction: Transaction,
     batch: Batch,
     mistakes: u32,
+    lines_before_login: u32,
 }
 
 #[derive(Debug)]
@@ -141,6 +146,7 @@ impl Session {
             transaction: Transaction::None,
             batch: Batch::default(),
             mistakes: 0,
+            lines_before_login: 0,
         };
         (session, Reply::bare(220, "localhost ESMTP footbridge"))
     }
@@ -152,6 +158,10 @@ impl Session {
 
     /// Takes one line without its line end.
     pub fn handle_line(&mut self, line: &[u8]) -> Step {
+        self.lines_before_login += u32::from(!self.is_logged_in());
+        if self.lines_before_login > LINES_BEFORE_LOGIN {
+            return Step::Finish(Reply::new(421, 7, 0, "too much without a login, goodbye"));
+        }
         if matches!(self.login, Login::Exchanging(_))
             && let Login::Exchanging(mut exchange) = std::mem::replace(&mut self.login, Login::Anonymous)
         {
@@ -193,6 +203,7 @@ impl Session {
         match answer {
             Answer::LoggedIn(capabilities) => {
                 self.login = Login::In(capabilities);
+                self.lines_before_login = 0;
                 Step::Reply(Reply::new(235, 7, 0, "authentication successful"))
             }
             Answer::NotLoggedIn(reply) => {
