@@ -120,20 +120,23 @@ impl Conversation {
     /// A line that announces a literal. Only `+` from upstream lets the literal go on, unless it need not be asked
     /// (RFC 3501 §7.5, RFC 7888 §4).
     fn announce(&mut self, octets: usize, literal: Announced, input: &[u8]) -> Act {
-        let Course::Pass(Some(tag)) = &self.app_course else {
-            return Act::Pass(octets); // No command we know of; upstream judges it.
+        let Course::Pass(tag) = &self.app_course else {
+            return Act::Pass(octets); // In IDLE; upstream judges it.
         };
         if literal.non_synchronising && self.literals.allows(literal.octets) {
             return Act::Pass(octets);
         }
-        if !self.sent().any(|sent| sent.stage == Stage::Incomplete) && !literal.non_synchronising {
+        let answered = tag.is_some() && !self.sent().any(|sent| sent.stage == Stage::Incomplete);
+        if answered && !literal.non_synchronising {
             // Upstream has answered before the command's end: no `+` comes, the app's next line is a command.
             self.from_app.restart();
             self.app_course = Course::Start;
             return Act::Pass(octets);
         }
         let purpose = if literal.non_synchronising { Purpose::Emulated } else { Purpose::Literal };
-        self.continuations.push_back(Continuation { tag: tag.clone(), purpose });
+        // Without a tag: upstream refuses it with an untagged BAD.
+        let tag = tag.clone().unwrap_or_default();
+        self.continuations.push_back(Continuation { tag, purpose });
         self.held = true;
         if purpose == Purpose::Literal {
             return Act::Pass(octets);

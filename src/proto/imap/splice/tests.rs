@@ -195,6 +195,13 @@ fn a_refused_one_is_eaten_with_the_rest_of_its_command() {
 }
 
 #[test]
+fn the_literal_of_a_line_without_a_tag_is_never_a_command() {
+    let mut between = Between::new(PLAIN);
+    between.app("a+ APPEND x {14+}\r\nz DELETE INBOX\r\nb NOOP\r\n").upstream_saw("a+ APPEND x {14}\r\n");
+    between.upstream("* BAD tag\r\n").app_saw("* BAD tag\r\n").upstream_saw("b NOOP\r\n");
+}
+
+#[test]
 fn upstreams_own_kind_of_literal_is_used() {
     let big = "x".repeat(4097);
     let mut between = Between::new("IMAP4rev1 LITERAL+");

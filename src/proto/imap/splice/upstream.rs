@@ -102,6 +102,9 @@ impl Conversation {
             Start::Capability { list } => self.upstream_course = Course::Rewrite(list),
             Start::Text { status, list } => {
                 self.bye(status);
+                if status == Status::Bad {
+                    self.no_more_continuations(b"");
+                }
                 if let Some(list) = list {
                     self.upstream_course = Course::Rewrite(list);
                 }
@@ -180,6 +183,7 @@ impl Conversation {
         let literal = waited.map(|waiting| waiting.purpose);
         self.continuations.retain(|waiting| *waiting.tag != *tag);
         if let Some(purpose @ (Purpose::Literal | Purpose::Emulated)) = literal {
+            self.news = true;
             self.literal_refused(purpose);
         }
     }
