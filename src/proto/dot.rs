@@ -51,11 +51,17 @@ impl DotEncoder {
             At::BehindCr | At::MidLine => b"\r\n.\r\n",
         }
     }
+}
 
-    /// How many octets were put in to mend line ends so far: what the app counts beyond what upstream counts.
-    pub fn mended(&self) -> u64 {
-        self.mended
-    }
+/// What an app counts of a message: line ends as two octets, the last one always there, no dots put in
+/// (RFC 1939 §11).
+pub fn unstuffed_octets(message: &[u8]) -> u64 {
+    /// The dot line is no part of a message.
+    const DOT_LINE: usize = b".\r\n".len();
+    let mut encoder = DotEncoder::new();
+    encoder.encode(message).for_each(drop);
+    let added = encoder.finish().len() - DOT_LINE;
+    encoder.mended + u64::try_from(message.len() + added).unwrap_or(u64::MAX)
 }
 
 impl Default for DotEncoder {
@@ -185,10 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn mended_counts_the_crs_put_in() {
-        let mut encoder = DotEncoder::new();
-        encoder.encode(b"\na\nb\r\n\n").for_each(drop);
-        assert_eq!(encoder.mended(), 3);
+    fn rfc1939_11_line_ends_count_two_and_the_last_one_is_there() {
+        for (message, octets) in
+            [("", 0), (".\r\n", 3), ("a\nb\n", 6), ("a\r\nb", 6), ("a\r", 4), ("\n\n", 4)]
+        {
+            assert_eq!(unstuffed_octets(message.as_bytes()), octets, "{message:?}");
+        }
     }
 
     /// Octets that matter, so that short texts meet every rule.

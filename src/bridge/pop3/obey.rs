@@ -93,19 +93,24 @@ where
         let Some(open) = &mut self.open else {
             return self.app.reply(&Reply::err("not in this state")).await;
         };
-        let sent = if lines <= HELD_LINES {
-            match self.app.meanwhile(open.mailbox.beginning(uid, lines)).await? {
-                Ok(beginning) => Ok(transfer::held_top(&mut self.app, &beginning, lines).await?),
-                Err(error) => return self.refuse(number, &error).await,
-            }
-        } else {
-            match self.app.meanwhile(open.mailbox.body(uid)).await? {
-                Ok(body) => transfer::top(&mut self.app, body, lines).await,
-                Err(error) => return self.refuse(number, &error).await,
-            }
-        };
         open.touched = Instant::now();
-        match sent {
+        if lines > HELD_LINES {
+            return self.streamed_top(number, uid, lines).await;
+        }
+        match self.app.meanwhile(open.mailbox.beginning(uid, lines)).await? {
+            Ok(beginning) => transfer::held_top(&mut self.app, &beginning, lines).await,
+            Err(UpstreamError::TooLarge) => self.streamed_top(number, uid, lines).await,
+            Err(error) => self.refuse(number, &error).await,
+        }
+    }
+
+    async fn streamed_top(&mut self, number: MessageNumber, uid: Uid, lines: u32) -> Result<(), End> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let body = match self.app.meanwhile(open.mailbox.body(uid)).await? {
+            Ok(body) => body,
+            Err(error) => return self.refuse(number, &error).await,
+        };
+        match transfer::top(&mut self.app, body, lines).await {
             Ok(()) => Ok(()),
             Err(failure) => self.not_sent(number, failure).await,
         }

@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 
 use super::app::{App, End};
 use super::provider::Octets;
-use crate::proto::dot::DotEncoder;
+use crate::proto::dot::{DotEncoder, unstuffed_octets};
 use crate::proto::pop3::{Reply, TopCutter};
 use crate::upstream::UpstreamError;
 
@@ -101,12 +101,11 @@ impl Beginning {
     /// Names octets only where they are exact and what LIST said: the app counts line ends as CRLF, and may take
     /// the number for a promise.
     fn announcement(&self, listed: u64) -> Reply {
-        let mut encoder = DotEncoder::new();
-        if !self.complete || length(&self.first) != listed {
-            return Reply::ok("");
+        if self.complete && unstuffed_octets(&self.first) == listed {
+            Reply::ok(&format!("{listed} octets"))
+        } else {
+            Reply::ok("")
         }
-        encoder.encode(&self.first).for_each(drop);
-        if encoder.mended() > 0 { Reply::ok("") } else { Reply::ok(&format!("{listed} octets")) }
     }
 }
 

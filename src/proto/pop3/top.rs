@@ -6,15 +6,8 @@ use memchr::memchr_iter;
 #[derive(Debug)]
 pub struct TopCutter {
     part: Part,
-    line: LineSoFar,
-}
-
-/// What the present line has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LineSoFar {
-    Nothing,
-    Cr,
-    Text,
+    /// Whether the present line has nothing but CRs so far: more than one comes from mended line ends.
+    empty: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +22,7 @@ enum Part {
 impl TopCutter {
     /// At a message's first octet, for so many lines of its body.
     pub fn new(lines: u32) -> Self {
-        Self { part: Part::Headers { lines }, line: LineSoFar::Nothing }
+        Self { part: Part::Headers { lines }, empty: true }
     }
 
     /// As much of the message's next octets as belongs to the answer.
@@ -45,7 +38,7 @@ impl TopCutter {
         if self.is_complete() {
             return chunk.get(..from).unwrap_or_default();
         }
-        self.line = self.line.and(chunk.get(from..).unwrap_or_default());
+        self.empty &= nothing(chunk.get(from..).unwrap_or_default());
         chunk
     }
 
@@ -55,8 +48,7 @@ impl TopCutter {
     }
 
     fn line_end(&mut self, rest_of_line: &[u8]) {
-        let empty = self.line.and(rest_of_line) != LineSoFar::Text;
-        self.line = LineSoFar::Nothing;
+        let empty = std::mem::replace(&mut self.empty, true) && nothing(rest_of_line);
         self.part = match self.part {
             Part::Headers { lines } if empty => Part::Body(lines),
             Part::Headers { lines } => Part::Headers { lines },
@@ -65,14 +57,8 @@ impl TopCutter {
     }
 }
 
-impl LineSoFar {
-    fn and(self, octets: &[u8]) -> Self {
-        match (self, octets) {
-            (so_far, b"") => so_far,
-            (Self::Nothing, b"\r") => Self::Cr,
-            _ => Self::Text,
-        }
-    }
+fn nothing(line: &[u8]) -> bool {
+    line.iter().all(|octet| *octet == b'\r')
 }
 
 #[cfg(test)]
