@@ -1,0 +1,86 @@
+//! What a run costs: wall time, and the CPU and memory of the peer's processes as Linux counts them.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+
+/// One run.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// From connect to the last octet.
+    pub time: Duration,
+    /// Of the peer, user and system.
+    pub cpu: Duration,
+    /// Octets of mail moved.
+    pub octets: u64,
+    /// Most resident memory of the peer, in octets.
+    pub peak: u64,
+    /// How much more that is than before the run.
+    pub growth: u64,
+}
+
+impl Sample {
+    /// Seconds of CPU for 10^9 octets.
+    pub fn cpu_per_gb(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e9 / self.octets as f64
+    }
+}
+
+/// Does `work` and watches process `id` and its children meanwhile. The connection that `work` returns is open until
+/// all is counted, so that a thread that serves it is still there to be asked.
+pub fn sample(id: u32, octets: u64, work: impl FnOnce() -> std::io::Result<TcpStream>) -> Outcome<Sample> {
+    let processes = tree(id)?;
+    for process in &processes {
+        // The peak begins anew at what is resident now.
+        std::fs::write(format!("/proc/{process}/clear_refs"), "5")?;
+    }
+    let (cpu_before, resident) = (cpu(&processes)?, memory(&processes, "VmRSS:")?);
+    let begun = Instant::now();
+    let connection = work()?;
+    let time = begun.elapsed();
+    let cpu = cpu(&processes)?.saturating_sub(cpu_before);
+    let peak = memory(&processes, "VmHWM:")?;
+    drop(connection);
+    Ok(Sample { time, cpu, octets, peak, growth: peak.saturating_sub(resident) })
+}
+
+/// A process and its children. Peers do not start more of them later.
+fn tree(id: u32) -> Outcome<Vec<u32>> {
+    let mut processes = vec![id];
+    let mut seen = 0;
+    while let Some(process) = processes.get(seen) {
+        let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children"))?;
+        let children: Result<Vec<u32>, _> = children.split_whitespace().map(str::parse).collect();
+        processes.extend(children?);
+        seen += 1;
+    }
+    Ok(processes)
+}
+
+/// Time on a processor of all threads there are, to the nanosecond: `utime` and `stime` count in hundredths of a
+/// second, too coarse for a run of a fifth.
+fn cpu(processes: &[u32]) -> Outcome<Duration> {
+    let mut total = Duration::ZERO;
+    for process in processes {
+        for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
+            // A thread may end between the listing and the look.
+            let counts = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            let nanoseconds = counts.split_whitespace().next().map(str::parse).transpose()?;
+            total += Duration::from_nanos(nanoseconds.unwrap_or(0));
+        }
+    }
+    Ok(total)
+}
+
+/// A line of /proc/ID/status, summed over processes.
+fn memory(processes: &[u32], name: &str) -> Outcome<u64> {
+    let mut total = 0;
+    for process in processes {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such line")?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        total += kib * 1024;
+    }
+    Ok(total)
+}

@@ -1,0 +1,73 @@
+//! The figures as a table of plain text.
+
+use crate::measure::Sample;
+use crate::peers::Kind;
+use crate::scenarios::Scenario;
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// Prints one scenario after another.
+#[derive(Debug)]
+pub struct Table<'a> {
+    peers: &'a [Kind],
+}
+
+impl<'a> Table<'a> {
+    /// Prints the head.
+    pub fn new(peers: &'a [Kind]) -> Self {
+        println!(
+            "{:<16} {:<12} {:>21} {:>23} {:>10} {:>10}",
+            "", "", "time, s", "CPU, s/GB", "peak, MiB", "growth"
+        );
+        Self { peers }
+    }
+
+    /// One row a peer, then the first peer's ratios to each other one. Samples by peer, in the same order of runs.
+    pub fn print(&self, scenario: &Scenario, samples: &[Vec<Sample>]) {
+        for (peer, samples) in self.peers.iter().zip(samples) {
+            println!(
+                "{:<16} {:<12} {:>21} {:>23} {:>10.1} {:>10.1}",
+                scenario.name,
+                peer.to_string(),
+                spread(samples.iter().map(time)),
+                spread(samples.iter().map(Sample::cpu_per_gb)),
+                worst(samples.iter().map(|sample| sample.peak)),
+                worst(samples.iter().map(|sample| sample.growth)),
+            );
+        }
+        let rows = self.peers.iter().zip(samples);
+        if let Some(((first, ours), others)) = rows.clone().next().zip(Some(rows.skip(1))) {
+            others.for_each(|(peer, theirs)| ratios(&format!("{first} / {peer}"), ours, theirs));
+        }
+        println!();
+    }
+}
+
+/// Run by run, so that what disturbed both is not in it.
+fn ratios(name: &str, ours: &[Sample], theirs: &[Sample]) {
+    let pairs = || ours.iter().zip(theirs);
+    println!(
+        "{:<29} {:>21} {:>23}",
+        format!("  {name}"),
+        spread(pairs().map(|(ours, theirs)| time(ours) / time(theirs))),
+        spread(pairs().map(|(ours, theirs)| ours.cpu_per_gb() / theirs.cpu_per_gb())),
+    );
+}
+
+fn time(sample: &Sample) -> f64 {
+    sample.time.as_secs_f64()
+}
+
+/// The median, and the least and the most in brackets.
+fn spread(values: impl Iterator<Item = f64>) -> String {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    match (values.first(), values.get(values.len() / 2), values.last()) {
+        (Some(least), Some(median), Some(most)) => format!("{median:.3} ({least:.3}-{most:.3})"),
+        _ => String::new(),
+    }
+}
+
+fn worst(octets: impl Iterator<Item = u64>) -> f64 {
+    octets.max().unwrap_or(0) as f64 / MIB
+}
