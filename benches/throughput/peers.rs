@@ -161,7 +161,7 @@ events {{ }}
 stream {{
  proxy_ssl on;
  proxy_ssl_verify on;
- proxy_ssl_name 127.0.0.1;
+ proxy_ssl_name localhost;
  proxy_ssl_protocols TLSv1.2 TLSv1.3;
  proxy_ssl_trusted_certificate {};
 {servers}}}
