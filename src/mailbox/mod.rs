@@ -1,18 +1,45 @@
 //! What POP3 asks of a mailbox: listing, bodies, removal.
+//!
+//! ```text
+//!  Mailbox ─┬─ line      the upstream session, replaced when it is lost
+//!           ├─ body      from the cache, or as it comes
+//!           ├─ beginning headers and some lines, without the rest
+//!           └─ removal   what DELE comes to, at QUIT and never later
+//! ```
+
+mod beginning;
+mod body;
+mod line;
+mod removal;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
+pub use body::Body;
 
 use crate::mail::{Account, Credential, Uid, UidValidity};
 use crate::net::Connector;
-use crate::store::Bodies;
+use crate::store::{Bodies, BodyKey};
 use crate::upstream::UpstreamError;
+use crate::upstream::imap::{Part, Session, Wanted};
+use line::{Dial, Line};
 
 /// One app's view of one mailbox; holds an upstream session while it lasts and replaces a lost one
 /// behind the scenes where UIDVALIDITY is still the same.
 #[derive(Debug)]
-pub struct Mailbox {}
+pub struct Mailbox {
+    line: Line,
+    account: Arc<Account>,
+    bodies: Bodies,
+    /// Every body of this mailbox has a key that begins with these.
+    address: Arc<str>,
+    folder: Arc<str>,
+    uid_validity: UidValidity,
+    /// How long an app may pause within a body.
+    stall: Duration,
+}
 
 /// The mailbox as it stood at login.
 #[derive(Debug)]
@@ -56,10 +83,6 @@ impl std::fmt::Display for RemovalPlan {
     }
 }
 
-/// A message's octets on their way, exactly as upstream has them: no dot-stuffing, line ends untouched.
-#[derive(Debug)]
-pub struct Body {}
-
 impl Mailbox {
     /// Logs in, examines the mailbox (read-only until [`Mailbox::update`]) and lists it in one stream.
     pub async fn open(
@@ -68,57 +91,105 @@ impl Mailbox {
         credential: Credential,
         bodies: Bodies,
     ) -> Result<(Mailbox, Listing), UpstreamError> {
-        let _ = (connector, account, credential, bodies);
-        unimplemented!()
+        let stall = connector.deadlines().app_stall;
+        let dial = line::provider(connector, account.clone(), credential);
+        Self::open_by(dial, account, bodies, stall).await
+    }
+
+    async fn open_by(
+        dial: Dial,
+        account: Arc<Account>,
+        bodies: Bodies,
+        stall: Duration,
+    ) -> Result<(Mailbox, Listing), UpstreamError> {
+        let folder = account.pop3.folder.clone();
+        let mut line = Line::new(dial, folder.clone());
+        let session = line.dial().await?;
+        let listed = session.list(&folder).await?;
+        line.opened(session, listed.uid_validity);
+        let mailbox = Mailbox {
+            line,
+            address: account.address.as_str().into(),
+            folder: folder.into(),
+            uid_validity: listed.uid_validity,
+            account,
+            bodies,
+            stall,
+        };
+        let listing = mailbox.listing(listed.messages);
+        Ok((mailbox, listing))
+    }
+
+    /// With the exact sizes of the bodies that are in memory.
+    fn listing(&self, messages: Vec<(Uid, u64)>) -> Listing {
+        let exact = self.bodies.pop3_octets(&self.address, &self.folder, self.uid_validity);
+        let messages = messages
+            .into_iter()
+            .map(|(uid, told)| Message { uid, octets: exact.get(&uid).copied().unwrap_or(told) })
+            .collect();
+        Listing { uid_validity: self.uid_validity, messages }
     }
 
     /// The whole message, `BODY.PEEK[]`. Returns once upstream's literal has been announced, or from the cache.
     ///
-    /// A body that is dropped before its end costs the upstream session, which the next call replaces.
-    pub async fn body(&mut self, uid: Uid) -> Result<Body, UpstreamError> {
-        let _ = uid;
-        unimplemented!()
-    }
-
-    /// The message's headers, the empty line and at least `lines` lines of the body where there are as many:
-    /// a prefix of what [`Mailbox::body`] gives. Partial fetches, unless the server's partial fetches are broken.
-    pub async fn beginning(&mut self, uid: Uid, lines: u32) -> Result<Bytes, UpstreamError> {
-        let _ = (uid, lines);
-        unimplemented!()
-    }
-
-    /// What a DELE will come to, found out without changing anything: the target folder is looked up, and a
-    /// missing one is [`UpstreamError::NoFolder`].
-    pub async fn removal_plan(&mut self) -> Result<RemovalPlan, UpstreamError> {
-        unimplemented!()
-    }
-
-    /// The UPDATE state: sets `\Seen` on `seen`, then removes `deleted` as the account's `delete` says.
+    /// A long body that is dropped before its end costs the upstream session, which the next call replaces.
     ///
-    /// Checks first that UIDVALIDITY is what it was at login. UIDs already gone count as removed.
-    pub async fn update(&mut self, seen: &[Uid], deleted: &[Uid]) -> Result<(), UpstreamError> {
-        let _ = (seen, deleted);
-        unimplemented!()
+    /// # Errors
+    /// [`UpstreamError::Refused`] and [`UpstreamError::Gone`] concern this message only.
+    pub async fn body(&mut self, uid: Uid) -> Result<Body, UpstreamError> {
+        let key = self.key(uid);
+        if let Some(body) = self.bodies.get(&key).await {
+            return Ok(Body::kept(body));
+        }
+        let (uid_validity, stall) = (self.uid_validity, self.stall);
+        let fetched = self
+            .line
+            .read(|session| {
+                Box::pin(async move {
+                    let wanted = Wanted { uid, uid_validity, part: Part::Whole };
+                    let fetched = session.fetch(wanted, stall).await?;
+                    if fetched.octets == 0 {
+                        believe_empty(session, uid).await?;
+                    }
+                    Ok(fetched)
+                })
+            })
+            .await?;
+        Ok(Body::coming(fetched, &self.bodies, key))
     }
 
     /// Keeps the upstream session from timing out while the app is silent; call now and then.
     pub async fn keep_alive(&mut self) -> Result<(), UpstreamError> {
-        Ok(())
+        let noop = self.line.read(|session| Box::pin(session.run("NOOP", "NOOP".to_owned())));
+        noop.await.map(drop)
     }
 
     /// Ends the upstream session politely (LOGOUT, never CLOSE).
-    pub async fn close(self) {}
-}
-
-impl Body {
-    /// The literal's length, exact; upstream's octets, not POP3's.
-    pub fn octets(&self) -> u64 {
-        0
+    pub async fn close(mut self) {
+        if let Some(session) = self.line.take() {
+            session.log_out().await;
+        }
     }
 
-    /// The next octets; `None` at the end of a complete body. After an error the body is not complete and must
-    /// not be ended as if it were.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        Ok(None)
+    fn key(&self, uid: Uid) -> BodyKey {
+        BodyKey {
+            account: self.address.clone(),
+            mailbox: self.folder.clone(),
+            uid_validity: self.uid_validity,
+            uid,
+        }
+    }
+}
+
+/// An empty body is one only where RFC822.SIZE says so too; else upstream has the message and does not give it.
+async fn believe_empty(session: &Session, uid: Uid) -> Result<(), UpstreamError> {
+    let answer = session.run("FETCH", format!("UID FETCH {uid} (UID RFC822.SIZE)")).await?;
+    let size = answer.fetched.iter().find(|(told, _)| *told == uid).and_then(|(_, size)| *size);
+    match size {
+        Some(0) => Ok(()),
+        _ => Err(UpstreamError::Refused {
+            command: "FETCH",
+            text: "it sent an empty message that is not empty".to_owned(),
+        }),
     }
 }

@@ -197,3 +197,19 @@ fn take<'a>(found: &mut Items<'a>, name: &[u8], value: Value<'a>) {
         found.body = found.body.or(Some(value));
     }
 }
+
+/// The names of the items in the rest of a FETCH list: every other value.
+pub fn names(tail: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Values::new(tail).step_by(2).map(|name| if let Value::Atom(name) = name { name } else { b"" })
+}
+
+/// Whether a FETCH item has this name: those of RFC 3501 and its extensions, and those of providers.
+pub fn is_item(name: &[u8]) -> bool {
+    const NAMES: &[&str] =
+        &["FLAGS", "UID", "INTERNALDATE", "ENVELOPE", "MODSEQ", "EMAILID", "THREADID", "SAVEDATE", "PREVIEW"];
+    const BEGINNINGS: &[&str] = &["RFC822", "BODY", "BINARY", "X-", "ANNOTATION"];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        || BEGINNINGS.iter().any(|known| {
+            name.get(..known.len()).is_some_and(|name| name.eq_ignore_ascii_case(known.as_bytes()))
+        })
+}

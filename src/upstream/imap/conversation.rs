@@ -40,12 +40,18 @@ impl<S: Octets> Conversation<S> {
         self.connection().get_mut()
     }
 
+    /// The same, at the beginning of a command: the last one's answer is forgotten.
+    pub fn wire_at_start(&mut self) -> &mut Wire<S> {
+        let wire = self.wire();
+        wire.begin();
+        wire
+    }
+
     /// What upstream said so far.
     pub fn heard(&mut self) -> &mut Heard {
         self.wire().heard()
     }
 
-    #[allow(dead_code)]
     /// What a fault of the borrowed stream comes to.
     pub fn fault(&mut self, command: &'static str, error: &io::Error) -> UpstreamError {
         let patience = self.wire().patience();

@@ -41,14 +41,16 @@ pub struct Answer {
     pub completion: Option<Completion>,
     /// `EXISTS`, the last one.
     pub exists: Option<u32>,
+    /// The last UIDVALIDITY named.
+    pub uid_validity: Option<UidValidity>,
     /// How many `EXPUNGE` came.
     pub expunged: u32,
     /// Rows of LIST.
     pub folders: Vec<Folder>,
     /// UIDs of SEARCH.
     pub found: Vec<Uid>,
-    /// UIDs of FETCH.
-    pub fetched: Vec<Uid>,
+    /// UIDs of FETCH, with RFC822.SIZE where it was told.
+    pub fetched: Vec<(Uid, Option<u64>)>,
 }
 
 /// A tagged response.
@@ -108,6 +110,7 @@ impl Heard {
             self.capabilities = Some(capabilities(list));
         } else if let Some(number) = text.argument("UIDVALIDITY") {
             self.uid_validity = response::number(number).and_then(UidValidity::new);
+            self.answer.uid_validity = self.uid_validity;
         } else if text.argument("ALERT").is_some() && self.alerts.len() < ALERTS {
             self.alerts.push(format!("* OK [ALERT] {}\r\n", clean(text.words)).into());
         }
@@ -126,7 +129,8 @@ impl Answer {
                 self.found.extend(uids.take(room));
             }
             Response::Fetch(items) if self.fetched.len() < UIDS => {
-                self.fetched.extend(value::items(items).uid.and_then(Uid::new));
+                let items = value::items(items);
+                self.fetched.extend(items.uid.and_then(Uid::new).map(|uid| (uid, items.size)));
             }
             _ => {}
         }

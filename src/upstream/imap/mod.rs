@@ -1,14 +1,17 @@
 //! IMAP sessions with the provider: async-imap talks, our own scanner carries the octets.
 
 mod conversation;
+mod fetch;
 mod greeting;
 mod heard;
+mod listing;
 mod login;
 #[cfg(test)]
 mod login_tests;
 mod refusal;
 #[cfg(test)]
 pub(crate) mod script;
+mod session;
 mod wire;
 
 use std::sync::Arc;
@@ -21,6 +24,12 @@ use super::UpstreamError;
 use crate::mail::{Account, Credential};
 use crate::net::{Buffered, Connector, Stream};
 use conversation::Conversation;
+
+pub use conversation::has;
+pub use fetch::{Part, Wanted};
+pub use heard::{Answer, Folder};
+pub use listing::{Listed, Selected, quoted};
+pub use session::{Fetched, Session};
 
 /// A session right after login, for an IMAP app to take over.
 #[derive(Debug)]

@@ -68,6 +68,15 @@ pub fn of_command(command: &'static str, completion: &Completion) -> UpstreamErr
     UpstreamError::Refused { command, text: completion.text() }
 }
 
+/// What a refused FETCH of one message comes to: that message's fault, whatever the code, since Yahoo answers
+/// `[UNAVAILABLE]` for the same one for ever; but a wait that upstream asks for holds for all.
+pub fn of_fetch(completion: &Completion) -> UpstreamError {
+    match wait(&completion.words) {
+        Some(_) => not_now(completion),
+        None => UpstreamError::Refused { command: "FETCH", text: completion.text() },
+    }
+}
+
 fn not_now(completion: &Completion) -> UpstreamError {
     UpstreamError::Unavailable { text: completion.text(), wait: wait(&completion.words) }
 }

@@ -10,9 +10,15 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::task::JoinHandle;
+
+use super::conversation::Conversation;
+use super::session::Session;
+use super::wire::Wire;
+use crate::net::Buffered;
 
 /// Plays `script`; whoever awaits the handle learns whether the client kept to it. At the end of the script without
 /// `EOF` the client may hang up, or say LOGOUT and hang up, and nothing else.
@@ -46,7 +52,7 @@ async fn perform(stream: DuplexStream, script: &str) {
         }
     }
     let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.unwrap();
+    stream.read_until(b'\n', &mut rest).await.unwrap();
     let rest = shown(&rest);
     assert!(rest.is_empty() || rest.ends_with(" LOGOUT"), "behind the script: {rest}");
 }
@@ -82,6 +88,7 @@ fn unescaped(text: &str) -> Vec<u8> {
             b'r' => b'\r',
             b'n' => b'\n',
             b'0' => 0,
+            b'\\' => b'\\',
             b'x' => {
                 let (digits, behind) = rest.split_at(2);
                 rest = behind;
@@ -91,4 +98,14 @@ fn unescaped(text: &str) -> Vec<u8> {
         });
     }
     octets
+}
+
+/// How long a scripted upstream may be silent.
+pub const PATIENCE: Duration = Duration::from_secs(55);
+
+/// A session, logged in already, with a scripted upstream.
+pub fn session(script: &'static str) -> (Session, JoinHandle<()>) {
+    let (stream, play) = play(script);
+    let wire = Wire::new(Buffered::new(stream), PATIENCE);
+    (Session::over(Conversation::Client(async_imap::Client::new(wire))), play)
 }

@@ -83,7 +83,6 @@ impl<S> Wire<S> {
         &mut self.heard
     }
 
-    #[allow(dead_code)]
     /// Octets received.
     pub fn received(&self) -> u64 {
         self.received
@@ -101,10 +100,14 @@ impl<S> Wire<S> {
         self.waiting = false;
     }
 
-    #[allow(dead_code)]
     /// The text of the response that is not complete yet.
     pub fn so_far(&self) -> &[u8] {
         self.scanner.so_far()
+    }
+
+    /// The octets of the current body that are still to come.
+    pub fn body_left(&self) -> u64 {
+        self.scanner.body_left()
     }
 
     /// Whether the first octets can begin a greeting (RFC 3501 §7.1): `None` while there are none.

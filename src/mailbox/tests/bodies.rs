@@ -1,0 +1,236 @@
+use super::*;
+
+const OPENED: &str = r#"
+    C: $a EXAMINE "INBOX"
+    C: $b UID FETCH 1:* (UID RFC822.SIZE)
+    S: * 2 EXISTS
+    S: * OK [UIDVALIDITY 7] x
+    S: $a OK x
+    S: * 1 FETCH (UID 5 RFC822.SIZE 9)
+    S: * 2 FETCH (UID 6 RFC822.SIZE 9)
+    S: $b OK x
+"#;
+
+fn opened(rest: &str) -> &'static str {
+    format!("{OPENED}\n{rest}").leak()
+}
+
+fn reopened(rest: &str) -> &'static str {
+    format!("C: $a EXAMINE \"INBOX\"\nS: * OK [UIDVALIDITY 7] x\nS: $a OK x\n{rest}").leak()
+}
+
+/// What comes of asking for message 5: its octets, and the fault if it did not end well.
+async fn check(provider: Provider) -> String {
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    let outcome = match mailbox.body(uid(5)).await {
+        Ok(mut body) => {
+            let (octets, end) = whole(&mut body).await;
+            let octets = String::from_utf8_lossy(&octets).into_owned();
+            let kept = provider.bodies.get(&mailbox.key(uid(5))).await.is_some();
+            assert_eq!(kept, end.is_ok(), "kept if, and only if, complete");
+            match end {
+                Ok(()) => octets,
+                Err(error) => format!("{octets} and then {error:?}"),
+            }
+        }
+        Err(error) => format!("{error:?}"),
+    };
+    mailbox.close().await;
+    provider.kept().await;
+    outcome
+}
+
+async fn fetched(rest: &str) -> String {
+    let rest = format!("C: $c UID FETCH 5 (UID BODY.PEEK[])\n{rest}");
+    check(Provider::new(&[opened(&rest)])).await
+}
+
+const DONE: &str = "\nS: $c OK x";
+
+#[tokio::test(start_paused = true)]
+async fn every_shape_of_a_body() {
+    // RFC 3501 §7.4.2, §4.3; RFC 3516 §4.2.
+    for line in [
+        r"R: * 1 FETCH (UID 5 BODY[] {5}\r\na\0\xe9\r\n)\r\n",
+        r"R: * 1 FETCH (BODY[] {5}\r\na\0\xe9\r\n UID 5)\r\n",
+        r"R: * 1 FETCH (FLAGS (\\Seen) UID 5 BODY[] ~{5}\r\na\0\xe9\r\n X-Y (1 (2)))\r\n",
+        r"R: * 1 fetch (UID 5 UID 5 body[] {5}\r\na\0\xe9\r\n BODY[] {1}\r\nx)\r\n",
+        r"R: * 2 FETCH (UID 6 BODY[] {3}\r\nabc)\r\n* 1 FETCH (UID 5 BODY[] {5}\r\na\0\xe9\r\n)\r\n",
+        r"R: * 1 FETCH (FLAGS ())\r\n* 3 EXISTS\r\n* 1 FETCH (UID 5 BODY[] {5}\na\0\xe9\r\n)\n",
+    ] {
+        assert_eq!(fetched(&format!("{line}{DONE}")).await, "a\0\u{fffd}\r\n", "{line}");
+    }
+    assert_eq!(fetched(&format!(r#"S: * 1 FETCH (UID 5 BODY[] "a\"b\\c"){DONE}"#)).await, "a\"b\\c");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_body_of_this_message_is_an_error_and_concerns_it_alone() {
+    const GOOD: &str = r"
+        C: $d UID FETCH 6 (UID BODY.PEEK[])
+        R: * 1 FETCH (UID 6 BODY[] {1}\r\nx)\r\n
+        S: $d OK x";
+    for (line, expected) in [
+        ("S: $c OK x", "Gone"),
+        ("S: * 1 FETCH (FLAGS (\\Seen))\nS: $c OK x", "Gone"),
+        ("S: * 2 FETCH (UID 6 BODY[] {0}\nS: )\nS: $c OK x", "Gone"),
+        ("S: $c NO [UNAVAILABLE] UID FETCH Server error", "Refused"),
+        ("S: $c BAD what", "Refused"),
+        ("S: $c BAD Request is throttled. Suggested Backoff Time: 5000 milliseconds", "Unavailable"),
+        ("S: * 1 FETCH (UID 5 BODY[] NIL)\nS: $c OK x", "Refused"),
+    ] {
+        let rest = format!("C: $c UID FETCH 5 (UID BODY.PEEK[])\n{line}\n{GOOD}");
+        let provider = Provider::new(&[opened(&rest)]);
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        let error = format!("{:?}", mailbox.body(uid(5)).await.unwrap_err());
+        assert!(error.starts_with(expected), "{line}: {error}");
+        assert_eq!(whole(&mut mailbox.body(uid(6)).await.unwrap()).await.0, b"x");
+        mailbox.close().await;
+        provider.kept().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_body_is_believed_only_with_a_size_of_nothing() {
+    for (size, expected) in [("0", ""), ("12", "Refused")] {
+        let heard = fetched(&format!(
+            "S: * 1 FETCH (UID 5 BODY[] {{0}}\nS: ){DONE}\nC: $d UID FETCH 5 (UID RFC822.SIZE)\nS: * 1 FETCH (UID 5 RFC822.SIZE {size})\nS: $d OK x"
+        ))
+        .await;
+        assert!(heard.starts_with(expected), "{heard}");
+        assert_eq!(heard.is_empty(), expected.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_turns_out_wrong_is_never_told_complete() {
+    for line in [
+        // The UID behind the body is another's; there is none; the literal was too short; too long; cut off.
+        r"R: * 1 FETCH (BODY[] {2}\r\nab UID 6)\r\n",
+        r"R: * 1 FETCH (BODY[] {2}\r\nab)\r\n",
+        r"R: * 1 FETCH (UID 5 BODY[] {2}\r\nabc d)\r\n",
+        r"R: * 1 FETCH (UID 5 BODY[] {2}\r\nab of more)\r\n",
+        r"R: * 1 FETCH (UID 5 BODY[] {2}\r\nab\r\nmore)\r\n",
+        r"R: * 1 FETCH (UID 5 BODY[] {2}\r\nab",
+    ] {
+        let heard = fetched(&format!("{line}\nEOF")).await;
+        assert_eq!(heard, "ab and then Lost { command: \"FETCH\" }", "{line}");
+    }
+    let heard = fetched(
+        r"R: * 1 FETCH (UID 5 BODY[] {99}\r\nab)\r\n
+        S: $c OK x
+        EOF",
+    )
+    .await;
+    assert!(heard.ends_with("and then Lost { command: \"FETCH\" }"), "{heard}");
+    let heard = fetched(
+        r"R: * 1 FETCH (UID 5 BODY[] {2}\r\nab)\r\n
+        S: $c NO half of it",
+    )
+    .await;
+    assert!(heard.starts_with("ab and then Refused"), "{heard}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_session_is_replaced_once_where_nothing_was_handed_over() {
+    let again =
+        "C: $c UID FETCH 5 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 5 BODY[] {2}\\r\\nab)\\r\\n\nS: $c OK x";
+    let heard = check(Provider::new(&[opened("EOF"), reopened(again)])).await;
+    assert_eq!(heard, "ab");
+    let begun = "C: $c UID FETCH 5 (UID BODY.PEEK[])\nEOF";
+    let heard = check(Provider::new(&[opened(begun), reopened(begun)])).await;
+    assert_eq!(heard, "Lost { command: \"FETCH\" }");
+    let renumbered = "C: $a EXAMINE \"INBOX\"\nS: * OK [UIDVALIDITY 8] x\nS: $a OK x";
+    let heard = check(Provider::new(&[opened("EOF"), renumbered])).await;
+    assert!(heard.starts_with("UidValidityChanged"), "{heard}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_uidvalidity_told_unasked_makes_every_uid_void() {
+    // RFC 3501 §2.3.1.1.
+    let heard = fetched("S: * OK [UIDVALIDITY 8] renumbered\nEOF").await;
+    assert!(heard.starts_with("UidValidityChanged"), "{heard}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_within_a_body_costs_its_deadline_from_the_last_octet_on() {
+    let begun = tokio::time::Instant::now();
+    let heard = fetched(r"R: * 1 FETCH (UID 5 BODY[] {9}\r\nab").await;
+    assert_eq!(heard, "ab and then TimedOut { command: \"FETCH\", after: 55s }");
+    assert_eq!(begun.elapsed(), script::PATIENCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_takes_nothing_costs_the_session() {
+    let long = format!("R: * 1 FETCH (UID 5 BODY[] {{2000000}}\\r\\n{}", "x".repeat(900_000));
+    let rest = format!("C: $c UID FETCH 5 (UID BODY.PEEK[])\n{long}");
+    let provider = Provider::new(&[opened(&rest)]);
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    let mut body = mailbox.body(uid(5)).await.unwrap();
+    tokio::time::sleep(STALL + script::PATIENCE).await;
+    let (octets, end) = whole(&mut body).await;
+    assert!(octets.len() < 900_000, "{}", octets.len());
+    assert!(matches!(end, Err(UpstreamError::Lost { .. })));
+    provider.kept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_body_costs_a_session_if_it_is_long_and_nothing_if_it_is_short() {
+    let short = r"C: $c UID FETCH 5 (UID BODY.PEEK[])
+        R: * 1 FETCH (UID 5 BODY[] {2}\r\nab)\r\n
+        S: $c OK x
+        C: $d UID FETCH 6 (UID BODY.PEEK[])
+        R: * 1 FETCH (UID 6 BODY[] {1}\r\nx)\r\n
+        S: $d OK x";
+    let long = format!(
+        "C: $c UID FETCH 5 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 5 BODY[] {{2000000}}\\r\\n{}",
+        "x".repeat(900_000)
+    );
+    let again =
+        "C: $c UID FETCH 6 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 6 BODY[] {1}\\r\\nx)\\r\\n\nS: $c OK x";
+    for provider in [Provider::new(&[opened(short)]), Provider::new(&[opened(&long), reopened(again)])] {
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        drop(mailbox.body(uid(5)).await.unwrap());
+        assert_eq!(whole(&mut mailbox.body(uid(6)).await.unwrap()).await.0, b"x");
+        mailbox.close().await;
+        provider.kept().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_beginning_is_fetched_in_windows_and_no_further_than_needed() {
+    let head = "A: b\r\n".repeat(3000);
+    let first: String = head.chars().take(16384).collect();
+    let escaped = |text: &str| text.replace('\r', "\\r").replace('\n', "\\n");
+    let rest = format!(
+        "C: $c UID FETCH 5 (UID BODY.PEEK[]<0.16384>)\nR: * 1 FETCH (UID 5 BODY[]<0> {{16384}}\\r\\n{})\\r\\n\nS: $c OK x\n\
+         C: $d UID FETCH 5 (UID BODY.PEEK[]<16384.32768>)\nR: * 1 FETCH (UID 5 BODY[]<16384> {{1623}}\\r\\n{}\\r\\none\\r\\n)\\r\\n\nS: $d OK x",
+        escaped(&first),
+        escaped(&head[16384..]).to_owned() + "\\r\\n",
+    );
+    let rest = rest.replace("\\r\\n\\r\\none", "\\r\\none");
+    let provider = Provider::new(&[opened(&rest)]);
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    let beginning = mailbox.beginning(uid(5), 3).await.unwrap();
+    assert_eq!(beginning.len(), 18_007);
+    assert!(beginning.ends_with(b"A: b\r\n\r\none\r\n"[6..].as_ref()));
+    mailbox.close().await;
+    provider.kept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_beginning_comes_from_the_whole_where_partial_fetches_are_broken_and_from_the_cache() {
+    let rest = r"C: $c UID FETCH 5 (UID BODY.PEEK[])
+        R: * 1 FETCH (UID 5 BODY[] {17}\r\na: b\r\n\r\n1\r\n2\r\n3\r\n)\r\n
+        S: $c OK x";
+    let provider = Provider::new(&[opened(rest)]).quirks(&[Quirk::NoPartialFetch]);
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    assert!(mailbox.beginning(uid(5), 1).await.unwrap().starts_with(b"a: b\r\n\r\n1\r\n"));
+    mailbox.close().await;
+    provider.kept().await;
+    let provider = Provider::new(&[opened(rest)]);
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    whole(&mut mailbox.body(uid(5)).await.unwrap()).await.1.unwrap();
+    assert_eq!(mailbox.beginning(uid(5), 1).await.unwrap(), "a: b\r\n\r\n1\r\n");
+    mailbox.close().await;
+    provider.kept().await;
+}

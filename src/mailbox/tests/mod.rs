@@ -1,0 +1,105 @@
+//! Conversations of a mailbox with a scripted upstream.
+
+mod bodies;
+mod listing;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::mail::account::{
+    BareNewline, Delete, Endpoint, FolderNames, Pop3Options, SecretSource, Security, Seen, Service,
+    SmtpOptions,
+};
+use crate::mail::{Quirk, Quirks};
+use crate::upstream::imap::script;
+
+const STALL: Duration = Duration::from_secs(120);
+
+/// An account whose upstream plays one script a session.
+struct Provider {
+    account: Account,
+    bodies: Bodies,
+    plays: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    left: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Provider {
+    fn new(scripts: &[&'static str]) -> Self {
+        Self {
+            account: account(),
+            bodies: Bodies::new(1 << 20),
+            plays: Arc::default(),
+            left: Arc::new(Mutex::new(scripts.iter().rev().copied().collect())),
+        }
+    }
+
+    fn folder(mut self, folder: &str) -> Self {
+        self.account.pop3.folder = folder.to_owned();
+        self
+    }
+
+    fn quirks(mut self, quirks: &[Quirk]) -> Self {
+        self.account.quirks = quirks.iter().copied().collect::<Quirks>();
+        self
+    }
+
+    async fn open(&self) -> Result<(Mailbox, Listing), UpstreamError> {
+        let (plays, left) = (self.plays.clone(), self.left.clone());
+        let dial: Dial = Box::new(move || {
+            let script = left.lock().unwrap().pop().expect("one session too many");
+            let (session, play) = script::session(script);
+            plays.lock().unwrap().push(play);
+            Box::pin(async move { Ok(session) })
+        });
+        Mailbox::open_by(dial, Arc::new(self.account.clone()), self.bodies.clone(), STALL).await
+    }
+
+    /// Every script was played, and kept to.
+    async fn kept(self) {
+        assert!(self.left.lock().unwrap().is_empty(), "a session was not used");
+        let plays = std::mem::take(&mut *self.plays.lock().unwrap());
+        for play in plays {
+            play.await.unwrap();
+        }
+    }
+}
+
+fn account() -> Account {
+    Account {
+        address: "ana@example.org".to_owned(),
+        logins: vec!["ana@example.org".to_owned()],
+        provider: None,
+        imap: Service {
+            endpoint: Endpoint { host: "imap.example.org".to_owned(), port: 993, security: Security::Tls },
+            usernames: vec!["ana".to_owned()],
+        },
+        smtp: None,
+        secret: SecretSource::App,
+        mask: Vec::new(),
+        pop3: Pop3Options { folder: "INBOX".to_owned(), delete: Delete::Auto, seen: Seen::Never },
+        smtp_options: SmtpOptions { bare_newline: BareNewline::Mend },
+        quirks: Quirks::default(),
+        folders: FolderNames::default(),
+        imap_connections: None,
+        help: None,
+    }
+}
+
+fn uid(number: u32) -> Uid {
+    Uid::new(number).unwrap()
+}
+
+/// All of a body, and whether it was told complete.
+async fn whole(body: &mut Body) -> (Vec<u8>, Result<(), UpstreamError>) {
+    let mut octets = Vec::new();
+    loop {
+        match body.chunk().await {
+            Ok(Some(chunk)) => octets.extend_from_slice(&chunk),
+            Ok(None) => return (octets, Ok(())),
+            Err(error) => return (octets, Err(error)),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A session with the provider in a task of its own, and the handle that asks it.
+//!
+//! ```text
+//!  Session ──asks──▶ task: Conversation ══ upstream
+//!     ▲                │ answers, one for each ask
+//!     └── chunks ◀─────┘ bounded: who does not take them stops the reading
+//! ```
+//!
+//! A panic in the task, a broken connection and a missed deadline look the same from outside: the answer is an error
+//! and the session is over. Dropping the handle ends the task and the connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
+
+use super::conversation::{Conversation, Octets};
+use super::fetch::{After, Sink, Wanted};
+use super::heard::Answer;
+use super::listing::{self, Listed, Selected};
+use super::log_in;
+use crate::mail::{Account, Credential};
+use crate::net::Connector;
+use crate::proto::imap::response::Status;
+use crate::upstream::UpstreamError;
+
+/// Chunks on their way to an app that is slower than upstream: four reads.
+const CHUNKS: usize = 4;
+
+/// A session that is logged in.
+#[derive(Debug)]
+pub struct Session {
+    asks: mpsc::Sender<Ask>,
+}
+
+/// A body on its way.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its length.
+    pub octets: u64,
+    chunks: mpsc::Receiver<Result<Option<Bytes>, UpstreamError>>,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, UpstreamError>>;
+
+enum Ask {
+    Run { name: &'static str, command: String, reply: Reply<Answer> },
+    List { folder: String, reply: Reply<Listed> },
+    Capabilities { reply: Reply<Vec<String>> },
+    Fetch { wanted: Wanted, sink: Sink },
+}
+
+impl Session {
+    /// Connects and logs in.
+    pub async fn log_in(
+        connector: &Connector,
+        account: &Arc<Account>,
+        credential: &Credential,
+    ) -> Result<Self, UpstreamError> {
+        let (connector, account, credential) = (connector.clone(), account.clone(), credential.clone());
+        let (asks, asked) = mpsc::channel(1);
+        let (told, logged_in) = oneshot::channel();
+        let task = async move {
+            // An app that gives up ends the attempt too.
+            let mut told = told;
+            let outcome = tokio::select! {
+                outcome = log_in(&connector, &account, &credential) => outcome,
+                () = told.closed() => return,
+            };
+            match outcome {
+                Ok(conversation) => {
+                    let _ = told.send(Ok(()));
+                    serve(conversation, asked).await;
+                }
+                Err(error) => {
+                    let _ = told.send(Err(error));
+                }
+            }
+        };
+        tokio::spawn(task.in_current_span());
+        logged_in.await.unwrap_or(Err(UpstreamError::Lost { command: "login" }))?;
+        Ok(Self { asks })
+    }
+
+    /// A session over a conversation that is logged in already.
+    #[cfg(test)]
+    pub fn over<S: Octets>(conversation: Conversation<S>) -> Self {
+        let (asks, asked) = mpsc::channel(1);
+        tokio::spawn(serve(conversation, asked).in_current_span());
+        Self { asks }
+    }
+
+    /// Runs a command to its completion.
+    ///
+    /// # Errors
+    /// A tagged NO or BAD leaves the session usable.
+    pub async fn run(&self, name: &'static str, command: String) -> Result<Answer, UpstreamError> {
+        self.ask(name, |reply| Ask::Run { name, command, reply }).await
+    }
+
+    /// SELECT or EXAMINE of a folder, named as the user sees it.
+    pub async fn open(&self, verb: &'static str, folder: &str) -> Result<Selected, UpstreamError> {
+        let command = format!("{verb} {}", listing::quoted(folder));
+        let answer = self.run(verb, command).await.map_err(|error| listing::unopened(folder, error))?;
+        let completion = answer.completion.as_ref();
+        Ok(Selected {
+            uid_validity: answer.uid_validity.ok_or_else(|| listing::no_uid_validity(verb))?,
+            read_only: completion
+                .is_some_and(|done| done.status == Status::Ok && done.code_name() == "READ-ONLY"),
+        })
+    }
+
+    /// Opens a folder read-only and lists it.
+    pub async fn list(&self, folder: &str) -> Result<Listed, UpstreamError> {
+        let folder = folder.to_owned();
+        self.ask("FETCH", |reply| Ask::List { folder, reply }).await
+    }
+
+    /// Upstream's capabilities after login.
+    pub async fn capabilities(&self) -> Result<Vec<String>, UpstreamError> {
+        self.ask("CAPABILITY", |reply| Ask::Capabilities { reply }).await
+    }
+
+    /// Fetches a body; returns once its literal was announced. `stall`: how long whoever takes it may pause.
+    pub async fn fetch(&self, wanted: Wanted, stall: Duration) -> Result<Fetched, UpstreamError> {
+        let (chunk, chunks) = mpsc::channel(CHUNKS);
+        let octets = self
+            .ask("FETCH", |begun| Ask::Fetch { wanted, sink: Sink { begun, chunks: chunk, stall } })
+            .await?;
+        Ok(Fetched { octets, chunks })
+    }
+
+    /// Says LOGOUT and waits for the end of the connection, never for long.
+    pub async fn log_out(self) {
+        let goodbye = self.run("LOGOUT", "LOGOUT".to_owned());
+        let _ = tokio::time::timeout(FAREWELL, goodbye).await;
+    }
+
+    async fn ask<T>(
+        &self,
+        name: &'static str,
+        ask: impl FnOnce(Reply<T>) -> Ask,
+    ) -> Result<T, UpstreamError> {
+        let (reply, answer) = oneshot::channel();
+        let lost = UpstreamError::Lost { command: name };
+        if self.asks.send(ask(reply)).await.is_err() {
+            return Err(lost);
+        }
+        answer.await.unwrap_or(Err(lost))
+    }
+}
+
+/// Nobody waits for a farewell longer than this.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+impl Fetched {
+    /// The next octets, or `None` behind the last of a complete body.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        self.chunks.recv().await.unwrap_or(Err(UpstreamError::Lost { command: "FETCH" }))
+    }
+}
+
+/// Answers until nobody asks any more, or until the conversation is over.
+async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Receiver<Ask>) {
+    while let Some(ask) = asks.recv().await {
+        let usable = match ask {
+            Ask::Run { name, command, reply } => {
+                answer(&mut conversation, reply, async |talk| talk.run(name, &command).await).await
+            }
+            Ask::List { folder, reply } => {
+                answer(&mut conversation, reply, async |talk| talk.examine_and_list(&folder).await).await
+            }
+            Ask::Capabilities { reply } => {
+                answer(&mut conversation, reply, async |talk| Ok(talk.capabilities().await?.to_vec())).await
+            }
+            Ask::Fetch { wanted, sink } => conversation.fetch(wanted, sink).await == After::Usable,
+        };
+        if !usable || conversation.heard().bye.is_some() {
+            break;
+        }
+    }
+    tracing::debug!(received = conversation.wire().received(), "upstream session ended");
+}
+
+/// Answers one ask; `false` if the conversation is over. Whoever asked may be gone: then it is not begun to be
+/// answered half, what was asked is done.
+async fn answer<S: Octets, T>(
+    conversation: &mut Conversation<S>,
+    reply: Reply<T>,
+    work: impl AsyncFnOnce(&mut Conversation<S>) -> Result<T, UpstreamError>,
+) -> bool {
+    let outcome = work(conversation).await;
+    let usable = match &outcome {
+        Err(UpstreamError::Lost { .. } | UpstreamError::TimedOut { .. } | UpstreamError::TooLarge) => false,
+        Err(_) | Ok(_) => true,
+    };
+    let _ = reply.send(outcome);
+    usable
+}
