@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::proto::dot::DotEncoder;
+use crate::proto::dot::unstuffed_octets;
 use crate::store::{Bodies, BodyKey};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::Fetched;
@@ -96,32 +96,8 @@ impl Keeping {
     async fn keep(self, octets: u64) {
         if self.collected.len() as u64 == octets {
             let body = self.collected.freeze();
-            let pop3_octets = pop3_octets(&body);
+            let pop3_octets = unstuffed_octets(&body);
             self.bodies.insert(self.key, body, pop3_octets).await;
-        }
-    }
-}
-
-/// What POP3 counts: each line end as two octets, the last one always there (RFC 1939 §11).
-fn pop3_octets(body: &[u8]) -> u64 {
-    /// The dot line that follows a message is no part of it.
-    const DOT_LINE: usize = b".\r\n".len();
-    let mut encoder = DotEncoder::new();
-    encoder.encode(body).for_each(drop);
-    body.len() as u64 + encoder.mended() + (encoder.finish().len() - DOT_LINE) as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pop3_counts_line_ends_as_two_and_the_last_one_always() {
-        // RFC 1939 §11.
-        for (body, octets) in
-            [("a\r\nb\r\n", 6), ("a\nb\n", 6), ("a\r\nb", 6), ("a\rb\r\n", 5), (".\r\n", 3), ("", 0)]
-        {
-            assert_eq!(pop3_octets(body.as_bytes()), octets, "{body:?}");
         }
     }
 }
