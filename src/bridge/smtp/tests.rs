@@ -265,6 +265,20 @@ async fn a_connection_closed_meanwhile_is_replaced_once_and_unseen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fresh_connection_that_is_lost_too_is_told() {
+    let (mut scene, upstream) = logged_in(3, OFFERS).await;
+    drop(upstream);
+    scene.exchange("MAIL FROM:<ana@example.org>", "250 2.1.0 ok").await;
+    scene.app.says("RCPT TO:<a@b>").await;
+    let mut upstream = scene.next_upstream(OFFERS).await;
+    upstream.hears("MAIL FROM:<ana@example.org>").await;
+    upstream.says("421 4.3.2 going down").await;
+    let reply = scene.app.line().await;
+    assert!(reply.starts_with("451 4.3.2 ana@example.org: the provider cannot serve now"), "{reply}");
+    assert_eq!(scene.connections_left(), 1, "replaced once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_transaction_lost_after_a_recipient_was_accepted_stays_lost_until_rset() {
     let (mut scene, mut upstream) = logged_in(2, OFFERS).await;
     scene.exchange("MAIL FROM:<ana@example.org>", "250 2.1.0 ok").await;

@@ -89,6 +89,23 @@ async fn an_answer_in_mid_message_is_given_on_and_no_dot_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_of_upstream_that_reads_no_more_is_heard_all_the_same() {
+    let (mut scene, mut upstream) = logged_in(1, &["PIPELINING"]).await;
+    scene.begin(&mut upstream).await;
+    let since = tokio::time::Instant::now();
+    let line = [b"x".repeat(998), b"\r\n".to_vec()].concat();
+    // More than the pipe upstream holds.
+    let app = async { scene.app.sends(&[line.repeat(4000), b".\r\n".to_vec()].concat()).await };
+    let answer = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        upstream.says("552 5.3.4 too big").await;
+    };
+    tokio::join!(app, answer);
+    scene.app.hears("552 5.3.4 too big").await;
+    assert!(since.elapsed() < Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
 async fn upstream_gone_in_mid_message() {
     let (mut scene, mut upstream) = logged_in(2, OFFERS).await;
     scene.begin(&mut upstream).await;
