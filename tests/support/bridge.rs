@@ -1,11 +1,10 @@
 //! A footbridge to test: inside this process with deadlines of the test's own, or the real program as a child.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc;
 use std::time::Instant;
 
 use footbridge::config::{self, Settings};
@@ -14,6 +13,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::process::Log;
 use super::scripted::Begin;
 use super::{PATIENCE, certs};
 
@@ -172,7 +172,7 @@ pub struct Program {
     pop3: SocketAddr,
     imap: SocketAddr,
     smtp: SocketAddr,
-    log: Arc<Mutex<String>>,
+    log: Log,
 }
 
 impl Program {
@@ -190,7 +190,8 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .expect("footbridge starts");
-        let (log, lines) = follow(&mut child);
+        let log = Log::default();
+        let lines = log.follow(child.stderr.take().expect("piped"));
         let addresses = listening(&lines, &log);
         let [pop3, imap, smtp] = addresses;
         Self { child, folder, pop3, imap, smtp, log }
@@ -218,7 +219,7 @@ impl Program {
 
     /// What it wrote so far.
     pub fn log(&self) -> String {
-        self.log.lock().expect("no reader panics").clone()
+        self.log.text()
     }
 
     /// The configuration file.
@@ -264,31 +265,13 @@ pub fn signal(name: &str, id: u32) {
     assert!(done.expect("sh is there").success(), "kill -{name} {id}");
 }
 
-type Log = Arc<Mutex<String>>;
-
-/// Collects the child's log, line by line, until its end.
-fn follow(child: &mut Child) -> (Log, mpsc::Receiver<String>) {
-    let stderr = child.stderr.take().expect("piped");
-    let log = Log::default();
-    let (sender, lines) = mpsc::channel();
-    let kept = log.clone();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            let _ = writeln!(kept.lock().expect("no reader panics"), "{line}");
-            let _ = sender.send(line);
-        }
-    });
-    (log, lines)
-}
-
 /// POP3, IMAP and SMTP addresses, as the log tells them.
 fn listening(lines: &mpsc::Receiver<String>, log: &Log) -> [SocketAddr; 3] {
     let mut found = [None; 3];
     while found.iter().any(Option::is_none) {
-        let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-            panic!("footbridge did not say where it listens:\n{}", log.lock().expect("whole"))
-        });
+        let line = lines
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("footbridge did not say where it listens:\n{}", log.text()));
         for (at, protocol) in ["pop3", "imap", "smtp"].iter().enumerate() {
             if line.to_lowercase().contains(protocol) {
                 found[at] = found[at].or_else(|| address_in(&line));

@@ -1,6 +1,7 @@
 //! A certificate authority of the tests' own, and server certificates good and bad.
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
 use rcgen::{
@@ -36,15 +37,15 @@ pub struct Certificate {
     pub server: Arc<ServerConfig>,
 }
 
-/// The folder that holds `ca.pem`; as long as the process lives.
+/// As long as the process lives.
 struct Authority {
-    folder: TempDir,
+    file: PathBuf,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// The file that `extra_roots` names.
 pub fn ca_file() -> PathBuf {
-    authority().folder.path().join("ca.pem")
+    authority().file.clone()
 }
 
 /// A server certificate of this kind; each call makes a new one.
@@ -67,8 +68,9 @@ fn authority() -> &'static Authority {
     AUTHORITY.get_or_init(|| {
         let (issuer, pem) = new_issuer("footbridge test authority");
         let folder = TempDir::with_prefix("footbridge-ca-").expect("a temporary folder");
-        std::fs::write(folder.path().join("ca.pem"), pem).expect("ca.pem is written");
-        Authority { folder, issuer }
+        let file = removed_with_us(folder).join("ca.pem");
+        std::fs::write(&file, pem).expect("ca.pem is written");
+        Authority { file, issuer }
     })
 }
 
@@ -108,4 +110,17 @@ fn sign(issuer: &Issuer<'static, KeyPair>, params: CertificateParams) -> Certifi
         .with_single_cert(chain, key_der)
         .expect("the key fits the certificate");
     Certificate { pem: certificate.pem(), key_pem: key.serialize_pem(), server: Arc::new(server) }
+}
+
+/// Removes a folder when this process ends in whatever way; for what lives as long as the process.
+fn removed_with_us(folder: TempDir) -> PathBuf {
+    let path = folder.keep();
+    let remover = Command::new("sh")
+        .args(["-c", r#"cat >/dev/null; rm -rf -- "$1""#, "remover"])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .spawn();
+    // Its input closes when this process ends, and not before.
+    std::mem::forget(remover.expect("sh is there"));
+    path
 }

@@ -7,6 +7,9 @@
 
 pub mod bridge;
 pub mod certs;
+pub mod dovecot;
+pub mod postfix;
+pub mod process;
 pub mod scripted;
 pub mod transcript;
 pub mod wire;
