@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use body::Body;
+pub use removal::RemovalPlan;
 
 use crate::mail::{Account, Credential, Uid, UidValidity};
 use crate::net::Connector;
@@ -39,6 +40,8 @@ pub struct Mailbox {
     uid_validity: UidValidity,
     /// How long an app may pause within a body.
     stall: Duration,
+    /// What DELE comes to, once that was looked up.
+    plan: Option<removal::Plan>,
 }
 
 /// The mailbox as it stood at login.
@@ -57,30 +60,6 @@ pub struct Message {
     pub uid: Uid,
     /// RFC822.SIZE, or the exact octets once the body was seen.
     pub octets: u64,
-}
-
-/// What QUIT does with messages marked deleted; its `Display` is a clause for the user, "moved to the folder Trash".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RemovalPlan {
-    /// Moved to this folder; named as the user sees it (UTF-8).
-    MoveTo(String),
-    /// Removed for good.
-    Expunge,
-    /// Marked `\Deleted` and left where they are.
-    Flag,
-    /// Left as they are.
-    Keep,
-}
-
-impl std::fmt::Display for RemovalPlan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::MoveTo(folder) => write!(f, "moved to the folder {folder}"),
-            Self::Expunge => f.write_str("removed for good"),
-            Self::Flag => f.write_str("marked deleted and left where they are"),
-            Self::Keep => f.write_str("left as they are"),
-        }
-    }
 }
 
 impl Mailbox {
@@ -115,6 +94,7 @@ impl Mailbox {
             account,
             bodies,
             stall,
+            plan: None,
         };
         let listing = mailbox.listing(listed.messages);
         Ok((mailbox, listing))

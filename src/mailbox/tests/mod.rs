@@ -2,6 +2,7 @@
 
 mod bodies;
 mod listing;
+mod removal;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -43,6 +44,11 @@ impl Provider {
 
     fn quirks(mut self, quirks: &[Quirk]) -> Self {
         self.account.quirks = quirks.iter().copied().collect::<Quirks>();
+        self
+    }
+
+    fn delete(mut self, delete: Delete) -> Self {
+        self.account.pop3.delete = delete;
         self
     }
 

@@ -9,4 +9,5 @@ pub mod response;
 pub mod scan;
 pub mod splice;
 pub mod text;
+pub mod uid_set;
 pub mod value;

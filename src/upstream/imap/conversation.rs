@@ -31,7 +31,9 @@ impl<S: Octets> Conversation<S> {
     /// # Errors
     /// A tagged NO or BAD leaves the conversation usable; see [`UpstreamError`] for all others.
     pub async fn run(&mut self, name: &'static str, command: &str) -> Result<Answer, UpstreamError> {
-        run(self.connection(), name, command).await?;
+        if let Err(error) = run(self.connection(), name, command).await {
+            return Err(self.ended(name, error));
+        }
         Ok(std::mem::take(&mut self.wire().heard().answer))
     }
 
@@ -55,11 +57,26 @@ impl<S: Octets> Conversation<S> {
     /// What a fault of the borrowed stream comes to.
     pub fn fault(&mut self, command: &'static str, error: &io::Error) -> UpstreamError {
         let patience = self.wire().patience();
-        refusal::of_stream(command, error, self.heard(), patience)
+        let error = refusal::of_stream(command, error, self.heard(), patience);
+        self.ended(command, error)
+    }
+
+    /// A session that upstream ends with BYE is lost like any other: a fresh one may do better.
+    fn ended(&mut self, command: &'static str, error: UpstreamError) -> UpstreamError {
+        match (&self.heard().bye, error) {
+            (Some(bye), UpstreamError::Unavailable { .. }) => {
+                tracing::warn!(%bye, "the provider ended the session");
+                UpstreamError::Lost { command }
+            }
+            (_, error) => error,
+        }
     }
 
     /// Upstream's capabilities after login, asked for if nothing told them yet.
     pub async fn capabilities(&mut self) -> Result<&[String], UpstreamError> {
+        if self.heard().capabilities.is_none() {
+            self.run("CAPABILITY", "CAPABILITY").await?;
+        }
         capabilities(self.connection()).await
     }
 

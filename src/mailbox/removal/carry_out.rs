@@ -1,0 +1,188 @@
+//! A plan carried out over one session, and remembered in case a second one has to go on.
+
+use std::collections::BTreeSet;
+
+use super::guarded;
+use super::plan::Plan;
+use crate::mail::{Quirk, Quirks, Uid};
+use crate::proto::imap::uid_set::sets;
+use crate::upstream::UpstreamError;
+use crate::upstream::imap::{Session, has};
+
+/// A command line of at most 1000 octets (RFC 2683 §3.2.1.5), less verb, flags and tag.
+const LINE: usize = 900;
+
+/// What servers that cut commands short take of messages in one (RFC 9738); what they say is never less.
+const LIMITED: usize = 500;
+
+/// What is to be done, and what is known to have been done.
+#[derive(Debug)]
+pub(super) struct Work {
+    plan: Plan,
+    seen: Vec<Uid>,
+    /// What is not known to be gone.
+    pub(super) left: Vec<Uid>,
+    /// Of those, what has its copy.
+    copied: BTreeSet<Uid>,
+    /// A COPY was sent and not answered.
+    copying: bool,
+    /// Foreign `\Deleted` marks that were lifted and must be put back.
+    pub(super) lifted: Vec<Uid>,
+    /// A session was lost: what is left has to be found out.
+    again: bool,
+    no_move: bool,
+    most: usize,
+}
+
+impl Work {
+    pub(super) fn new(plan: Plan, seen: &[Uid], deleted: &[Uid], quirks: &Quirks) -> Self {
+        let most = if quirks.has(Quirk::DeleteSingly) {
+            1
+        } else if quirks.has(Quirk::MessageLimit) {
+            LIMITED
+        } else {
+            usize::MAX
+        };
+        Self {
+            plan,
+            seen: seen.to_vec(),
+            left: deleted.to_vec(),
+            copied: BTreeSet::new(),
+            copying: false,
+            lifted: Vec::new(),
+            again: false,
+            no_move: quirks.has(Quirk::NoMove),
+            most,
+        }
+    }
+
+    /// Whether another session may go on: not where a copy may have been made or not.
+    pub(super) fn may_go_on(&mut self) -> bool {
+        self.again = true;
+        !self.copying
+    }
+
+    /// Does what is left to do in the mailbox that `session` has selected.
+    pub(super) async fn carry_out(&mut self, session: &Session) -> Result<(), UpstreamError> {
+        if self.again {
+            let lifted = std::mem::take(&mut self.lifted);
+            self.store(session, &lifted, "+FLAGS.SILENT (\\Deleted)").await?;
+            self.left = self.present(session).await?;
+        }
+        self.store(session, &self.seen, "+FLAGS.SILENT (\\Seen)").await?;
+        if self.left.is_empty() {
+            return Ok(());
+        }
+        match self.plan.clone() {
+            Plan::Keep => Ok(()),
+            Plan::Flag => self.store(session, &self.left, "+FLAGS.SILENT (\\Deleted)").await,
+            Plan::Expunge => self.expunge(session).await,
+            Plan::MoveTo { argument, name } => {
+                let moved = self.move_to(session, &argument).await;
+                moved.map_err(|error| match error {
+                    // RFC 3501 §6.4.7. Folders are not created unasked.
+                    UpstreamError::Refused { text, .. } if text.contains("[TRYCREATE") => {
+                        UpstreamError::NoFolder { folder: name }
+                    }
+                    error => error,
+                })
+            }
+        }
+    }
+
+    async fn move_to(&mut self, session: &Session, folder: &str) -> Result<(), UpstreamError> {
+        if self.no_move || !has(&session.capabilities().await?, "MOVE") {
+            self.copy(session, folder).await?;
+            return self.expunge(session).await;
+        }
+        for set in self.sets(&self.left, folder.len()) {
+            match session.run("MOVE", format!("UID MOVE {set} {folder}")).await {
+                Ok(_) => {}
+                // It may have stopped half-way; if it did all the same, there is nothing to complain of.
+                Err(error @ UpstreamError::Refused { .. }) => {
+                    self.left = self.present(session).await?;
+                    return if self.left.is_empty() { Ok(()) } else { Err(error) };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.left.clear();
+        Ok(())
+    }
+
+    /// Copies what has no copy yet. An error leaves everything where it is.
+    async fn copy(&mut self, session: &Session, folder: &str) -> Result<(), UpstreamError> {
+        let wanted: Vec<Uid> = self.left.iter().copied().filter(|uid| !self.copied.contains(uid)).collect();
+        for part in self.parts(&wanted, folder.len()) {
+            self.copying = true;
+            let copied = session.run("COPY", format!("UID COPY {} {folder}", part.set)).await;
+            self.copying = matches!(copied, Err(UpstreamError::Lost { .. }));
+            copied?;
+            self.copied.extend(part.uids);
+        }
+        Ok(())
+    }
+
+    async fn expunge(&mut self, session: &Session) -> Result<(), UpstreamError> {
+        if !has(&session.capabilities().await?, "UIDPLUS") {
+            return guarded::expunge(session, self).await;
+        }
+        self.store(session, &self.left, "+FLAGS.SILENT (\\Deleted)").await?;
+        for set in self.sets(&self.left, 0) {
+            session.run("EXPUNGE", format!("UID EXPUNGE {set}")).await?;
+        }
+        self.left.clear();
+        Ok(())
+    }
+
+    /// `UID STORE` of flags on messages, those that are gone looked past.
+    pub(super) async fn store(
+        &self,
+        session: &Session,
+        uids: &[Uid],
+        flags: &str,
+    ) -> Result<(), UpstreamError> {
+        for set in self.sets(uids, 0) {
+            session.run("STORE", format!("UID STORE {set} {flags}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Which of what is left is there.
+    pub(super) async fn present(&self, session: &Session) -> Result<Vec<Uid>, UpstreamError> {
+        let mut there = BTreeSet::new();
+        for set in self.sets(&self.left, 0) {
+            let answer = session.run("FETCH", format!("UID FETCH {set} (UID)")).await?;
+            there.extend(answer.fetched.into_iter().map(|(uid, _)| uid));
+        }
+        Ok(self.left.iter().copied().filter(|uid| there.contains(uid)).collect())
+    }
+
+    fn sets(&self, uids: &[Uid], taken: usize) -> Vec<String> {
+        sets(uids, room(taken), self.most)
+    }
+
+    /// The sets, each with the UIDs it names.
+    fn parts(&self, uids: &[Uid], taken: usize) -> Vec<Part> {
+        let mut uids = uids.to_vec();
+        uids.sort_unstable();
+        uids.dedup();
+        let mut parts = Vec::new();
+        for set in self.sets(&uids, taken) {
+            let last = set.rsplit([',', ':']).next().and_then(|last| last.parse().ok()).and_then(Uid::new);
+            let named = uids.iter().take_while(|uid| Some(**uid) <= last).count();
+            parts.push(Part { set, uids: uids.drain(..named).collect() });
+        }
+        parts
+    }
+}
+
+struct Part {
+    set: String,
+    uids: Vec<Uid>,
+}
+
+/// What a folder's name leaves of a line; a set needs some.
+fn room(taken: usize) -> usize {
+    LINE.saturating_sub(taken).max(50)
+}

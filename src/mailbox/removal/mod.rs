@@ -1,0 +1,74 @@
+//! What DELE comes to, at QUIT: the UPDATE state (RFC 1939 §6).
+//!
+//! ```text
+//!  plan ──▶ SELECT, same UIDVALIDITY, writable ──▶ \Seen ──▶ by the plan:
+//!    move      UID MOVE (RFC 6851), or UID COPY and then as below
+//!    expunge   UID STORE +FLAGS.SILENT (\Deleted), UID EXPUNGE (RFC 4315), or the guarded way
+//!    flag      UID STORE +FLAGS.SILENT (\Deleted)
+//! ```
+//!
+//! Never a sequence number, never CLOSE, never a set that ends in `*`. A copy that fails stops everything: what is
+//! not safe elsewhere is not removed here. A connection that is lost on the way is replaced once, and what is left to
+//! do is found out by UID; what may have happened and must not happen twice is not repeated. Once [`Mailbox::update`]
+//! has returned, nothing is done any more.
+
+mod carry_out;
+mod guarded;
+mod plan;
+
+use super::Mailbox;
+use crate::mail::Uid;
+use crate::upstream::UpstreamError;
+use crate::upstream::imap::Session;
+use carry_out::Work;
+pub(super) use plan::Plan;
+
+pub use plan::RemovalPlan;
+
+impl Mailbox {
+    /// What a DELE will come to, found out without changing anything: the target folder is looked up, and a
+    /// missing one is [`UpstreamError::NoFolder`].
+    pub async fn removal_plan(&mut self) -> Result<RemovalPlan, UpstreamError> {
+        self.plan().await.map(|plan| plan.shown())
+    }
+
+    /// The UPDATE state: sets `\Seen` on `seen`, then removes `deleted` as the account's `delete` says.
+    ///
+    /// Checks first that UIDVALIDITY is what it was at login. UIDs already gone count as removed.
+    ///
+    /// # Errors
+    /// Any error means that some of `deleted` may be left; what is left is left unharmed, at most marked.
+    pub async fn update(&mut self, seen: &[Uid], deleted: &[Uid]) -> Result<(), UpstreamError> {
+        let plan = if deleted.is_empty() { Plan::Keep } else { self.plan().await? };
+        if seen.is_empty() && plan == Plan::Keep {
+            return Ok(());
+        }
+        let mut work = Work::new(plan, seen, deleted, &self.account.quirks);
+        if let Some(session) = self.line.take() {
+            match self.attempt(&session, &mut work).await {
+                Err(UpstreamError::Lost { .. }) if work.may_go_on() => {
+                    tracing::debug!("the connection was lost during removal: once more over a fresh one");
+                }
+                outcome => return self.keep(session, outcome),
+            }
+        }
+        let session = self.line.dial().await?;
+        let outcome = self.attempt(&session, &mut work).await;
+        self.keep(session, outcome)
+    }
+
+    async fn attempt(&self, session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
+        let selected = session.open("SELECT", &self.folder).await?;
+        self.line.same(selected.uid_validity)?;
+        if selected.read_only {
+            let text = "the mailbox is read-only".to_owned();
+            return Err(UpstreamError::Refused { command: "SELECT", text });
+        }
+        work.carry_out(session).await
+    }
+
+    fn keep(&mut self, session: Session, outcome: Result<(), UpstreamError>) -> Result<(), UpstreamError> {
+        self.line.opened(session, self.uid_validity);
+        outcome
+    }
+}
