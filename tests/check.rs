@@ -1,0 +1,178 @@
+//! `footbridge check` against servers that work and servers that do not: one sentence a fault, and what to do.
+
+mod support;
+
+use std::process::{Output, Stdio};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use support::bridge::{Config, command};
+use support::certs::Kind;
+use support::scripted::{Begin, Upstream};
+use support::wire::Wire;
+
+const ADDRESS: &str = "ana@example.org";
+const PASSWORD: &str = "CANARY pass";
+
+/// Runs `check` with these lines on its standard input.
+async fn check(config: &Config, input: &'static str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("footbridge.toml");
+    std::fs::write(&file, config.text()).expect("written");
+    let output = tokio::task::spawn_blocking(move || {
+        use std::io::Write;
+        let mut child = command();
+        let child = child.args(["--log", "trace", "--config"]).arg(file).arg("check");
+        let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = child.spawn().expect("footbridge starts");
+        // One that does not ask has closed it already.
+        let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+        child.wait_with_output().expect("it ends")
+    });
+    let Output { status, stdout, stderr } = output.await.expect("no panic");
+    let told = String::from_utf8(stdout).expect("UTF-8");
+    let log = String::from_utf8(stderr).expect("UTF-8");
+    let encoded = BASE64_STANDARD.encode(format!("\0{ADDRESS}\0{PASSWORD}"));
+    for secret in [PASSWORD, "CANARY", &encoded] {
+        assert!(!told.contains(secret) && !log.contains(secret), "{told}{log}");
+    }
+    (status.code(), told)
+}
+
+/// Every sentence is one line that begins with its account.
+fn assert_told(told: &str, clauses: &[&str]) {
+    assert!(told.lines().all(|line| line.starts_with(&format!("{ADDRESS}: "))), "{told}");
+    for clause in clauses {
+        assert!(told.contains(clause), "nothing of {clause:?} in\n{told}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_password_names_and_certificates_are_looked_at() {
+    for (kind, code, clauses) in [
+        (Kind::Good, 0, ["no login was tried", "its certificate is trusted"]),
+        (Kind::Expired, 1, ["expired", "no password was sent"]),
+        (Kind::WrongName, 1, ["certificate", "no password was sent"]),
+        (Kind::UnknownAuthority, 1, ["certificate", "no password was sent"]),
+    ] {
+        let upstream = Upstream::bind(Begin::Tls, kind).await.expect("a free port");
+        let config = Config::new(ADDRESS, &upstream.remote());
+        let serving = tokio::spawn(async move {
+            loop {
+                let _ = upstream.accept().await;
+            }
+        });
+        let (ended, told) = check(&config, "").await;
+        serving.abort();
+        assert_eq!(ended, Some(code), "{kind:?}: {told}");
+        assert_told(&told, &clauses);
+    }
+}
+
+/// A small IMAP server: an empty INBOX, a folder Bin for the trash.
+async fn imap(upstream: Upstream, takes_login: bool) {
+    while let Ok(mut app) = upstream.accept().await {
+        app.say("* OK [CAPABILITY IMAP4rev1 UIDPLUS MOVE SPECIAL-USE SASL-IR AUTH=PLAIN] ready").await;
+        while let Some(line) = heard(&mut app).await {
+            let mut words = line.split(' ');
+            let tag = words.next().unwrap_or_default();
+            let (untagged, done): (&[&str], &str) =
+                match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
+                    "CAPABILITY" => {
+                        (&["CAPABILITY IMAP4rev1 UIDPLUS MOVE SPECIAL-USE SASL-IR AUTH=PLAIN"], "OK done")
+                    }
+                    "LOGIN" | "AUTHENTICATE" if takes_login => (&[], "OK done"),
+                    "LOGIN" | "AUTHENTICATE" => (&[], "NO [AUTHENTICATIONFAILED] not this one"),
+                    "LIST" => (
+                        &["LIST (\\HasNoChildren) \"/\" INBOX", "LIST (\\HasNoChildren \\Trash) \"/\" Bin"],
+                        "OK done",
+                    ),
+                    "EXAMINE" | "SELECT" => (
+                        &[
+                            "FLAGS (\\Deleted \\Seen)",
+                            "0 EXISTS",
+                            "0 RECENT",
+                            "OK [UIDVALIDITY 7] x",
+                            "OK [UIDNEXT 1] x",
+                        ],
+                        "OK [READ-ONLY] done",
+                    ),
+                    "LOGOUT" => (&["BYE bye"], "OK done"),
+                    _ => (&[], "OK done"),
+                };
+            for line in untagged {
+                app.say(&format!("* {line}")).await;
+            }
+            app.say(&format!("{tag} {done}")).await;
+        }
+    }
+}
+
+async fn heard(app: &mut Wire) -> Option<String> {
+    loop {
+        if let Some(line) = app.take_line() {
+            return Some(String::from_utf8_lossy(&line).into_owned());
+        }
+        if app.end().is_some() {
+            return None;
+        }
+        app.fill().await;
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_works_tells_what_pop3_deletions_do() {
+    let upstream = Upstream::good().await;
+    let config = Config::new(ADDRESS, &upstream.remote());
+    let serving = tokio::spawn(imap(upstream, true));
+    let (ended, told) = check(&config, "CANARY pass\n").await;
+    serving.abort();
+    assert_eq!(ended, Some(0), "{told}");
+    assert_told(
+        &told,
+        &[
+            "IMAP login at localhost works, INBOX has 0 messages",
+            "moved to the folder Bin",
+            "can read but not send",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_a_fault() {
+    let upstream = Upstream::good().await;
+    let config = Config::new(ADDRESS, &upstream.remote()).account("pop3.delete = \"archive\"");
+    let serving = tokio::spawn(imap(upstream, true));
+    let (ended, told) = check(&config, "CANARY pass\n").await;
+    serving.abort();
+    assert_eq!(ended, Some(1), "{told}");
+    assert_told(&told, &["IMAP login at localhost works", "there is no folder"]);
+}
+
+#[tokio::test]
+async fn a_refused_login_is_a_fault_with_the_providers_words() {
+    let upstream = Upstream::good().await;
+    let config = Config::new(ADDRESS, &upstream.remote());
+    let serving = tokio::spawn(imap(upstream, false));
+    let (ended, told) = check(&config, "CANARY pass\n").await;
+    serving.abort();
+    assert_eq!(ended, Some(1), "{told}");
+    assert_told(&told, &["refused the password", "not this one", "check user name and password"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_stored_secret_is_taken_and_one_that_cannot_be_read_is_a_fault() {
+    let upstream = Upstream::good().await;
+    let remote = upstream.remote();
+    let serving = tokio::spawn(imap(upstream, true));
+    let good = Config::new(ADDRESS, &remote).account("secret = { command = [\"echo\", \"CANARY pass\"] }");
+    let (ended, told) = check(&good, "").await;
+    assert_eq!(ended, Some(0), "{told}");
+    assert_told(&told, &["IMAP login at localhost works"]);
+    let bad = Config::new(ADDRESS, &remote).account("secret = { command = [\"false\", \"CANARY\"] }");
+    let (ended, told) = check(&bad, "").await;
+    serving.abort();
+    assert_eq!(ended, Some(1), "{told}");
+    assert_told(&told, &["the stored password cannot be read: the command false failed"]);
+}
