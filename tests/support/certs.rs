@@ -9,9 +9,9 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 use tempfile::TempDir;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// Which certificate a server shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,20 @@ pub struct Certificate {
 /// As long as the process lives.
 struct Authority {
     file: PathBuf,
+    der: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
+}
+
+/// What a test's own client trusts: the tests' authority.
+pub fn client() -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority().der.clone()).expect("our own authority");
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
 }
 
 /// The file that `extra_roots` names.
@@ -66,22 +79,22 @@ pub fn certificate(kind: Kind) -> Certificate {
 fn authority() -> &'static Authority {
     static AUTHORITY: OnceLock<Authority> = OnceLock::new();
     AUTHORITY.get_or_init(|| {
-        let (issuer, pem) = new_issuer("footbridge test authority");
+        let (issuer, der, pem) = new_issuer("footbridge test authority");
         let folder = TempDir::with_prefix("footbridge-ca-").expect("a temporary folder");
         let file = removed_with_us(folder).join("ca.pem");
         std::fs::write(&file, pem).expect("ca.pem is written");
-        Authority { file, issuer }
+        Authority { file, der, issuer }
     })
 }
 
-fn new_issuer(name: &str) -> (Issuer<'static, KeyPair>, String) {
+fn new_issuer(name: &str) -> (Issuer<'static, KeyPair>, CertificateDer<'static>, String) {
     let mut params = CertificateParams::new(Vec::new()).expect("no name is a valid list of names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, name);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().expect("a key");
-    let pem = params.self_signed(&key).expect("a certificate signs itself").pem();
-    (Issuer::new(params, key), pem)
+    let certificate = params.self_signed(&key).expect("a certificate signs itself");
+    (Issuer::new(params, key), certificate.der().clone(), certificate.pem())
 }
 
 fn good_params() -> CertificateParams {

@@ -8,9 +8,13 @@
 pub mod bridge;
 pub mod certs;
 pub mod dovecot;
+pub mod imap;
+pub mod mail;
+pub mod pop3;
 pub mod postfix;
 pub mod process;
 pub mod scripted;
+pub mod shelf;
 pub mod transcript;
 pub mod wire;
 

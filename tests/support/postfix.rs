@@ -150,6 +150,7 @@ virtual_mailbox_limit = 0
 message_size_limit = LARGEST
 smtpd_tls_cert_file = FOLDER/cert.pem
 smtpd_tls_key_file = FOLDER/key.pem
+local_header_rewrite_clients =
 smtpd_tls_auth_only = yes
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot

@@ -10,10 +10,11 @@ use memchr::memmem;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::PATIENCE;
+use super::{PATIENCE, certs};
 
 /// What both TCP and TLS streams are.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -48,6 +49,14 @@ impl Wire {
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream).try_clone()?;
         Ok(Self { io: Box::new(stream), socket, input: BytesMut::new(), end: None })
+    }
+
+    /// Connects over TLS, as a test that looks at a server without the bridge does.
+    pub async fn connect_tls(port: u16) -> io::Result<Self> {
+        let plain = Self::connect(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+        let name = ServerName::try_from("localhost").expect("a valid name");
+        let io = TlsConnector::from(certs::client()).connect(name, plain.io).await?;
+        Ok(Self { io: Box::new(io), socket: plain.socket, input: BytesMut::new(), end: None })
     }
 
     /// Takes the server's part of a TLS handshake.

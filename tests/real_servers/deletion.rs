@@ -1,0 +1,155 @@
+//! What DELE and QUIT come to at the provider, for every value of `delete` (RFC 1939 §6), looked at past the bridge.
+
+use crate::support::bridge::Program;
+use crate::support::certs::Kind;
+use crate::support::dovecot::{Dovecot, PASSWORD};
+use crate::support::imap::Imap;
+use crate::support::pop3::Pop3;
+
+/// What a mailbox holds after the second of three messages was deleted.
+#[derive(Debug, PartialEq, Eq)]
+struct After {
+    inbox: Vec<(String, bool)>,
+    trash: Vec<String>,
+    archive: Vec<String>,
+}
+
+async fn after_deleting_the_second(dovecot: &Dovecot, user: &str, delete: &str) -> (String, After) {
+    let mut direct = Imap::direct(dovecot.imaps().port, user).await;
+    for name in ["first", "second", "third"] {
+        direct.append("INBOX", format!("Subject: {name}\r\n\r\n{name}\r\n").as_bytes()).await;
+    }
+    // Another program's mark, which must survive (RFC 4315 §2.1).
+    direct.ok("SELECT INBOX").await;
+    direct.ok("UID STORE 3 +FLAGS.SILENT (\\Deleted)").await;
+    direct.ok("UNSELECT").await;
+    let config = crate::config_for(user, &dovecot.imaps()).account(&format!("pop3.delete = \"{delete}\""));
+    let bridge = Program::start(&config, "debug");
+    let mut session = Pop3::login(bridge.pop3(), user, PASSWORD).await;
+    session.ok("DELE 2").await;
+    session.wire().say("QUIT").await;
+    let answer = session.wire().hear().await;
+    let after = After {
+        inbox: direct
+            .messages("INBOX")
+            .await
+            .iter()
+            .map(|stored| (subject(&stored.octets), stored.flags.contains("\\Deleted")))
+            .collect(),
+        trash: subjects(&mut direct, "Trash").await,
+        archive: subjects(&mut direct, "Archive").await,
+    };
+    (answer, after)
+}
+
+async fn subjects(direct: &mut Imap, mailbox: &str) -> Vec<String> {
+    direct.messages(mailbox).await.iter().map(|stored| subject(&stored.octets)).collect()
+}
+
+fn subject(octets: &[u8]) -> String {
+    let text = String::from_utf8_lossy(octets);
+    text.lines().next().unwrap_or_default().trim_start_matches("Subject: ").to_owned()
+}
+
+/// The inbox holds the first and the third, whose foreign mark is untouched, and `second` where it is still there.
+fn expected(second: Option<bool>, trash: &[&str], archive: &[&str]) -> After {
+    let mut inbox = vec![("first".to_owned(), false), ("third".to_owned(), true)];
+    if let Some(marked) = second {
+        inbox.insert(1, ("second".to_owned(), marked));
+    }
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    After { inbox, trash: owned(trash), archive: owned(archive) }
+}
+
+#[tokio::test]
+async fn each_value_of_delete_does_what_it_says_and_nothing_else() {
+    let cases = [
+        ("auto", expected(None, &["second"], &[])),
+        ("trash", expected(None, &["second"], &[])),
+        ("archive", expected(None, &[], &["second"])),
+        ("expunge", expected(None, &[], &[])),
+        ("flag", expected(Some(true), &[], &[])),
+        ("keep", expected(Some(false), &[], &[])),
+    ];
+    for (delete, expected) in cases {
+        let user = format!("delete-{delete}@example.test");
+        let (answer, after) = after_deleting_the_second(Dovecot::shared(), &user, delete).await;
+        assert!(answer.starts_with("+OK"), "{delete}: {answer}");
+        assert_eq!(after, expected, "{delete}");
+    }
+}
+
+/// Without MOVE: UID COPY, UID STORE, UID EXPUNGE (RFC 4315 §2.1).
+#[tokio::test]
+async fn a_server_without_move_loses_nothing_and_keeps_foreign_marks() {
+    let dovecot =
+        Dovecot::start(Kind::Good, Some("IMAP4rev1 UIDPLUS SPECIAL-USE LITERAL+ NAMESPACE UNSELECT"));
+    for (delete, expected) in
+        [("trash", expected(None, &["second"], &[])), ("expunge", expected(None, &[], &[]))]
+    {
+        let user = format!("no-move-{delete}@example.test");
+        let (answer, after) = after_deleting_the_second(&dovecot, &user, delete).await;
+        assert!(answer.starts_with("+OK"), "{delete}: {answer}");
+        assert_eq!(after, expected, "{delete}");
+    }
+}
+
+/// With neither MOVE nor UIDPLUS only a bare EXPUNGE is left, which foreign marks have to survive.
+#[tokio::test]
+async fn a_server_without_move_and_uidplus_keeps_foreign_marks() {
+    let dovecot = Dovecot::start(Kind::Good, Some("IMAP4rev1 SPECIAL-USE LITERAL+ NAMESPACE UNSELECT"));
+    for (delete, expected) in
+        [("trash", expected(None, &["second"], &[])), ("expunge", expected(None, &[], &[]))]
+    {
+        let user = format!("plain-{delete}@example.test");
+        let (answer, after) = after_deleting_the_second(&dovecot, &user, delete).await;
+        assert!(answer.starts_with("+OK"), "{delete}: {answer}");
+        assert_eq!(after, expected, "{delete}");
+    }
+}
+
+/// RFC 1939 §6: a connection that ends without QUIT removes nothing, and RSET takes marks back.
+#[tokio::test]
+async fn no_quit_no_removal_and_rset_unmarks() {
+    let user = "no-quit@example.test";
+    let messages: Vec<Vec<u8>> = (0..3).map(|n| format!("Subject: {n}\r\n\r\n").into_bytes()).collect();
+    let mut direct = crate::fill(user, &messages).await;
+    let bridge = crate::bridge_for(user);
+    let mut session = Pop3::login(bridge.pop3(), user, PASSWORD).await;
+    session.ok("DELE 1").await;
+    session.err("RETR 1").await;
+    // QUIT without its line end, then gone (RFC 1939 §3: a command ends with CRLF).
+    session.wire().send(b"QUIT").await.expect("it is taken");
+    session.wire().finish().await.expect("it is taken");
+    session.wire().hear_to_the_end().await;
+    assert_eq!(direct.messages("INBOX").await.len(), 3);
+    let mut session = Pop3::login(bridge.pop3(), user, PASSWORD).await;
+    session.ok("DELE 1").await;
+    session.ok("RSET").await;
+    session.ok("QUIT").await;
+    assert_eq!(direct.messages("INBOX").await.len(), 3);
+    assert!(subjects(&mut direct, "Trash").await.is_empty());
+}
+
+/// A message that another program has expunged meanwhile counts as removed, and the numbers of the others stay.
+#[tokio::test]
+async fn a_foreign_expunge_shifts_nothing() {
+    let user = "foreign-expunge@example.test";
+    let messages: Vec<Vec<u8>> =
+        (0..4).map(|n| format!("Subject: {n}\r\n\r\n{n}\r\n").into_bytes()).collect();
+    let mut direct = crate::fill(user, &messages).await;
+    let bridge = crate::bridge_for(user);
+    let mut session = Pop3::login(bridge.pop3(), user, PASSWORD).await;
+    direct.ok("SELECT INBOX").await;
+    direct.ok("UID STORE 1:2 +FLAGS.SILENT (\\Deleted)").await;
+    direct.ok("EXPUNGE").await;
+    session.err("RETR 1").await;
+    let third = session.lines("RETR 3").await;
+    assert_eq!(third, messages[2]);
+    session.ok("DELE 2").await;
+    session.ok("DELE 3").await;
+    session.ok("QUIT").await;
+    direct.ok("UNSELECT").await;
+    assert_eq!(subjects(&mut direct, "INBOX").await, ["3"]);
+    assert_eq!(subjects(&mut direct, "Trash").await, ["2"]);
+}

@@ -1,0 +1,139 @@
+//! Every octet of a message reaches the app, whatever the message looks like.
+
+use crate::support::bridge::{Config, InProcess, Program};
+use crate::support::dovecot::{Dovecot, PASSWORD};
+use crate::support::imap::{Imap, Stored};
+use crate::support::mail;
+use crate::support::pop3::{Pop3, as_pop3_has_it};
+use crate::support::shelf::Shelf;
+
+/// RFC 1939 §3, §5, §11: RETR gives the message with line ends made CRLF, and LIST and STAT count those octets or
+/// upstream's own.
+async fn pop3_gives(session: &mut Pop3, messages: &[Vec<u8>]) {
+    let stat = session.ok("STAT").await;
+    assert!(stat.starts_with(&format!("+OK {} ", messages.len())), "{stat}");
+    for (number, octets) in (1..).zip(messages) {
+        let given = session.lines(&format!("RETR {number}")).await;
+        let expected = as_pop3_has_it(octets);
+        assert!(given == expected, "RETR {number}: {}", difference(&given, &expected));
+    }
+    session.ok("QUIT").await;
+}
+
+fn imap_gives(found: &[Stored], messages: &[Vec<u8>]) {
+    assert_eq!(found.len(), messages.len());
+    for (stored, octets) in found.iter().zip(messages) {
+        assert!(stored.octets == *octets, "UID {}: {}", stored.uid, difference(&stored.octets, octets));
+    }
+}
+
+fn difference(given: &[u8], expected: &[u8]) -> String {
+    let at = given.iter().zip(expected).take_while(|(a, b)| a == b).count();
+    let around = |octets: &[u8]| {
+        octets[at.saturating_sub(20).min(octets.len())..(at + 20).min(octets.len())]
+            .escape_ascii()
+            .to_string()
+    };
+    format!(
+        "differ from octet {at} on: {} octets with {:?}, expected {} with {:?}",
+        given.len(),
+        around(given),
+        expected.len(),
+        around(expected)
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_mixed_messages_and_one_of_20_mb_equal_dovecots() {
+    let user = "octets@example.test";
+    let mut messages = mail::mixed(299);
+    messages.push(mail::large(20 * 1000 * 1000));
+    // Dovecot stores no empty message.
+    messages.retain(|message| !message.is_empty());
+    let mut direct = crate::fill(user, &messages).await;
+    let upstream: Vec<Vec<u8>> =
+        direct.messages("INBOX").await.into_iter().map(|stored| stored.octets).collect();
+    assert_eq!(upstream.len(), messages.len());
+    let bridge = crate::bridge_for(user);
+    imap_gives(&Imap::through(bridge.imap(), user).await.messages("INBOX").await, &upstream);
+    pop3_gives(&mut Pop3::login(bridge.pop3(), user, PASSWORD).await, &upstream).await;
+    // And again, now that small ones come from memory.
+    pop3_gives(&mut Pop3::login(bridge.pop3(), user, PASSWORD).await, &upstream).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nul_bare_lf_and_empty_messages_as_no_real_server_keeps_them() {
+    let messages = mail::mixed(300);
+    let shelf = Shelf::start(messages.clone()).await;
+    let bridge = InProcess::start(Config::new("ana@example.test", &shelf.remote()).parsed()).await;
+    imap_gives(&Imap::through(bridge.imap(), "ana@example.test").await.messages("INBOX").await, &messages);
+    pop3_gives(&mut Pop3::login(bridge.pop3(), "ana@example.test", PASSWORD).await, &messages).await;
+    pop3_gives(&mut Pop3::login(bridge.pop3(), "ana@example.test", PASSWORD).await, &messages).await;
+    bridge.stopped().await;
+}
+
+/// RFC 1939 §7: a line count larger than the body gives the whole message, 0 the headers and the empty line.
+#[tokio::test(flavor = "multi_thread")]
+async fn top_of_mixed_messages_is_a_beginning_of_retr() {
+    let messages = mail::mixed(100);
+    let shelf = Shelf::start(messages.clone()).await;
+    let bridge = InProcess::start(Config::new("ana@example.test", &shelf.remote()).parsed()).await;
+    let mut session = Pop3::login(bridge.pop3(), "ana@example.test", PASSWORD).await;
+    for (number, octets) in (1..).zip(&messages) {
+        let whole = as_pop3_has_it(octets);
+        for lines in [0, 1, 3, 10_000] {
+            let given = session.lines(&format!("TOP {number} {lines}")).await;
+            let expected = beginning(&whole, lines);
+            assert!(given == expected, "TOP {number} {lines}: {}", difference(&given, expected));
+        }
+    }
+    session.ok("QUIT").await;
+    bridge.stopped().await;
+}
+
+/// The headers, the empty line and so many lines.
+fn beginning(whole: &[u8], lines: usize) -> &[u8] {
+    let mut at = 0;
+    let mut left = None;
+    while at < whole.len() && left != Some(0) {
+        let end =
+            whole[at..].windows(2).position(|two| two == b"\r\n").map_or(whole.len(), |end| at + end + 2);
+        left = match left {
+            None if end - at == 2 => Some(lines),
+            None => None,
+            Some(left) => Some(left - 1),
+        };
+        at = end;
+    }
+    &whole[..at]
+}
+
+/// RFC 3501 §6.3.11: APPEND through the bridge stores the same octets as past it.
+#[tokio::test(flavor = "multi_thread")]
+async fn append_stores_what_the_app_sent() {
+    let user = "append@example.test";
+    let messages: Vec<Vec<u8>> = mail::mixed(40).into_iter().filter(|message| !message.is_empty()).collect();
+    let bridge = crate::bridge_for(user);
+    let mut through = Imap::through(bridge.imap(), user).await;
+    for message in &messages {
+        let done = through.append("INBOX", message).await;
+        assert!(done.contains("[APPENDUID "), "{done}");
+    }
+    let control = "control@example.test";
+    let expected = crate::fill(control, &messages).await.messages("INBOX").await;
+    let stored = Imap::direct(Dovecot::shared().imaps().port, user).await.messages("INBOX").await;
+    let octets = |stored: &[Stored]| stored.iter().map(|stored| stored.octets.clone()).collect::<Vec<_>>();
+    imap_gives(&stored, &octets(&expected));
+}
+
+/// The same octets over STARTTLS upstream.
+#[tokio::test(flavor = "multi_thread")]
+async fn starttls_upstream_gives_the_same() {
+    let user = "starttls@example.test";
+    let mut direct = crate::fill(user, &mail::mixed(20)[..8]).await;
+    let upstream: Vec<Vec<u8>> =
+        direct.messages("INBOX").await.into_iter().map(|stored| stored.octets).collect();
+    let bridge = Program::start(&crate::config_for(user, &Dovecot::shared().imap()), "info");
+    imap_gives(&Imap::through(bridge.imap(), user).await.messages("INBOX").await, &upstream);
+    pop3_gives(&mut Pop3::login(bridge.pop3(), user, PASSWORD).await, &upstream).await;
+}

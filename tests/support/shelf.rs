@@ -1,0 +1,145 @@
+//! An upstream with one read-only mailbox whose every octet the test chose: NULs, bare LFs and empty messages, which
+//! real servers mend when they are stored.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use tokio::task::JoinHandle;
+
+use super::bridge::Remote;
+use super::scripted::Upstream;
+use super::wire::Wire;
+
+/// A running shelf; dropped, it takes no more connections.
+pub struct Shelf {
+    remote: Remote,
+    accepting: JoinHandle<()>,
+}
+
+impl Shelf {
+    /// Serves these messages as UID 1, 2, 3 and so on.
+    pub async fn start(messages: Vec<Vec<u8>>) -> Self {
+        let upstream = Upstream::good().await;
+        let remote = upstream.remote();
+        let messages = Arc::new(messages);
+        let accepting = tokio::spawn(async move {
+            // A handshake that fails is that connection's affair.
+            loop {
+                if let Ok(wire) = upstream.accept().await {
+                    tokio::spawn(serve(wire, messages.clone()));
+                }
+            }
+        });
+        Self { remote, accepting }
+    }
+
+    /// As the configuration names it.
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn serve(mut wire: Wire, messages: Arc<Vec<Vec<u8>>>) {
+    if wire.send(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] shelf\r\n").await.is_err() {
+        return;
+    }
+    while let Some(line) = next(&mut wire).await {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let (tag, command) = line.split_once(' ').unwrap_or((&line, ""));
+        let answer = answer(command, &messages, &mut wire).await;
+        let done = match answer {
+            Some(untagged) => [untagged, format!("{tag} OK done\r\n").into_bytes()].concat(),
+            None => format!("{tag} BAD not on this shelf\r\n").into_bytes(),
+        };
+        if wire.send(&done).await.is_err() || command == "LOGOUT" {
+            let _ = wire.finish().await;
+            return;
+        }
+    }
+}
+
+async fn next(wire: &mut Wire) -> Option<Vec<u8>> {
+    loop {
+        if let Some(line) = wire.take_line() {
+            return Some(line);
+        }
+        if wire.end().is_some() {
+            return None;
+        }
+        wire.fill().await;
+    }
+}
+
+/// The untagged responses.
+async fn answer(command: &str, messages: &[Vec<u8>], wire: &mut Wire) -> Option<Vec<u8>> {
+    let word = command.split(' ').next().unwrap_or_default();
+    match word {
+        "CAPABILITY" => Some(b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n".to_vec()),
+        "LOGIN" | "NOOP" | "CHECK" | "UNSELECT" => Some(Vec::new()),
+        "AUTHENTICATE" => {
+            wire.send(b"+ \r\n").await.ok()?;
+            let response = next(wire).await?;
+            base64::prelude::BASE64_STANDARD.decode(response).ok()?;
+            Some(Vec::new())
+        }
+        "LIST" => Some(b"* LIST () \"/\" INBOX\r\n".to_vec()),
+        "SELECT" | "EXAMINE" => Some(
+            format!(
+                "* {} EXISTS\r\n* 0 RECENT\r\n* FLAGS (\\Seen)\r\n* OK [UIDVALIDITY 9] ids\r\n* OK [UIDNEXT {}] next\r\n",
+                messages.len(),
+                messages.len() + 1
+            )
+            .into_bytes(),
+        ),
+        "UID" => fetch(command.strip_prefix("UID FETCH ")?, messages),
+        "LOGOUT" => Some(b"* BYE closed\r\n".to_vec()),
+        _ => None,
+    }
+}
+
+fn fetch(arguments: &str, messages: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let (set, items) = arguments.split_once(' ')?;
+    let mut answer = Vec::new();
+    for (uid, message) in (1..).zip(messages) {
+        if !set.split(',').any(|range| holds(range, uid, messages.len())) {
+            continue;
+        }
+        answer.extend(format!("* {uid} FETCH (UID {uid}").into_bytes());
+        if items.contains("FLAGS") {
+            answer.extend(b" FLAGS (\\Seen)");
+        }
+        if items.contains("RFC822.SIZE") {
+            answer.extend(format!(" RFC822.SIZE {}", message.len()).into_bytes());
+        }
+        if let Some((_, rest)) = items.split_once("BODY.PEEK[]") {
+            let (origin, part) = part_of(rest, message)?;
+            answer.extend(format!(" BODY[]{origin} {{{}}}\r\n", part.len()).into_bytes());
+            answer.extend(part);
+        }
+        answer.extend(b")\r\n");
+    }
+    Some(answer)
+}
+
+/// `<from.octets>`, where it is there.
+fn part_of<'a>(rest: &str, message: &'a [u8]) -> Option<(String, &'a [u8])> {
+    let Some((partial, _)) = rest.strip_prefix('<').and_then(|rest| rest.split_once('>')) else {
+        return Some((String::new(), message));
+    };
+    let (from, octets) = partial.split_once('.')?;
+    let (from, octets): (usize, usize) = (from.parse().ok()?, octets.parse().ok()?);
+    let part = message.get(from..).unwrap_or_default();
+    Some((format!("<{from}>"), &part[..part.len().min(octets)]))
+}
+
+fn holds(range: &str, uid: usize, last: usize) -> bool {
+    let number = |text: &str| if text == "*" { last } else { text.parse().unwrap_or(0) };
+    let (from, to) = range.split_once(':').unwrap_or((range, range));
+    (number(from)..=number(to)).contains(&uid)
+}
