@@ -119,7 +119,7 @@ where
     /// Upstream gave nothing: this number alone is refused, and the session goes on.
     async fn refuse(&mut self, number: MessageNumber, error: &UpstreamError) -> Result<(), End> {
         let Some(open) = &self.open else { return Ok(()) };
-        warn!(message = number.get(), "{}", error.sentence(&open.account));
+        warn!(number = number.get(), "{}", error.sentence(&open.account));
         let reply = match error {
             UpstreamError::Gone => Reply::err("the message is no longer there"),
             error => refusal(error, &open.account),
@@ -136,7 +136,7 @@ where
             }
             Failure::Broken(error) => {
                 if let Some(open) = &self.open {
-                    warn!(message = number.get(), "{}", error.sentence(&open.account));
+                    warn!(number = number.get(), "{}", error.sentence(&open.account));
                 }
                 Err(End::Broken)
             }

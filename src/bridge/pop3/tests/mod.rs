@@ -2,6 +2,7 @@
 
 mod faults;
 mod flow;
+mod log;
 mod waiting;
 
 use std::path::Path;
@@ -48,6 +49,7 @@ pub(super) struct Mail {
 pub(super) struct Mailbox {
     mails: Vec<Mail>,
     login_error: Option<fn() -> UpstreamError>,
+    login_takes: Duration,
     update_error: Option<fn() -> UpstreamError>,
     opened: u32,
     closed: u32,
@@ -113,6 +115,8 @@ impl Provider for Script {
     type Maildrop = Self;
 
     async fn open(&self, _: Arc<Account>, credential: Credential) -> Result<(Self, Listing), UpstreamError> {
+        let takes = self.seen().login_takes;
+        tokio::time::sleep(takes).await;
         let mut seen = self.seen();
         let Credential::Password(secret) = credential;
         seen.passwords.push(secret.expose().to_vec());

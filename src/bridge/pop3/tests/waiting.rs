@@ -52,6 +52,22 @@ async fn an_app_that_does_not_log_in_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_apps_time_to_log_in_does_not_run_while_upstream_is_asked() {
+    let script = one();
+    script.seen().login_takes = deadlines().app_login;
+    script.seen().login_error = Some(|| UpstreamError::Lost { command: "login" });
+    let mut talk = talk(&script);
+    talk.send(LOGIN).await;
+    talk.hear("+OK send PASS\r\n").await;
+    assert!(talk.line().await.starts_with("-ERR [SYS/TEMP]"));
+    script.seen().login_error = None;
+    sleep(seconds(60)).await;
+    talk.send("USER ana@gmx.net\r\nPASS y\r\n").await;
+    talk.hear("+OK send PASS\r\n").await;
+    assert!(talk.line().await.starts_with("+OK 1 messages"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn upstream_is_kept_awake_while_the_app_is_silent_or_says_noop() {
     let script = one();
     let mut talk = talk(&script).logged_in().await;
