@@ -8,6 +8,7 @@ mod support;
 mod apps;
 mod deletion;
 mod octets;
+mod program;
 
 use support::bridge::{Config, Program, Remote};
 use support::dovecot::Dovecot;
