@@ -4,6 +4,7 @@ use crate::support::bridge::Program;
 use crate::support::certs::Kind;
 use crate::support::dovecot::{Dovecot, PASSWORD};
 use crate::support::imap::Imap;
+use crate::support::mail;
 use crate::support::pop3::Pop3;
 
 /// What a mailbox holds after the second of three messages was deleted.
@@ -152,4 +153,48 @@ async fn a_foreign_expunge_shifts_nothing() {
     direct.ok("UNSELECT").await;
     assert_eq!(subjects(&mut direct, "INBOX").await, ["3"]);
     assert_eq!(subjects(&mut direct, "Trash").await, ["2"]);
+}
+
+/// RFC 1939 §6: an app that goes away in the middle of RETR has not said QUIT.
+#[tokio::test]
+async fn an_app_gone_in_the_middle_of_retr_removes_nothing() {
+    let user = "gone-in-retr@example.test";
+    let messages = [mail::large(20 * 1000 * 1000), mail::mixed(1).remove(0)];
+    let mut direct = crate::fill(user, &messages).await;
+    let bridge = crate::bridge_for(user);
+    for reset in [false, true] {
+        let mut session = Pop3::login(bridge.pop3(), user, PASSWORD).await;
+        session.ok("DELE 2").await;
+        session.wire().say("RETR 1\r\nQUIT").await;
+        session.wire().hear_exactly(100_000).await;
+        if reset {
+            session.wire().reset_on_drop();
+        }
+        drop(session);
+        // What was marked, and what was retrieved in part, is whole in the next session.
+        let mut session = Pop3::login(bridge.pop3(), user, PASSWORD).await;
+        assert!(session.lines("RETR 1").await == messages[0]);
+        assert_eq!(session.lines("RETR 2").await, messages[1]);
+        session.ok("QUIT").await;
+    }
+    assert_eq!(direct.messages("INBOX").await.len(), 2);
+}
+
+/// RFC 3501 §2.3.1.1: a mailbox made anew gives its UIDs to other messages, so nothing is removed.
+#[tokio::test]
+async fn a_renumbered_mailbox_loses_nothing() {
+    let user = "renumbered@example.test";
+    let mut direct = crate::fill(user, &[]).await;
+    direct.ok("CREATE Work").await;
+    direct.append("Work", b"Subject: old\r\n\r\n").await;
+    let config = crate::config_for(user, &Dovecot::shared().imaps()).account("pop3.folder = \"Work\"");
+    let bridge = Program::start(&config, "debug");
+    let mut session = Pop3::login(bridge.pop3(), user, PASSWORD).await;
+    session.ok("DELE 1").await;
+    direct.ok("DELETE Work").await;
+    direct.ok("CREATE Work").await;
+    direct.append("Work", b"Subject: new\r\n\r\n").await;
+    session.err("QUIT").await;
+    assert_eq!(subjects(&mut direct, "Work").await, ["new"]);
+    assert!(subjects(&mut direct, "Trash").await.is_empty());
 }

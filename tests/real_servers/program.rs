@@ -41,11 +41,12 @@ async fn no_secret_and_no_mail_in_the_log_or_the_arguments() {
     let user = "canary@example.test";
     crate::fill(user, &[mail::large(10_000), mail::mixed(1).remove(0)]).await;
     let config = Config::new(user, &Dovecot::shared().imaps()).smtp(&Postfix::shared().smtps());
-    let bridge = Program::start(&config, "trace");
+    let mut bridge = Program::start(&config, "trace");
     pop3(&bridge, user).await;
     imap(&bridge, user).await;
     smtp(&bridge, user).await;
     let arguments = std::fs::read(format!("/proc/{}/cmdline", bridge.id())).expect("our own child");
+    bridge.terminate();
     let log = bridge.log();
     assert!(log.contains(user) && log.contains("session ended"), "the log tells what happened:\n{log}");
     let written = log + &String::from_utf8_lossy(&arguments);

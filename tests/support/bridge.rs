@@ -173,6 +173,7 @@ pub struct Program {
     imap: SocketAddr,
     smtp: SocketAddr,
     log: Log,
+    lines: mpsc::Receiver<String>,
 }
 
 impl Program {
@@ -194,7 +195,7 @@ impl Program {
         let lines = log.follow(child.stderr.take().expect("piped"));
         let addresses = listening(&lines, &log);
         let [pop3, imap, smtp] = addresses;
-        Self { child, folder, pop3, imap, smtp, log }
+        Self { child, folder, pop3, imap, smtp, log, lines }
     }
 
     /// Where POP3 apps connect.
@@ -233,6 +234,8 @@ impl Program {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().expect("our own child") {
+                // To the last line of the log.
+                while self.lines.recv_timeout(PATIENCE).is_ok() {}
                 return status;
             }
             // A child's end is no event without a signal handler or unsafe code.

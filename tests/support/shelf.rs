@@ -2,10 +2,13 @@
 //! real servers mend when they are stored.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::PATIENCE;
 use super::bridge::Remote;
 use super::scripted::Upstream;
 use super::wire::Wire;
@@ -14,28 +17,51 @@ use super::wire::Wire;
 pub struct Shelf {
     remote: Remote,
     accepting: JoinHandle<()>,
+    open: watch::Receiver<usize>,
 }
 
 impl Shelf {
     /// Serves these messages as UID 1, 2, 3 and so on.
     pub async fn start(messages: Vec<Vec<u8>>) -> Self {
+        Self::with(Messages { all: messages, break_off: AtomicUsize::new(usize::MAX) }).await
+    }
+
+    /// The same, but the first body that is asked for ends after so many octets, together with the connection.
+    pub async fn that_breaks_off_once(messages: Vec<Vec<u8>>, after: usize) -> Self {
+        Self::with(Messages { all: messages, break_off: AtomicUsize::new(after) }).await
+    }
+
+    async fn with(messages: Messages) -> Self {
         let upstream = Upstream::good().await;
         let remote = upstream.remote();
         let messages = Arc::new(messages);
+        let (count, open) = watch::channel(0);
         let accepting = tokio::spawn(async move {
             // A handshake that fails is that connection's affair.
             loop {
                 if let Ok(wire) = upstream.accept().await {
-                    tokio::spawn(serve(wire, messages.clone()));
+                    let (messages, count) = (messages.clone(), count.clone());
+                    count.send_modify(|open| *open += 1);
+                    tokio::spawn(async move {
+                        serve(wire, messages).await;
+                        count.send_modify(|open| *open -= 1);
+                    });
                 }
             }
         });
-        Self { remote, accepting }
+        Self { remote, accepting, open }
     }
 
     /// As the configuration names it.
     pub fn remote(&self) -> Remote {
         self.remote.clone()
+    }
+
+    /// Waits until the bridge has ended every connection.
+    pub async fn deserted(&self) {
+        let mut open = self.open.clone();
+        let gone = tokio::time::timeout(PATIENCE, open.wait_for(|open| *open == 0)).await;
+        drop(gone.expect("the bridge lets its connections go").expect("the shelf counts"));
     }
 }
 
@@ -45,14 +71,27 @@ impl Drop for Shelf {
     }
 }
 
-async fn serve(mut wire: Wire, messages: Arc<Vec<Vec<u8>>>) {
+struct Messages {
+    all: Vec<Vec<u8>>,
+    /// After how many octets of a body the connection breaks off, once.
+    break_off: AtomicUsize,
+}
+
+async fn serve(mut wire: Wire, messages: Arc<Messages>) {
     if wire.send(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] shelf\r\n").await.is_err() {
         return;
     }
     while let Some(line) = next(&mut wire).await {
         let line = String::from_utf8_lossy(&line).into_owned();
         let (tag, command) = line.split_once(' ').unwrap_or((&line, ""));
-        let answer = answer(command, &messages, &mut wire).await;
+        let answer = answer(command, &messages.all, &mut wire).await;
+        if let (true, Some(untagged)) = (command.contains("BODY.PEEK[]"), &answer) {
+            let after = messages.break_off.swap(usize::MAX, Ordering::Relaxed);
+            if let (Some(literal), true) = (memchr::memmem::find(untagged, b"}\r\n"), after != usize::MAX) {
+                let _ = wire.send(&untagged[..untagged.len().min(literal + 3 + after)]).await;
+                return;
+            }
+        }
         let done = match answer {
             Some(untagged) => [untagged, format!("{tag} OK done\r\n").into_bytes()].concat(),
             None => format!("{tag} BAD not on this shelf\r\n").into_bytes(),
