@@ -18,7 +18,6 @@ const LIMITED: usize = 500;
 /// What is to be done, and what is known to have been done.
 #[derive(Debug)]
 pub(super) struct Work {
-    plan: Plan,
     seen: Vec<Uid>,
     /// What is not known to be gone.
     pub(super) left: Vec<Uid>,
@@ -35,7 +34,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(plan: Plan, seen: &[Uid], deleted: &[Uid], quirks: &Quirks) -> Self {
+    pub(super) fn new(seen: &[Uid], deleted: &[Uid], quirks: &Quirks) -> Self {
         let most = if quirks.has(Quirk::DeleteSingly) {
             1
         } else if quirks.has(Quirk::MessageLimit) {
@@ -44,7 +43,6 @@ impl Work {
             usize::MAX
         };
         Self {
-            plan,
             seen: seen.to_vec(),
             left: deleted.to_vec(),
             copied: BTreeSet::new(),
@@ -63,7 +61,7 @@ impl Work {
     }
 
     /// Does what is left to do in the mailbox that `session` has selected.
-    pub(super) async fn carry_out(&mut self, session: &Session) -> Result<(), UpstreamError> {
+    pub(super) async fn carry_out(&mut self, session: &Session, plan: &Plan) -> Result<(), UpstreamError> {
         if self.again {
             let lifted = std::mem::take(&mut self.lifted);
             self.store(session, &lifted, "+FLAGS.SILENT (\\Deleted)").await?;
@@ -73,16 +71,16 @@ impl Work {
         if self.left.is_empty() {
             return Ok(());
         }
-        match self.plan.clone() {
+        match plan {
             Plan::Keep => Ok(()),
             Plan::Flag => self.store(session, &self.left, "+FLAGS.SILENT (\\Deleted)").await,
             Plan::Expunge => self.expunge(session).await,
             Plan::MoveTo { argument, name } => {
-                let moved = self.move_to(session, &argument).await;
+                let moved = self.move_to(session, argument).await;
                 moved.map_err(|error| match error {
                     // RFC 3501 §6.4.7. Folders are not created unasked.
                     UpstreamError::Refused { text, .. } if text.contains("[TRYCREATE") => {
-                        UpstreamError::NoFolder { folder: name }
+                        UpstreamError::NoFolder { folder: name.clone() }
                     }
                     error => error,
                 })

@@ -39,11 +39,12 @@ impl Mailbox {
     /// # Errors
     /// Any error means that some of `deleted` may be left; what is left is left unharmed, at most marked.
     pub async fn update(&mut self, seen: &[Uid], deleted: &[Uid]) -> Result<(), UpstreamError> {
-        let plan = if deleted.is_empty() { Plan::Keep } else { self.plan().await? };
-        if seen.is_empty() && plan == Plan::Keep {
+        let nothing = deleted.is_empty() || self.settled_plan() == Some(Plan::Keep);
+        if nothing && seen.is_empty() {
             return Ok(());
         }
-        let mut work = Work::new(plan, seen, deleted, &self.account.quirks);
+        let deleted = if nothing { &[] } else { deleted };
+        let mut work = Work::new(seen, deleted, &self.account.quirks);
         if let Some(session) = self.line.take() {
             match self.attempt(&session, &mut work).await {
                 Err(UpstreamError::Lost { .. }) if work.may_go_on() => {
@@ -57,14 +58,18 @@ impl Mailbox {
         self.keep(session, outcome)
     }
 
-    async fn attempt(&self, session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
-        let selected = session.open("SELECT", &self.folder).await?;
+    async fn attempt(&mut self, session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
+        let plan = if work.left.is_empty() { Some(Plan::Keep) } else { self.settled_plan() };
+        let (selected, plan) = match plan {
+            Some(plan) => (session.open("SELECT", &self.folder).await?, Ok(plan)),
+            None => self.open_and_plan(session).await?,
+        };
         self.line.same(selected.uid_validity)?;
         if selected.read_only {
             let text = "the mailbox is read-only".to_owned();
             return Err(UpstreamError::Refused { command: "SELECT", text });
         }
-        work.carry_out(session).await
+        work.carry_out(session, &plan?).await
     }
 
     fn keep(&mut self, session: Session, outcome: Result<(), UpstreamError>) -> Result<(), UpstreamError> {

@@ -6,7 +6,7 @@ use super::super::Mailbox;
 use crate::mail::Quirk;
 use crate::mail::account::Delete;
 use crate::upstream::UpstreamError;
-use crate::upstream::imap::{Folder, Session, has};
+use crate::upstream::imap::{Answer, Folder, Selected, Session, has};
 
 /// What QUIT does with messages marked deleted; its `Display` is a clause for the user, "moved to the folder Trash".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,27 +68,53 @@ enum Role {
 impl Mailbox {
     /// Found out once a session of the app.
     pub(super) async fn plan(&mut self) -> Result<Plan, UpstreamError> {
-        if let Some(plan) = &self.plan {
-            return Ok(plan.clone());
+        if let Some(plan) = self.settled_plan() {
+            return Ok(plan);
         }
-        let plan = match self.account.pop3.delete {
-            Delete::Keep => Plan::Keep,
-            Delete::Flag => Plan::Flag,
-            delete => {
-                let special_use_bad = self.account.quirks.has(Quirk::ListSpecialUseBad);
-                let folders = self.line.read(|session| Box::pin(folders(session, special_use_bad))).await?;
-                self.plan_with(delete, &folders)?
-            }
-        };
+        let special_use_bad = self.account.quirks.has(Quirk::ListSpecialUseBad);
+        let folders = self.line.read(|session| Box::pin(folders(session, special_use_bad))).await?;
+        let plan = self.plan_with(&folders)?;
         Ok(self.plan.insert(plan).clone())
     }
 
-    fn plan_with(&self, delete: Delete, folders: &[Folder]) -> Result<Plan, UpstreamError> {
-        let labels = self.account.quirks.has(Quirk::Labels);
-        // There EXPUNGE takes a label off or does what a setting on the web says: removing is what its Trash does.
-        let trash_only = labels || self.account.quirks.has(Quirk::ExpungeArchives);
+    /// The plan, where it does not depend on folders that were not looked up yet.
+    pub(super) fn settled_plan(&self) -> Option<Plan> {
+        match self.account.pop3.delete {
+            Delete::Keep => Some(Plan::Keep),
+            Delete::Flag => Some(Plan::Flag),
+            Delete::Expunge if !self.trash_only() => Some(Plan::Expunge),
+            _ => self.plan.clone(),
+        }
+    }
+
+    /// Opens the mailbox for writing and makes the plan, in one flight.
+    pub(super) async fn open_and_plan(
+        &mut self,
+        session: &Session,
+    ) -> Result<(Selected, Result<Plan, UpstreamError>), UpstreamError> {
+        let extended = list_extended(session, self.account.quirks.has(Quirk::ListSpecialUseBad)).await?;
+        let list = if extended { LIST_SPECIAL_USE } else { LIST };
+        let (selected, listed) = session.open_and_list_folders("SELECT", &self.folder, list).await?;
+        let listed = match listed {
+            Err(UpstreamError::Refused { .. }) if extended => session.run("LIST", LIST.to_owned()).await,
+            listed => listed,
+        };
+        let plan = listed.and_then(believed).and_then(|folders| self.plan_with(&folders));
+        if let Ok(plan) = &plan {
+            self.plan = Some(plan.clone());
+        }
+        Ok((selected, plan))
+    }
+
+    /// Where EXPUNGE takes a label off, or does what a setting on the web says: removing is what its Trash does.
+    fn trash_only(&self) -> bool {
+        self.account.quirks.has(Quirk::Labels) || self.account.quirks.has(Quirk::ExpungeArchives)
+    }
+
+    fn plan_with(&self, folders: &[Folder]) -> Result<Plan, UpstreamError> {
+        let delete = self.account.pop3.delete;
         let role = match delete {
-            Delete::Archive if labels => Role::All,
+            Delete::Archive if self.account.quirks.has(Quirk::Labels) => Role::All,
             Delete::Archive => Role::Archive,
             _ => Role::Trash,
         };
@@ -97,9 +123,8 @@ impl Mailbox {
         match (delete, found) {
             (Delete::Archive, Some(_)) if here => Ok(Plan::Keep),
             (_, Some(_)) if here => Ok(Plan::Expunge),
-            (Delete::Expunge, _) if !trash_only => Ok(Plan::Expunge),
             (_, Some(folder)) => move_to(folder),
-            (Delete::Auto, None) if !trash_only => Ok(Plan::Expunge),
+            (Delete::Auto, None) if !self.trash_only() => Ok(Plan::Expunge),
             (_, None) => Err(UpstreamError::NoFolder { folder: self.likeliest(role) }),
         }
     }
@@ -141,25 +166,30 @@ impl Mailbox {
     }
 }
 
+const LIST: &str = r#"LIST "" "*""#;
+
+/// RFC 6154 §2, for servers that do not tell special uses in the plain form.
+const LIST_SPECIAL_USE: &str = r#"LIST "" "*" RETURN (SPECIAL-USE)"#;
+
 /// Every folder upstream shows.
 async fn folders(session: &Session, special_use_bad: bool) -> Result<Vec<Folder>, UpstreamError> {
-    let capabilities = session.capabilities().await?;
-    let extended =
-        has(&capabilities, "SPECIAL-USE") && has(&capabilities, "LIST-EXTENDED") && !special_use_bad;
-    let mut answer = None;
-    if extended {
-        match session.run("LIST", r#"LIST "" "*" RETURN (SPECIAL-USE)"#.to_owned()).await {
-            Ok(told) => answer = Some(told),
+    if list_extended(session, special_use_bad).await? {
+        match session.run("LIST", LIST_SPECIAL_USE.to_owned()).await {
             // Not kept, though promised: the plain form may tell as much.
             Err(UpstreamError::Refused { .. }) => {}
-            Err(error) => return Err(error),
+            told => return told.and_then(believed),
         }
     }
-    let answer = match answer {
-        Some(answer) => answer,
-        None => session.run("LIST", r#"LIST "" "*""#.to_owned()).await?,
-    };
-    // INBOX at least is always there: no folder at all is an answer to doubt, and "no Trash" must not follow from it.
+    session.run("LIST", LIST.to_owned()).await.and_then(believed)
+}
+
+async fn list_extended(session: &Session, special_use_bad: bool) -> Result<bool, UpstreamError> {
+    let capabilities = session.capabilities().await?;
+    Ok(!special_use_bad && has(&capabilities, "SPECIAL-USE") && has(&capabilities, "LIST-EXTENDED"))
+}
+
+/// INBOX at least is always there: no folder at all is an answer to doubt, and "no Trash" must not follow from it.
+fn believed(answer: Answer) -> Result<Vec<Folder>, UpstreamError> {
     if answer.folders.is_empty() {
         let text = "it lists no folder at all".to_owned();
         return Err(UpstreamError::Refused { command: "LIST", text });

@@ -15,12 +15,29 @@ const SELECTED: &str = r#"
     S: $a OK [READ-WRITE] x
 "#;
 
-/// Capabilities and folders are asked for once, when a plan is made.
-fn planned(capabilities: &str, folders: &str) -> String {
+/// Capabilities, then the mailbox and the folders in one flight.
+fn flown(capabilities: &str, folders: &str) -> String {
     format!(
         "{OPENED}
         C: $a CAPABILITY
         S: * CAPABILITY IMAP4rev1 {capabilities}
+        S: $a OK x
+        C: $a SELECT \"INBOX\"
+        C: $b LIST \"\" \"*\"
+        S: * OK [UIDVALIDITY 7] x
+        S: $a OK [READ-WRITE] x
+        S: * LIST () \"/\" INBOX
+        {folders}
+        S: $b OK x"
+    )
+}
+
+/// Folders alone, for a plan that is only told.
+fn planned(folders: &str) -> String {
+    format!(
+        "{OPENED}
+        C: $a CAPABILITY
+        S: * CAPABILITY IMAP4rev1
         S: $a OK x
         C: $a LIST \"\" \"*\"
         S: * LIST () \"/\" INBOX
@@ -55,8 +72,7 @@ async fn check(delete: Delete, scripts: &[&'static str]) -> String {
 async fn auto_moves_to_the_trash_by_special_use() {
     // RFC 6154 §2, RFC 6851 §3.1.
     let script = joined(&[
-        &planned("MOVE UIDPLUS", TRASH),
-        SELECTED,
+        &flown("MOVE UIDPLUS", TRASH),
         r#"
         C: $a UID MOVE 3:4,9 "Bin &AOk-"
         S: * OK [COPYUID 1 3:4,9 1:3] moved
@@ -75,19 +91,20 @@ async fn special_use_is_asked_for_where_it_must_be_and_not_where_that_is_known_t
         C: $a CAPABILITY
         S: * CAPABILITY IMAP4rev1 SPECIAL-USE LIST-EXTENDED MOVE
         S: $a OK x
-        C: $a LIST "" "*" RETURN (SPECIAL-USE)
+        C: $a SELECT "INBOX"
+        C: $b LIST "" "*" RETURN (SPECIAL-USE)
         S: * LIST () "." INBOX
+        S: * OK [UIDVALIDITY 7] x
+        S: $a OK [READ-WRITE] x
         S: * LIST (\Trash) "." x ("CHILDINFO" ("SUBSCRIBED"))
-        S: $a OK x"#,
-        SELECTED,
+        S: $b OK x"#,
         r#"
         C: $a UID MOVE 3:4,9 "x"
         S: $a OK x"#,
     ]);
     assert_eq!(check(Delete::Trash, &[script]).await, "Ok");
     let script = joined(&[
-        &planned("SPECIAL-USE LIST-EXTENDED MOVE", TRASH),
-        SELECTED,
+        &flown("SPECIAL-USE LIST-EXTENDED MOVE", TRASH),
         r#"
         C: $a UID MOVE 3:4,9 "Bin &AOk-"
         S: $a OK x"#,
@@ -100,8 +117,7 @@ async fn special_use_is_asked_for_where_it_must_be_and_not_where_that_is_known_t
 async fn without_move_a_copy_then_the_mark_then_uid_expunge() {
     // RFC 4315 §2.1: foreign marks survive.
     let script = joined(&[
-        &planned("UIDPLUS", TRASH),
-        SELECTED,
+        &flown("UIDPLUS", TRASH),
         r#"
         C: $a UID COPY 3:4,9 "Bin &AOk-"
         S: $a OK [COPYUID 1 3:4,9 1:3] x
@@ -119,8 +135,7 @@ async fn without_move_a_copy_then_the_mark_then_uid_expunge() {
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_fails_stops_everything() {
     let script = joined(&[
-        &planned("UIDPLUS", TRASH),
-        SELECTED,
+        &flown("UIDPLUS", TRASH),
         r#"
         C: $a UID COPY 3:4,9 "Bin &AOk-"
         S: $a NO [OVERQUOTA] full"#,
@@ -135,8 +150,7 @@ async fn a_copy_that_fails_stops_everything() {
 async fn a_refused_move_is_looked_into() {
     let refused = |left: &str| {
         joined(&[
-            &planned("MOVE", TRASH),
-            SELECTED,
+            &flown("MOVE", TRASH),
             r#"
         C: $a UID MOVE 3:4,9 "Bin &AOk-"
         S: $a NO [SERVERBUG2] half
@@ -153,8 +167,7 @@ async fn a_refused_move_is_looked_into() {
 #[tokio::test(start_paused = true)]
 async fn a_trash_that_is_gone_meanwhile_is_not_made() {
     let script = joined(&[
-        &planned("MOVE", TRASH),
-        SELECTED,
+        &flown("MOVE", TRASH),
         r#"
         C: $a UID MOVE 3:4,9 "Bin &AOk-"
         S: $a NO [TRYCREATE] no such folder
@@ -172,23 +185,23 @@ async fn expunge_removes_by_uid_and_auto_does_where_there_is_no_trash() {
         S: $a OK x
         C: $a UID EXPUNGE 3:4,9
         S: $a OK x"#;
-    for (delete, folders) in [
-        (Delete::Expunge, TRASH),
-        (Delete::Auto, ""),
-        (Delete::Auto, r#"S: * LIST (\Noselect \Trash) "/" t"#),
-    ] {
-        let script = joined(&[&planned("UIDPLUS MOVE", folders), SELECTED, expunged]);
-        assert_eq!(check(delete, &[script]).await, "Ok", "{delete:?}");
+    for folders in ["", r#"S: * LIST (\Noselect \Trash) "/" t"#] {
+        let script = joined(&[&flown("UIDPLUS MOVE", folders), expunged]);
+        assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
     }
+    // No folder matters here.
+    const CAPABLE: &str = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 MOVE UIDPLUS\nS: $a OK x";
+    let script = joined(&[OPENED, SELECTED, CAPABLE, expunged]);
+    assert_eq!(check(Delete::Expunge, &[script]).await, "Ok");
     // The maildrop is the Trash: moving it there would remove nothing.
-    let script = joined(&[&planned("UIDPLUS MOVE", TRASH), SELECTED, expunged]);
+    let script = joined(&[&flown("UIDPLUS MOVE", TRASH), expunged]);
     let provider = Provider::new(&[script.replace("\"INBOX\"", "\"Bin &AOk-\"").leak()]).folder("Bin é");
     assert_eq!(update(provider).await, "Ok");
 }
 
 #[tokio::test(start_paused = true)]
 async fn trash_and_archive_that_are_missing_are_found_out_before_anything_happens() {
-    let script = joined(&[&planned("UIDPLUS MOVE", "")]);
+    let script = joined(&[&flown("UIDPLUS MOVE", "")]);
     assert_eq!(check(Delete::Trash, &[script]).await, r#"NoFolder { folder: "Trash" }"#);
     assert_eq!(check(Delete::Archive, &[script]).await, r#"NoFolder { folder: "Archive" }"#);
     let script = joined(&[
@@ -197,8 +210,11 @@ async fn trash_and_archive_that_are_missing_are_found_out_before_anything_happen
         C: $a CAPABILITY
         S: * CAPABILITY IMAP4rev1
         S: $a OK x
-        C: $a LIST "" "*"
-        S: $a OK x"#,
+        C: $a SELECT "INBOX"
+        C: $b LIST "" "*"
+        S: * OK [UIDVALIDITY 7] x
+        S: $a OK x
+        S: $b OK x"#,
     ]);
     let heard = check(Delete::Auto, &[script]).await;
     assert_eq!(heard, r#"Refused { command: "LIST", text: "it lists no folder at all" }"#);
@@ -207,8 +223,7 @@ async fn trash_and_archive_that_are_missing_are_found_out_before_anything_happen
 #[tokio::test(start_paused = true)]
 async fn folders_go_by_name_where_no_attribute_helps() {
     let script = joined(&[
-        &planned("MOVE", r#"S: * LIST () "." "INBOX.papierkorb""#),
-        SELECTED,
+        &flown("MOVE", r#"S: * LIST () "." "INBOX.papierkorb""#),
         r#"
         C: $a UID MOVE 3:4,9 "INBOX.papierkorb"
         S: $a OK x"#,
@@ -232,11 +247,11 @@ async fn where_folders_are_labels_expunge_is_trash_and_archive_is_all_mail() {
         (Delete::Archive, "[Gmail]/All Mail"),
     ] {
         let moved = format!("C: $a UID MOVE 3:4,9 \"{folder}\"\nS: $a OK x");
-        let script = joined(&[&planned("MOVE UIDPLUS", GMAIL), SELECTED, &moved]);
+        let script = joined(&[&flown("MOVE UIDPLUS", GMAIL), &moved]);
         assert_eq!(update(Provider::new(&[script]).delete(delete).quirks(&quirks)).await, "Ok");
     }
     // Its owner hides the Trash from IMAP: then nothing is expunged instead.
-    let script = joined(&[&planned("MOVE UIDPLUS", "")]);
+    let script = joined(&[&flown("MOVE UIDPLUS", "")]);
     let heard = update(Provider::new(&[script]).quirks(&quirks)).await;
     assert_eq!(heard, r#"NoFolder { folder: "Trash" }"#);
 }
@@ -315,7 +330,7 @@ const EXPUNGED: &str = r#"
 
 #[tokio::test(start_paused = true)]
 async fn the_bare_expunge_lifts_foreign_marks_and_puts_them_back() {
-    let script = joined(&[&planned("", ""), SELECTED, EXPUNGED]);
+    let script = joined(&[&flown("", ""), EXPUNGED]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
 }
 
@@ -327,8 +342,7 @@ async fn any_doubt_about_the_bare_expunge_takes_everything_back() {
     ] {
         let doubt = EXPUNGED.split("S: * SEARCH 3 4 9").next().unwrap();
         let script = joined(&[
-            &planned("", ""),
-            SELECTED,
+            &flown("", ""),
             doubt,
             line,
             r#"
@@ -345,8 +359,7 @@ async fn any_doubt_about_the_bare_expunge_takes_everything_back() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_connection_is_replaced_once_and_what_is_left_goes_on() {
     const CAPABLE: &str = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 MOVE UIDPLUS\nS: $a OK x";
-    let lost =
-        joined(&[&planned("MOVE UIDPLUS", TRASH), SELECTED, "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nEOF"]);
+    let lost = joined(&[&flown("MOVE UIDPLUS", TRASH), "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nEOF"]);
     let left = "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 9)\nS: $a OK x";
     let moved = "C: $a UID MOVE 9 \"Bin &AOk-\"\nS: $a OK x";
     assert_eq!(check(Delete::Auto, &[lost, joined(&[SELECTED, left, CAPABLE, moved])]).await, "Ok");
@@ -370,7 +383,7 @@ async fn a_lost_connection_is_replaced_once_and_what_is_left_goes_on() {
 async fn a_copy_is_made_once_or_the_whole_is_given_up() {
     const CAPABLE: &str = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 UIDPLUS\nS: $a OK x";
     let copied = "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x\nC: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nEOF";
-    let lost = joined(&[&planned("UIDPLUS", TRASH), SELECTED, copied]);
+    let lost = joined(&[&flown("UIDPLUS", TRASH), copied]);
     let rest = joined(&[
         SELECTED,
         "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: $a OK x",
@@ -378,19 +391,15 @@ async fn a_copy_is_made_once_or_the_whole_is_given_up() {
         "C: $a UID STORE 3:4 +FLAGS.SILENT (\\Deleted)\nS: $a OK x\nC: $a UID EXPUNGE 3:4\nS: $a OK x",
     ]);
     assert_eq!(check(Delete::Auto, &[lost, rest]).await, "Ok");
-    let unknown = joined(&[&planned("UIDPLUS", TRASH), SELECTED, "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nEOF"]);
+    let unknown = joined(&[&flown("UIDPLUS", TRASH), "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nEOF"]);
     assert_eq!(check(Delete::Auto, &[unknown]).await, r#"Lost { command: "COPY" }"#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn marks_lifted_over_a_lost_connection_are_put_back_over_the_next() {
     const CAPABLE: &str = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1\nS: $a OK x";
-    let lost = joined(&[
-        &planned("", ""),
-        SELECTED,
-        EXPUNGED.split("C: $a EXPUNGE").next().unwrap(),
-        "C: $a EXPUNGE\nEOF",
-    ]);
+    let lost =
+        joined(&[&flown("", ""), EXPUNGED.split("C: $a EXPUNGE").next().unwrap(), "C: $a EXPUNGE\nEOF"]);
     let rest = joined(&[
         SELECTED,
         r#"
@@ -422,7 +431,8 @@ async fn a_plan_is_told_without_changing_anything() {
         (Delete::Auto, "", "removed for good"),
         (Delete::Expunge, TRASH, "removed for good"),
     ] {
-        let provider = Provider::new(&[joined(&[&planned("", folders)])]).delete(delete);
+        let script = if delete == Delete::Expunge { OPENED } else { planned(folders).leak() };
+        let provider = Provider::new(&[script]).delete(delete);
         let (mut mailbox, _) = provider.open().await.unwrap();
         assert_eq!(mailbox.removal_plan().await.unwrap().to_string(), expected);
         mailbox.close().await;

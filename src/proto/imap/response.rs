@@ -179,3 +179,71 @@ pub fn number<N: std::str::FromStr>(digits: &[u8]) -> Option<N> {
 pub fn words(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.split(|octet| *octet == b' ').filter(|word| !word.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text<'a>(code: Option<&'a str>, words: &'a str) -> Text<'a> {
+        Text { code: code.map(str::as_bytes), words: words.as_bytes() }
+    }
+
+    #[test]
+    fn status_responses_in_every_shape() {
+        // RFC 3501 §7.1; texts are missing in the wild, codes stay open.
+        for (line, status, expected) in [
+            ("* OK [UIDVALIDITY 7] hello", Status::Ok, text(Some("UIDVALIDITY 7"), "hello")),
+            ("* ok", Status::Ok, text(None, "")),
+            ("*  NO   [ALERT]", Status::No, text(Some("ALERT"), "")),
+            ("* BAD [FOO unclosed", Status::Bad, text(None, "[FOO unclosed")),
+            ("* BYE [", Status::Bye, text(None, "[")),
+            ("* PREAUTH x", Status::PreAuth, text(None, "x")),
+        ] {
+            assert_eq!(parse(line.as_bytes()), Some(Response::Untagged { status, text: expected }), "{line}");
+        }
+        let tagged = |tag: &'static str, status, text| Response::Tagged { tag: tag.as_bytes(), status, text };
+        assert_eq!(parse(b"A0001 OK"), Some(tagged("A0001", Status::Ok, text(None, ""))));
+        assert_eq!(parse(b"b1 no [X] y "), Some(tagged("b1", Status::No, text(Some("X"), "y"))));
+        assert_eq!(parse(b"+"), Some(Response::Continue(b"")));
+        assert_eq!(parse(b"+ abc"), Some(Response::Continue(b"abc")));
+        assert_eq!(parse(b"+abc"), Some(Response::Continue(b"abc")));
+    }
+
+    #[test]
+    fn data_responses() {
+        assert_eq!(parse(b"* 5 EXISTS"), Some(Response::Exists(5)));
+        assert_eq!(parse(b"* 5 expunge"), Some(Response::Expunge));
+        assert_eq!(parse(b"* 5 FETCH (UID 7)"), Some(Response::Fetch(b"(UID 7)")));
+        assert_eq!(parse(b"* 5  FETCH(UID 7) "), Some(Response::Fetch(b"(UID 7)")));
+        assert_eq!(parse(b"* SEARCH"), Some(Response::Search(b"")));
+        assert_eq!(parse(b"* LIST () NIL a"), Some(Response::List(b"() NIL a")));
+        assert_eq!(parse(b"* CAPABILITY IMAP4rev1 X"), Some(Response::Capability(b"IMAP4rev1 X")));
+        assert_eq!(parse(b"* ESEARCH (TAG \"A\")"), Some(Response::Other));
+        assert_eq!(parse(b"* 7 WHATEVER"), Some(Response::Other));
+    }
+
+    #[test]
+    fn what_is_not_imap() {
+        for line in ["", "* ", "hello", "SSH-2.0-x", "220 mx OK", "+OK", "<b> OK", "B1 PREAUTH x", "B1"] {
+            let parsed = parse(line.as_bytes());
+            assert!(matches!(parsed, None | Some(Response::Continue(_))), "{line}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_digits_that_fit() {
+        assert_eq!(number::<u32>(b"4294967295"), Some(u32::MAX));
+        for digits in ["4294967296", "", "-1", "+1", "1.5", "1 "] {
+            assert_eq!(number::<u32>(digits.as_bytes()), None, "{digits}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_are_something_or_nothing(line in any::<Vec<u8>>()) {
+            parse(&line);
+        }
+    }
+}

@@ -200,3 +200,93 @@ fn is_body(before: &[u8]) -> bool {
     section.is_some_and(|section| section.ends_with(b"]"))
         && fetch.is_some_and(|word| word.eq_ignore_ascii_case(b"FETCH"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Responses as text, bodies as `<n>octets`, `!` for a refusal; parts of a body joined.
+    fn scan(limit: usize, pieces: &[&[u8]]) -> String {
+        let (mut scanner, mut input, mut found) = (Scanner::new(limit), BytesMut::new(), String::new());
+        for piece in pieces {
+            input.extend_from_slice(piece);
+            loop {
+                match scanner.next(&mut input) {
+                    Ok(None) => break,
+                    Ok(Some(Event::Response(text))) => found += &format!("|{}\n", text.escape_ascii()),
+                    Ok(Some(Event::Body { octets })) => found += &format!("<{octets}>"),
+                    Ok(Some(Event::BodyPart(part))) => found += &part.escape_ascii().to_string(),
+                    Err(TooLarge) => return found + "!",
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_body_streams_and_other_literals_stay_in_place() {
+        // RFC 3501 §4.3, RFC 3516 §4.2.
+        let said = b"* 1 FETCH (UID 7 BODY[] {3}\r\na\r\n FLAGS ())\r\n\
+            * 1 FETCH (BODY[TEXT]<0> ~{2}\r\n\0\xff)\r\n\
+            * LIST () \"/\" {3}\r\na b\r\n\
+            * 2 FETCH (X {2}\r\n{} BODY[] {0}\r\n)\r\n";
+        let expected = r#"<3>a\r\n|* 1 FETCH (UID 7 BODY[] {0}\r\n FLAGS ())
+<2>\x00\xff|* 1 FETCH (BODY[TEXT]<0> {0}\r\n)
+|* LIST () \"/\" {3}\r\na b
+<0>|* 2 FETCH (X {2}\r\n{} BODY[] {0}\r\n)
+"#;
+        assert_eq!(scan(RESPONSE, &[said]), expected);
+    }
+
+    #[test]
+    fn words_of_a_status_announce_nothing() {
+        // RFC 3501 §7.1: text, which may end as it likes.
+        let said = b"* OK see {5}\r\n* NO {5}\r\n* BYE {5}\r\nB1 BAD BODY[] {5}\r\n+ {5}\r\n";
+        let expected = "|* OK see {5}\n|* NO {5}\n|* BYE {5}\n|B1 BAD BODY[] {5}\n|+ {5}\n";
+        assert_eq!(scan(RESPONSE, &[said]), expected);
+    }
+
+    #[test]
+    fn lf_alone_ends_a_line_and_cr_alone_does_not() {
+        assert_eq!(scan(RESPONSE, &[b"* OK a\n* OK b\rc\r\n\r\n"]), "|* OK a\n|* OK b\\rc\n|\n");
+    }
+
+    #[test]
+    fn the_limit_is_looked_at_before_memory_is_taken() {
+        assert_eq!(scan(10, &[b"* OK 45678\r\n"]), "!");
+        assert_eq!(scan(10, &[b"* OK 4567890"]), "!");
+        assert_eq!(scan(30, &[b"* LIST {9223372036854775807}\r\n"]), "!");
+        assert_eq!(scan(30, &[b"* X {9}\r\n123456789 {9}\r\n"]), "!");
+        // A body is never held, so its length is nobody's memory.
+        assert_eq!(scan(50, &[b"* 1 FETCH (BODY[] {9223372036854775807}\r\nab"]), "<9223372036854775807>ab");
+    }
+
+    fn said() -> impl Strategy<Value = Vec<u8>> {
+        let pieces = prop_oneof![
+            Just(b"* 1 FETCH (UID 7 BODY[] ".to_vec()),
+            Just(b"* LIST () ".to_vec()),
+            Just(b"{3}\r\n".to_vec()),
+            Just(b"~{1}\r\n".to_vec()),
+            Just(b"{0}\n".to_vec()),
+            Just(b"BODY[]<9> ".to_vec()),
+            Just(b")\r\n".to_vec()),
+            Just(b"* OK x {2}\r\n".to_vec()),
+            any::<Vec<u8>>(),
+            "[ -~]{0,8}".prop_map(String::into_bytes),
+        ];
+        prop::collection::vec(pieces, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_of_any_octets_gives_the_same(said in said(), size in 1usize..9, limit in 1usize..60) {
+            let pieces: Vec<&[u8]> = said.chunks(size).collect();
+            prop_assert_eq!(scan(RESPONSE, &pieces), scan(RESPONSE, &[&said]));
+            // Under a small limit too, up to the refusal.
+            let (split, whole) = (scan(limit, &pieces), scan(limit, &[&said]));
+            prop_assert_eq!(split.trim_end_matches('!'), whole.trim_end_matches('!'));
+        }
+    }
+}

@@ -95,6 +95,9 @@ fn value(text: &[u8]) -> Option<(Value<'_>, &[u8])> {
         b')' => None,
         _ => {
             let (atom, rest) = text.split_at(atom_end(text));
+            if atom.is_empty() {
+                return None;
+            }
             let nil = atom.eq_ignore_ascii_case(b"NIL");
             Some((if nil { Value::Nil } else { Value::Atom(atom) }, rest))
         }
@@ -212,4 +215,69 @@ pub fn is_item(name: &[u8]) -> bool {
         || BEGINNINGS.iter().any(|known| {
             name.get(..known.len()).is_some_and(|name| name.eq_ignore_ascii_case(known.as_bytes()))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn values_one_after_another() {
+        let text =
+            b"NIL abc \"a \\\" b\" {3}\r\n( )  (a (b \")\" {1}\r\n)) c) BODY[HEADER.FIELDS (A B)]<0> x";
+        let values: Vec<Value> = Values::new(text).collect();
+        assert_eq!(
+            values,
+            [
+                Value::Nil,
+                Value::Atom(b"abc"),
+                Value::Quoted(b"a \\\" b"),
+                Value::Literal(b"( )"),
+                Value::List(b"a (b \")\" {1}\r\n)) c"),
+                Value::Atom(b"BODY[HEADER.FIELDS (A B)]<0>"),
+                Value::Atom(b"x"),
+            ]
+        );
+        assert_eq!(values[2].octets().unwrap(), &b"a \" b"[..]);
+    }
+
+    #[test]
+    fn items_in_any_order_and_company() {
+        // RFC 3501 §7.4.2.
+        let found = items(b"(FLAGS (\\Seen) RFC822.SIZE 12 UID 7 UID 8 BODY[] NIL X-GM-LABELS (\"a)\"))");
+        let expected = Items { uid: Some(7), size: Some(12), body: Some(Value::Nil), complete: true };
+        assert_eq!(found, expected);
+        assert_eq!(items(b"()"), Items { complete: true, ..Items::default() });
+        for list in ["(UID 7", "(UID 7) x", "(UID", "UID 7", "", "(UID 7 (a) b)", "(UID 0 FLAGS"] {
+            assert!(!items(list.as_bytes()).complete, "{list}");
+        }
+        for (list, uid, size) in [
+            ("(UID 0 RFC822.SIZE -1)", None, None),
+            ("(uid 4294967296 rfc822.size 99999999999999999999)", None, None),
+            ("(UID \"7\" RFC822.SIZE 1.5)", None, None),
+        ] {
+            let found = items(list.as_bytes());
+            assert_eq!((found.uid, found.size), (uid, size), "{list}");
+        }
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let mut deep = vec![b'('; 1_000_000];
+        assert_eq!(Values::new(&deep).next(), None);
+        deep.extend(vec![b')'; 1_000_000]);
+        assert!(matches!(Values::new(&deep).next(), Some(Value::List(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_are_values_or_not(text in any::<Vec<u8>>(), list in "[()\"\\\\{}0-9~A-Z \r\n\\[\\]]{0,40}") {
+            items(&text);
+            items(list.as_bytes());
+            let values: Vec<Value> = Values::new(list.as_bytes()).collect();
+            values.into_iter().for_each(|value| drop(value.octets()));
+        }
+    }
 }

@@ -6,10 +6,11 @@ use async_imap::error::Error;
 use async_imap::{Client, Connection, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::heard::{Answer, Heard};
+use super::heard::{Answer, Completion, Heard};
 use super::refusal;
 use super::wire::Wire;
 use crate::net::Buffered;
+use crate::proto::imap::response::{self, Response, Status};
 use crate::upstream::UpstreamError;
 
 /// What a conversation may run over.
@@ -35,6 +36,39 @@ impl<S: Octets> Conversation<S> {
             return Err(self.ended(name, error));
         }
         Ok(std::mem::take(&mut self.wire().heard().answer))
+    }
+
+    /// Runs commands in one flight, to the completion of the last; each must be right whatever becomes of those
+    /// before it (RFC 3501 §5.5).
+    pub async fn flight(
+        &mut self,
+        commands: &[(&'static str, String)],
+    ) -> Result<Vec<Result<Answer, UpstreamError>>, UpstreamError> {
+        self.wire_at_start();
+        let tags: Vec<String> = commands.iter().map(|(_, command)| self.wire().queue(command)).collect();
+        let mut answers = Vec::with_capacity(tags.len());
+        for ((name, _), tag) in commands.iter().zip(&tags) {
+            let completion = self.completion(tag, name).await?;
+            let mut answer = std::mem::take(&mut self.heard().answer);
+            let refused = (completion.status != Status::Ok).then(|| refusal::of_command(name, &completion));
+            answer.completion = Some(completion);
+            answers.push(refused.map_or(Ok(answer), Err));
+        }
+        Ok(answers)
+    }
+
+    /// Sends what is queued and reads to the completion of the command of ours with `tag`.
+    async fn completion(&mut self, tag: &str, name: &'static str) -> Result<Completion, UpstreamError> {
+        self.wire().flush().await.map_err(|error| self.fault(name, &error))?;
+        loop {
+            let text = self.wire().response().await.map_err(|error| self.fault(name, &error))?;
+            match response::parse(&text) {
+                Some(Response::Tagged { tag: done, status, text }) if done == tag.as_bytes() => {
+                    return Ok(Completion::new(status, &text));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// The stream, for commands of our own; between two commands only.
@@ -109,7 +143,7 @@ pub(super) fn fault<S>(
     wire: &mut Wire<S>,
     name: &'static str,
     error: Error,
-    refused: fn(&'static str, &super::heard::Completion) -> UpstreamError,
+    refused: fn(&'static str, &Completion) -> UpstreamError,
 ) -> UpstreamError {
     let patience = wire.patience();
     let heard = wire.heard();

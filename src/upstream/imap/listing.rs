@@ -6,7 +6,7 @@
 //! ```
 
 use super::conversation::{Conversation, Octets};
-use super::heard::Completion;
+use super::heard::{Answer, Completion};
 use super::refusal;
 use crate::mail::{Uid, UidValidity};
 use crate::proto::imap::response::{self, Response, Status};
@@ -140,8 +140,21 @@ fn opened(folder: &str, name: &'static str, done: &Completion) -> Result<(), Ups
     }
 }
 
+/// What the answer to a SELECT or EXAMINE comes to.
+pub(super) fn selected(
+    name: &'static str,
+    folder: &str,
+    answer: Result<Answer, UpstreamError>,
+) -> Result<Selected, UpstreamError> {
+    let answer = answer.map_err(|error| unopened(folder, error))?;
+    Ok(Selected {
+        uid_validity: answer.uid_validity.ok_or_else(|| no_uid_validity(name))?,
+        read_only: answer.completion.is_some_and(|done| done.code_name() == "READ-ONLY"),
+    })
+}
+
 /// The same, of a refusal: whether it says that there is no such folder, by code or by words.
-pub(super) fn unopened(folder: &str, error: UpstreamError) -> UpstreamError {
+fn unopened(folder: &str, error: UpstreamError) -> UpstreamError {
     const SAID: &[&str] = &[
         "[nonexistent",
         "[trycreate",
@@ -162,7 +175,7 @@ pub(super) fn unopened(folder: &str, error: UpstreamError) -> UpstreamError {
     }
 }
 
-pub(super) fn no_uid_validity(command: &'static str) -> UpstreamError {
+fn no_uid_validity(command: &'static str) -> UpstreamError {
     UpstreamError::Refused { command, text: "it gives the mailbox no UIDVALIDITY".to_owned() }
 }
 

@@ -23,7 +23,6 @@ use super::listing::{self, Listed, Selected};
 use super::log_in;
 use crate::mail::{Account, Credential};
 use crate::net::Connector;
-use crate::proto::imap::response::Status;
 use crate::upstream::UpstreamError;
 
 /// Chunks on their way to an app that is slower than upstream: four reads.
@@ -47,6 +46,7 @@ type Reply<T> = oneshot::Sender<Result<T, UpstreamError>>;
 
 enum Ask {
     Run { name: &'static str, command: String, reply: Reply<Answer> },
+    Flight { commands: Vec<(&'static str, String)>, reply: Reply<Vec<Result<Answer, UpstreamError>>> },
     List { folder: String, reply: Reply<Listed> },
     Capabilities { reply: Reply<Vec<String>> },
     Fetch { wanted: Wanted, sink: Sink },
@@ -102,14 +102,27 @@ impl Session {
 
     /// SELECT or EXAMINE of a folder, named as the user sees it.
     pub async fn open(&self, verb: &'static str, folder: &str) -> Result<Selected, UpstreamError> {
-        let command = format!("{verb} {}", listing::quoted(folder));
-        let answer = self.run(verb, command).await.map_err(|error| listing::unopened(folder, error))?;
-        let completion = answer.completion.as_ref();
-        Ok(Selected {
-            uid_validity: answer.uid_validity.ok_or_else(|| listing::no_uid_validity(verb))?,
-            read_only: completion
-                .is_some_and(|done| done.status == Status::Ok && done.code_name() == "READ-ONLY"),
-        })
+        let answer = self.run(verb, format!("{verb} {}", listing::quoted(folder))).await;
+        listing::selected(verb, folder, answer)
+    }
+
+    /// The same, with `list` in the same flight; its outcome comes second.
+    pub async fn open_and_list_folders(
+        &self,
+        verb: &'static str,
+        folder: &str,
+        list: &str,
+    ) -> Result<(Selected, Result<Answer, UpstreamError>), UpstreamError> {
+        let commands = vec![(verb, format!("{verb} {}", listing::quoted(folder))), ("LIST", list.to_owned())];
+        let mut answers = self.ask(verb, |reply| Ask::Flight { commands, reply }).await?.into_iter();
+        let (Some(mut opened), Some(mut listed)) = (answers.next(), answers.next()) else {
+            return Err(UpstreamError::Lost { command: verb });
+        };
+        // A server may answer both at a time.
+        if let (Ok(opened), Ok(listed)) = (&mut opened, &mut listed) {
+            listed.folders.append(&mut opened.folders);
+        }
+        Ok((listing::selected(verb, folder, opened)?, listed))
     }
 
     /// Opens a folder read-only and lists it.
@@ -168,6 +181,9 @@ async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Rec
         let usable = match ask {
             Ask::Run { name, command, reply } => {
                 answer(&mut conversation, reply, async |talk| talk.run(name, &command).await).await
+            }
+            Ask::Flight { commands, reply } => {
+                answer(&mut conversation, reply, async |talk| talk.flight(&commands).await).await
             }
             Ask::List { folder, reply } => {
                 answer(&mut conversation, reply, async |talk| talk.examine_and_list(&folder).await).await
