@@ -4,7 +4,9 @@ mod address;
 pub mod buffered;
 pub mod connect;
 mod fault;
+mod quick_ack;
 pub mod tls;
 
 pub use buffered::Buffered;
 pub use connect::{ConnectError, Connector, Stream};
+pub use quick_ack::QuickAck;

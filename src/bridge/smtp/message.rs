@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::relay::Login;
 use super::{Conversation, shutting_down};
 use crate::mail::account::BareNewline;
+use crate::net::QuickAck;
 use crate::proto::smtp::Reply;
 use crate::proto::smtp::data::Decoded;
 use crate::proto::smtp::reception::{Reception, Rules};
@@ -43,7 +44,7 @@ enum Arrival {
 
 impl<S, L> Conversation<S, L>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + QuickAck + Unpin + Send,
     L: Login,
 {
     pub(super) async fn receive(&mut self, largest: u64, eight_bit: bool) -> io::Result<End> {
@@ -194,7 +195,11 @@ where
 
     /// Waits for octets of the app, and meanwhile for whatever ends the message early.
     async fn arrival(&mut self) -> io::Result<Arrival> {
+        let spoke = self.app.queued() > 0;
         self.flush().await?;
+        if spoke {
+            self.app.get_ref().acknowledge_at_once();
+        }
         let idle = self.deadlines.smtp_idle;
         let stop = self.stop();
         let submission = self.relay.submission();

@@ -26,7 +26,7 @@ use tracing::{Span, debug, info};
 
 use super::Context;
 use crate::mail::Deadlines;
-use crate::net::Buffered;
+use crate::net::{Buffered, QuickAck};
 use crate::proto::line::{Line, LineFramer};
 use crate::proto::smtp::session::{Answer, LONGEST_LINE, Request, Step};
 use crate::proto::smtp::{Reply, Session};
@@ -35,7 +35,7 @@ use relay::{Login, Relay};
 /// Serves one app until it leaves. The greeting never waits for upstream.
 pub async fn serve<S>(app: S, context: Context) -> io::Result<()>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + QuickAck + Unpin + Send,
 {
     let connector = context.connector.clone();
     serve_with(app, context, connector).await
@@ -44,7 +44,7 @@ where
 /// The same with another way upstream.
 async fn serve_with<S, L>(app: S, context: Context, login: L) -> io::Result<()>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + QuickAck + Unpin + Send,
     L: Login,
 {
     let (session, greeting) = Session::new();
@@ -94,7 +94,7 @@ type Flow = std::ops::ControlFlow<&'static str>;
 
 impl<S, L> Conversation<S, L>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + QuickAck + Unpin + Send,
     L: Login,
 {
     async fn run(&mut self) -> io::Result<&'static str> {
