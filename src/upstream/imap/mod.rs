@@ -13,6 +13,8 @@ mod refusal;
 pub(crate) mod script;
 mod session;
 mod wire;
+#[cfg(test)]
+mod wire_tests;
 
 use std::sync::Arc;
 
@@ -64,7 +66,15 @@ async fn log_in(
     account: &Account,
     credential: &Credential,
 ) -> Result<Conversation<Stream>, UpstreamError> {
-    login::log_in(&login::Provider { connector, account }, account, credential).await
+    let deadlines = connector.deadlines();
+    let provider = login::Provider { connector, account };
+    // Every wait in it has its own deadline by progress; this one is for an upstream that dribbles.
+    let after =
+        deadlines.connect + deadlines.handshake + deadlines.greeting + deadlines.upstream_progress * 2;
+    match tokio::time::timeout(after, login::log_in(&provider, account, credential)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(UpstreamError::TimedOut { command: "login", after }),
+    }
 }
 
 async fn spliceable(mut conversation: Conversation<Stream>) -> Result<Spliceable, UpstreamError> {
@@ -85,4 +95,15 @@ async fn apart<T: Send + 'static>(
         }
         Err(UpstreamError::Lost { command: "login" })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_conversation_is_a_lost_connection() {
+        let outcome: Result<(), UpstreamError> = apart(async { panic!("at a provider's line") }).await;
+        assert!(matches!(outcome, Err(UpstreamError::Lost { .. })));
+    }
 }

@@ -122,3 +122,22 @@ pub fn of_stream(
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_that_is_asked_for() {
+        let seconds = |words: &str| wait(words).map(|wait| wait.as_millis());
+        assert_eq!(
+            seconds("Request is throttled. Suggested Backoff Time: 299961 milliseconds"),
+            Some(299_961)
+        );
+        assert_eq!(seconds("Too many logins, try again in 5 minutes"), Some(300_000));
+        assert_eq!(seconds("retry after 30 seconds"), Some(30_000));
+        assert_eq!(seconds("try again in 99999999999 hours"), Some(86_400_000));
+        assert_eq!(seconds("try again in a while"), None);
+        assert_eq!(seconds("try again in 99999999999999999999999"), None);
+    }
+}
