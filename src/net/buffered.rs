@@ -12,6 +12,8 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::linger;
+
 /// A read takes at most this much: a few TLS records, so that bulk moves in few system calls.
 const READ: usize = 64 * 1024;
 
@@ -91,6 +93,12 @@ impl<S: AsyncRead + Unpin> Buffered<S> {
             self.appetite = FIRST_READ;
         }
         Poll::Ready(Ok(taken))
+    }
+
+    /// Lets the peer hear our last words after [`Buffered::shutdown`]: see [`linger()`].
+    pub async fn linger(&mut self) {
+        self.input.clear();
+        linger(&mut self.io).await;
     }
 
     /// Gives memory back: the wait may be long. A long piece that somebody collects is not copied again and again.

@@ -4,9 +4,11 @@ mod address;
 pub mod buffered;
 pub mod connect;
 mod fault;
+mod linger;
 mod quick_ack;
 pub mod tls;
 
 pub use buffered::Buffered;
 pub use connect::{ConnectError, Connector, Stream};
+pub use linger::linger;
 pub use quick_ack::QuickAck;

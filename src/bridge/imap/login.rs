@@ -121,14 +121,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     app.queue(reply.as_bytes());
-    app.shutdown().await?;
-    // As `linger` does, over the buffer.
-    let drained = async {
-        while app.fill().await.is_ok_and(|taken| taken > 0) {
-            app.input().clear();
-        }
-    };
-    let _ = timeout(FAREWELL, drained).await;
+    if timeout(FAREWELL, app.shutdown()).await.is_ok() {
+        app.linger().await;
+    }
     Ok(None)
 }
 

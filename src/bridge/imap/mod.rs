@@ -12,7 +12,7 @@ mod splice;
 
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
@@ -54,13 +54,6 @@ where
     }
     tell(&facts, begun);
     Ok(())
-}
-
-/// Takes in and throws away what an app still says after our last words, until it hangs up: a socket closed with
-/// octets unread is reset, and the words are lost with it. Bounded by its caller's patience.
-async fn linger<S: AsyncRead + Unpin>(app: &mut S) {
-    let mut octets = [0; 1024];
-    while app.read(&mut octets).await.is_ok_and(|taken| taken > 0) {}
 }
 
 fn tell(facts: &Facts, begun: Instant) {

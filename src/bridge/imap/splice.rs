@@ -5,6 +5,7 @@
 //! holds back, so traffic both ways cannot lock up.
 
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,11 +14,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::FAREWELL;
 use super::clock::Clock;
 use super::pipe::{End, Pipe};
-use super::{FAREWELL, linger};
 use crate::mail::{Account, Deadlines};
-use crate::net::Buffered;
+use crate::net::{Buffered, linger};
 use crate::proto::imap::splice::{Act, Conversation, Patience};
 use crate::upstream::UpstreamError;
 
@@ -136,7 +137,7 @@ where
             if self.up_broken && !self.down.has_output() {
                 return Poll::Ready(self.lost());
             }
-            if self.up.end().is_some() && !self.conversation.busy() {
+            if self.up.end().is_some() && !self.conversation.busy() && !self.down.has_output() {
                 return Poll::Ready(Ending::AppGone);
             }
             if self.conversation.take_news() {
@@ -309,17 +310,23 @@ where
             Ending::Stopping => self.conversation.last_words("", "footbridge is stopping"),
             _ => None,
         };
-        let _ = timeout(FAREWELL, async {
-            if let Some(words) = words {
-                self.down.say(&words);
-                let _ = poll_fn(|cx| self.down.poll_write(cx, &mut self.app)).await;
+        if let Some(words) = words {
+            self.down.say(&words);
+        }
+        let app = async {
+            if matches!(timeout(FAREWELL, close(&mut self.app, &mut self.down)).await, Ok(Ok(()))) {
+                linger(&mut self.app).await;
             }
-            let _ = self.app.shutdown().await;
-            linger(&mut self.app).await;
-        })
-        .await;
-        let _ = timeout(FAREWELL, self.upstream.shutdown()).await;
+        };
+        // Upstream need not wait for a slow app.
+        let _ = tokio::join!(app, timeout(FAREWELL, self.upstream.shutdown()));
     }
+}
+
+/// Writes what is left to be said and ends our direction.
+async fn close<A: AsyncWrite + Unpin>(app: &mut A, down: &mut Pipe) -> io::Result<()> {
+    poll_fn(|cx| down.poll_write(cx, app)).await?;
+    app.shutdown().await
 }
 
 /// What is to be done at a deadline.

@@ -156,5 +156,24 @@ async fn a_stop_before_login_is_a_bye() {
     line(&mut app).await;
     context.stopping.cancel();
     assert_eq!(line(&mut app).await, "* BYE footbridge is stopping");
+    drop(app);
     assert!(tokio::time::timeout(Duration::from_secs(1), session).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_reads_nothing_before_login_is_let_go() {
+    let Bridge { mut app, session, .. } = bridge(Vec::new());
+    say(&mut app, &"a CAPABILITY\r\n".repeat(200)).await;
+    let begun = Instant::now();
+    assert!(tokio::time::timeout(Duration::from_secs(600), session).await.is_ok(), "it is still there");
+    assert!(begun.elapsed() >= Deadlines::default().app_login);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_sent_away_may_still_be_sending() {
+    let Bridge { mut app, .. } = bridge(Vec::new());
+    say(&mut app, "POST / HTTP/1.1\r\n").await;
+    say(&mut app, &"x".repeat(100_000)).await;
+    assert!(line(&mut app).await.starts_with("* OK "));
+    assert_eq!(line(&mut app).await, "* BYE this is an IMAP server");
 }

@@ -16,12 +16,6 @@ const QUEUE: usize = 16 * 1024;
 /// Octets of a body from which on a write of their own is cheaper than a copy.
 const DIRECT: usize = 4 * 1024;
 
-/// What is read and thrown away after our last word, so that a reset does not take that word from the app.
-const LEFTOVERS: usize = 64 * 1024;
-
-/// How long that may take: a mail app is gone at once.
-const LINGER: Duration = Duration::from_secs(1);
-
 /// Why a session is over.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum End {
@@ -95,20 +89,9 @@ impl<S: AsyncRead + Unpin> App<S> {
         }
     }
 
-    /// Throws away what the app still says, for a moment.
+    /// Lets the app hear our last word.
     pub(super) async fn linger(&mut self) {
-        let mut left = LEFTOVERS;
-        let emptied = async {
-            while left > 0 {
-                self.wire.input().clear();
-                match self.wire.fill().await {
-                    Ok(0) | Err(_) => break,
-                    Ok(octets) => left = left.saturating_sub(octets),
-                }
-            }
-        };
-        // The time is over or the app is gone: either way there is no more to do.
-        let _ = timeout(LINGER, emptied).await;
+        self.wire.linger().await;
     }
 }
 

@@ -229,6 +229,7 @@ where
     async fn finish(&mut self, reply: &Reply, how: &'static str) -> io::Result<&'static str> {
         self.queue(reply);
         within(self.deadlines.app_stall, self.app.shutdown()).await?;
+        self.app.linger().await;
         Ok(how)
     }
 }

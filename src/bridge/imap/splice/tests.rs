@@ -100,6 +100,32 @@ async fn a_half_closed_app_still_gets_its_answers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_half_closed_app_that_reads_slowly_gets_its_answers_whole() {
+    let Between { mut app, mut upstream, .. } = between("IMAP4rev1", 64);
+    say(&mut app, "a FETCH 1 BODY[]\r\n").await;
+    app.shutdown().await.expect("open");
+    hear(&mut upstream, "a FETCH 1 BODY[]\r\n").await;
+    let answer = format!("* 1 FETCH (BODY[] {{1500}}\r\n{})\r\na OK\r\n", "x".repeat(1500));
+    let said = answer.clone();
+    let upstream = tokio::spawn(async move {
+        say(&mut upstream, said).await;
+        upstream
+    });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(rest(&mut app).await, answer);
+    drop(upstream.await.expect("no panic"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_is_still_sending_hears_the_last_words() {
+    let Between { mut app, upstream, .. } = between("IMAP4rev1 LITERAL+", 256);
+    drop(upstream);
+    // Were the stream closed at once it would be reset, and the words with it.
+    say(&mut app, stream(true, &[2_000_000])).await;
+    assert!(rest(&mut app).await.starts_with("* BYE [UNAVAILABLE] "));
+}
+
+#[tokio::test(start_paused = true)]
 async fn upstream_lost_is_a_bye_with_its_sentence() {
     // RFC 3501 §7.1.5, RFC 5530 §3.
     let Between { mut app, upstream, splice, .. } = between("IMAP4rev1", 4096);

@@ -221,9 +221,10 @@ impl Conversation {
         })
     }
 
-    /// Whether something the app asked for is still to come.
+    /// Whether something the app asked for is still to come, to its last octet.
     pub fn busy(&self) -> bool {
         self.held
+            || !self.between_responses()
             || self.commands.iter().any(|entry| match entry {
                 Entry::Sent(sent) => sent.stage == Stage::Running,
                 Entry::Own { .. } => true,
