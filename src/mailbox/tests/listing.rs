@@ -152,6 +152,10 @@ async fn what_a_refused_examine_says() {
         ("S: $a NO [NONEXISTENT] Unknown Mailbox", r#"NoFolder { folder: "INBOX" }"#),
         ("S: $a NO Mailbox doesn't exist: x", r#"NoFolder { folder: "INBOX" }"#),
         ("S: $a NO [UNAVAILABLE] later", r#"Unavailable { text: "later [UNAVAILABLE]", wait: None }"#),
+        (
+            "S: $a BAD User is authenticated but not connected.",
+            r#"Unavailable { text: "User is authenticated but not connected.", wait: None }"#,
+        ),
         ("S: $a NO [NOPERM] not yours", r#"Refused { command: "EXAMINE", text: "not yours [NOPERM]" }"#),
         (
             "S: $a OK no numbers",

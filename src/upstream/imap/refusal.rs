@@ -62,7 +62,9 @@ pub fn of_login(command: &'static str, completion: &Completion) -> UpstreamError
 
 /// What a refused command comes to.
 pub fn of_command(command: &'static str, completion: &Completion) -> UpstreamError {
-    if NOT_NOW.contains(&completion.code_name()) || wait(&completion.words).is_some() {
+    // Some servers take a login and find out at the first command that they cannot serve it.
+    let late = completion.words.to_ascii_lowercase().contains("authenticated but not connected");
+    if NOT_NOW.contains(&completion.code_name()) || late || wait(&completion.words).is_some() {
         return not_now(completion);
     }
     UpstreamError::Refused { command, text: completion.text() }
