@@ -85,7 +85,9 @@ fn the_configuration_may_be_named_behind_the_command_or_by_the_environment() {
     let (_folder, path) = written("[cache]\nmemory = \"64\"\n");
     let behind = output(&["check", "--config", &path]);
     let by_environment = footbridge(&["check"]).env("FOOTBRIDGE_CONFIG", &path).output().expect("it starts");
-    for output in [behind, by_environment] {
+    let over_an_empty_one =
+        footbridge(&["check", "--config", &path]).env("FOOTBRIDGE_CONFIG", "").output().expect("it starts");
+    for output in [behind, by_environment, over_an_empty_one] {
         assert_eq!(output.status.code(), Some(2));
         assert!(text(&output.stderr).contains("is not a size"));
     }
@@ -100,6 +102,13 @@ fn without_a_name_the_configuration_is_the_users_own() {
         .expect("written");
     let output = footbridge(&["check"]).env("XDG_CONFIG_HOME", folder.path()).output().expect("it starts");
     assert!(text(&output.stderr).contains("is not a size"));
+}
+
+#[test]
+fn an_empty_variable_names_no_configuration() {
+    let output = footbridge(&["check"]).env("FOOTBRIDGE_CONFIG", "").output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("there is no configuration, neither "));
 }
 
 #[test]

@@ -9,10 +9,12 @@ mod log;
 mod place;
 mod run;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::OsStringValueParser;
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
@@ -36,8 +38,8 @@ struct Arguments {
     /// The configuration file. Without it: footbridge/footbridge.toml in the user's configuration folder
     /// ($XDG_CONFIG_HOME or ~/.config; ~/Library/Application Support on macOS; %APPDATA% on Windows), or else
     /// /etc/footbridge/footbridge.toml.
-    #[arg(long, value_name = "FILE", env = "FOOTBRIDGE_CONFIG", global = true)]
-    config: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "FOOTBRIDGE_CONFIG", global = true, value_parser = OsStringValueParser::new())]
+    config: Option<OsString>,
     /// How much is logged: off, error, warn, info, debug or trace; goes before [log] level.
     #[arg(long, value_name = "LEVEL", value_parser = level, global = true)]
     log: Option<LevelFilter>,
@@ -105,8 +107,9 @@ fn complain(sentence: &str) {
 }
 
 fn settings(arguments: &Arguments) -> Result<Settings, Vec<String>> {
-    let path = match &arguments.config {
-        Some(path) => path.clone(),
+    // An empty variable is one that is not set; environment files of service managers write it so.
+    let path = match arguments.config.as_ref().filter(|path| !path.is_empty()) {
+        Some(path) => PathBuf::from(path),
         None => place::usual().map_err(|fault| vec![fault])?,
     };
     config::load(&path).map_err(|error| error.faults)

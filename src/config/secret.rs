@@ -52,23 +52,22 @@ fn by_place(place: &Place, path: &Path) -> Result<SecretSource, String> {
     }
 }
 
+/// The name is not shown: it may be the password itself, and app passwords of some providers look like names.
 fn from_env(name: &str) -> Result<SecretSource, String> {
-    // What does not look like a variable may be the password itself.
-    let usual =
-        !name.is_empty() && name.bytes().all(|octet| matches!(octet, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
-    let shown = if usual { format!("variable {name}") } else { "variable named in env".into() };
     if name.is_empty() || name.contains(['=', '\0']) {
         return Err(format!("env is not the name of a variable; {CHOICES}"));
     }
     let value = std::env::var(name).map_err(|error| match error {
         std::env::VarError::NotPresent => {
-            format!("the environment {shown} is not set; set it before footbridge starts, or name another")
+            "the environment variable named in env is not set; set it before footbridge starts, or name another"
         }
-        std::env::VarError::NotUnicode(_) => format!("the environment {shown} is not UTF-8; set it again"),
+        std::env::VarError::NotUnicode(_) => "the environment variable named in env is not UTF-8; set it again",
     })?;
     let value = value.trim_end_matches(['\r', '\n']);
     if value.is_empty() || value.contains(['\r', '\n']) {
-        return Err(format!("the environment {shown} has to hold one line, the password; set it again"));
+        return Err(
+            "the environment variable named in env has to hold one line, the password; set it again".into()
+        );
     }
     Ok(SecretSource::Env { name: name.to_owned(), secret: Secret::new(value) })
 }
