@@ -271,6 +271,19 @@ async fn an_endless_line_is_not_taken() {
     assert!(matches!(settled, Err(UpstreamError::Lost { .. })), "{settled:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_reply_of_very_many_lines_is_read_and_one_without_end_is_not() {
+    for (lines, read) in [(9_000, true), (11_000, false)] {
+        let (mut submission, mut server) = logged_in(&[]).await;
+        let (reply, ()) = tokio::join!(submission.data(), async {
+            server.hears("DATA").await;
+            server.sends("550-no\r\n".repeat(lines).as_bytes()).await;
+            server.says("550 and no").await;
+        });
+        assert_eq!(reply.is_ok_and(|reply| reply.code() == 550), read, "{lines}");
+    }
+}
+
 async fn starttls(script: impl AsyncFnOnce(&mut Scripted)) -> Result<DuplexStream, UpstreamError> {
     let (stream, mut server) = pipe();
     let endpoint = Endpoint { host: "mx.example.org".into(), port: 587, security: Security::StartTls };

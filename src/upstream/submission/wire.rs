@@ -7,9 +7,10 @@
 //!  lettre's commands, our message octets ──▶ upstream
 //! ```
 //!
-//! lettre is handed one line at a time, so nothing of a later reply is lost in its buffer, and only lines that it
-//! can parse: it knows no second digit above 5, no bare `250`, no bare LF, nothing but UTF-8, nothing over 1,000
-//! octets; and it panics at an EHLO line of spaces.
+//! lettre is handed one line at a time, so nothing of a later reply is lost in its buffer, and of each reply the last
+//! line only: it parses a reply from its beginning for every line that comes, which takes minutes for the longest it
+//! takes. And only lines that it can parse: it knows no second digit above 5, no bare `250`, no bare LF, nothing but
+//! UTF-8, nothing over 1,000 octets; and it panics at an EHLO line of spaces.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -42,6 +43,9 @@ const SHOWN: usize = 900;
 /// What is kept of a reply, in lines.
 const LINES: usize = 100;
 
+/// A reply of more lines than this never ends.
+const LONGEST_REPLY: usize = 10_000;
+
 /// What an SMTP connection runs over.
 pub trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin + fmt::Debug {}
 
@@ -62,6 +66,8 @@ struct State<S> {
     mended: BytesMut,
     /// Lines of the reply that is being read.
     lines: Vec<Vec<u8>>,
+    /// How many there were, those not kept too.
+    line_count: usize,
     /// Whole replies; `None` is what was no reply.
     replies: VecDeque<Option<Reply>>,
     ended: bool,
@@ -81,6 +87,7 @@ impl<S: Transport> Wire<S> {
             searched: 0,
             mended: BytesMut::new(),
             lines: Vec::new(),
+            line_count: 0,
             replies: VecDeque::new(),
             ended: false,
         })))
@@ -185,8 +192,16 @@ impl<S: Transport> State<S> {
         let line = self.input.split_to(end + 1);
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        self.mend(line);
         self.record(line);
+        if is_continued(line) && reply_code(line).is_some() {
+            self.line_count += 1;
+            if self.line_count > LONGEST_REPLY {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        } else {
+            self.line_count = 0;
+            self.mend(line);
+        }
         Ok(true)
     }
 
@@ -212,7 +227,7 @@ impl<S: Transport> State<S> {
         for (at, digit) in line.iter().take(3).enumerate() {
             self.mended.extend_from_slice(&[if at == 1 && *digit > b'5' { b'5' } else { *digit }]);
         }
-        self.mended.extend_from_slice(if is_continued(line) { b"-" } else { b" " });
+        self.mended.extend_from_slice(b" ");
         let text = line.get(4..).unwrap_or_default().trim_ascii();
         let shown = if text.is_empty() { b"-" } else { text.get(..SHOWN).unwrap_or(text) };
         self.mended.extend(shown.iter().map(|octet| match octet {
