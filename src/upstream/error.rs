@@ -78,6 +78,9 @@ pub enum UpstreamError {
     /// More octets than we take.
     #[error("the provider's answer is larger than this bridge takes")]
     TooLarge,
+    /// The account names no submission server; needs the user.
+    #[error("no server to send through is configured")]
+    NoSubmission,
     /// The mailbox the account names is not there, or cannot be selected; needs the user.
     #[error("there is no folder {folder}")]
     NoFolder {
@@ -95,6 +98,7 @@ impl UpstreamError {
                 | Self::NotTheProtocol { .. }
                 | Self::NoTls { .. }
                 | Self::LoginRefused { .. }
+                | Self::NoSubmission
                 | Self::NoFolder { .. }
         )
     }
@@ -104,7 +108,7 @@ impl UpstreamError {
     pub fn sentence(&self, account: &Account) -> String {
         let advice = match self {
             Self::Connect(ConnectError::Tls { .. }) => {
-                "no password was sent; check the host name and the clock"
+                "no password was sent; check host name, port and clock"
             }
             Self::Connect(ConnectError::NameNotFound { .. }) => "check the network and the host name",
             Self::Connect(_) => "check the network and try again",
@@ -112,6 +116,7 @@ impl UpstreamError {
                 "no password was sent; check host, port and security"
             }
             Self::LoginRefused { .. } => "check user name and password; many providers want an app password",
+            Self::NoSubmission => "name it with smtp = { host = ... } in the account",
             Self::NoFolder { .. } => "create it or name another one in the configuration",
             Self::UidValidityChanged { .. } => "nothing was removed; fetch again",
             Self::Unavailable { .. } | Self::Lost { .. } | Self::TimedOut { .. } => "try again later",

@@ -170,14 +170,12 @@ where
             }
             Err(error) => {
                 self.relay.drop_upstream();
-                let sentence = self.relay.sentence(&error);
-                warn!(octets, recipients, "message may have been sent, outcome unknown: {sentence}");
-                Ok(Reply::new(
-                    451,
-                    4,
-                    2,
-                    format!("the message may have been sent, look before sending again: {sentence}"),
-                ))
+                // Not the sentence that every other fault gets: its advice is to try again.
+                let address = self.relay.account().map_or("", |account| &account.address);
+                warn!(octets, recipients, "{address}: message may have been sent, outcome unknown: {error}");
+                let text =
+                    format!("the message may have been sent, look before sending again: {address}: {error}");
+                Ok(Reply::new(451, 4, 2, text))
             }
         }
     }

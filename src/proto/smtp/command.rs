@@ -1,7 +1,9 @@
 //! Command lines of an app (RFC 5321 §4.1.1), lenient where old apps are sloppy.
 
+use memchr::memchr;
+
 use super::parameters::{self, MailFrom, RcptTo};
-use super::path::{BadPath, Path};
+use super::path::Path;
 use super::reply::Reply;
 use crate::mail::Secret;
 use crate::proto::sasl::Mechanism;
@@ -169,8 +171,8 @@ fn auth(argument: &[u8]) -> Result<Command, SyntaxError> {
 }
 
 fn mail(argument: &[u8]) -> Result<Command, SyntaxError> {
-    let text = after_keyword(argument, "FROM").ok_or(SyntaxError::Argument("FROM:<address> is missing"))?;
-    let (path, rest) = Path::take(text).map_err(|BadPath| SyntaxError::Sender)?;
+    let text = after_keyword(argument, b"FROM").ok_or(SyntaxError::Argument("FROM:<address> is missing"))?;
+    let (path, rest) = path(text).ok_or(SyntaxError::Sender)?;
     let mut mail = MailFrom::new(path);
     for (keyword, value) in parameters::split(rest)? {
         mail.parameter(&keyword, value)?;
@@ -179,8 +181,8 @@ fn mail(argument: &[u8]) -> Result<Command, SyntaxError> {
 }
 
 fn rcpt(argument: &[u8]) -> Result<Command, SyntaxError> {
-    let text = after_keyword(argument, "TO").ok_or(SyntaxError::Argument("TO:<address> is missing"))?;
-    let (path, rest) = Path::take(text).map_err(|BadPath| SyntaxError::Recipient)?;
+    let text = after_keyword(argument, b"TO").ok_or(SyntaxError::Argument("TO:<address> is missing"))?;
+    let (path, rest) = path(text).ok_or(SyntaxError::Recipient)?;
     if path.is_null() {
         return Err(SyntaxError::Recipient);
     }
@@ -192,10 +194,14 @@ fn rcpt(argument: &[u8]) -> Result<Command, SyntaxError> {
 }
 
 /// `FROM:` or `TO:`, with spaces about the colon as some old apps put them.
-fn after_keyword<'a>(argument: &'a [u8], keyword: &str) -> Option<&'a str> {
-    let text = std::str::from_utf8(argument).ok()?;
-    let (word, rest) = text.split_once(':')?;
-    word.trim_end_matches(' ').eq_ignore_ascii_case(keyword).then_some(rest)
+fn after_keyword<'a>(argument: &'a [u8], keyword: &[u8]) -> Option<&'a [u8]> {
+    let (word, rest) = argument.split_at_checked(memchr(b':', argument)?)?;
+    word.trim_ascii_end().eq_ignore_ascii_case(keyword).then(|| rest.get(1..).unwrap_or_default())
+}
+
+/// The path and its parameters; Latin-1 and its like, in which old apps write, are none (RFC 6531 §3.3: UTF-8).
+fn path(text: &[u8]) -> Option<(Path, &str)> {
+    Path::take(std::str::from_utf8(text).ok()?).ok()
 }
 
 #[cfg(test)]

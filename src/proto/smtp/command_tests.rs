@@ -83,6 +83,7 @@ fn mail_with_what_old_apps_make_of_it() {
     assert!(matches!(mail_from("MAIL <a@b>"), Err(SyntaxError::Argument(_))));
     assert_eq!(mail_from("MAIL FROM:"), Err(SyntaxError::Sender));
     assert_eq!(rcpt_to("RCPT TO:<>"), Err(SyntaxError::Recipient));
+    assert!(matches!(Command::parse(b"RCPT TO:<j\xf6rg@x.org>"), Err(SyntaxError::Recipient)), "Latin-1");
     assert_eq!(rcpt_to("RCPT TO:<postmaster>").map(|rcpt| rcpt.path.to_string()), Ok("<postmaster>".into()));
 }
 

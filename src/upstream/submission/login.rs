@@ -87,10 +87,7 @@ async fn authenticate(
 }
 
 fn service(account: &Account) -> Result<&Service, UpstreamError> {
-    account.smtp.as_ref().ok_or_else(|| UpstreamError::Refused {
-        command: "submission",
-        text: "no smtp server is configured for this account".to_owned(),
-    })
+    account.smtp.as_ref().ok_or(UpstreamError::NoSubmission)
 }
 
 fn login_refused(account: &Account, text: Option<String>) -> UpstreamError {
@@ -230,7 +227,7 @@ impl Submission {
             }
             (false, true) => self.auth_login(username, password).await?,
             (false, false) => {
-                let text = "it offers no login that this bridge knows (PLAIN or LOGIN)".to_owned();
+                let text = "it offers no login that this bridge knows (PLAIN or LOGIN); check host, port and security".to_owned();
                 return Err(UpstreamError::Refused { command: AUTH, text });
             }
         };

@@ -56,7 +56,7 @@ pub enum Settled {
 }
 
 impl Submission {
-    /// Connects and logs in. An account without smtp is [`UpstreamError::Refused`].
+    /// Connects and logs in. An account without smtp is [`UpstreamError::NoSubmission`].
     pub async fn login(
         connector: &Connector,
         account: &Account,
@@ -182,7 +182,7 @@ impl fmt::Debug for Submission {
     }
 }
 
-/// Logs in as an app's AUTH would and leaves again. An account without smtp is [`UpstreamError::Refused`].
+/// Logs in as an app's AUTH would and leaves again. An account without smtp is [`UpstreamError::NoSubmission`].
 pub async fn check_login(
     connector: &Connector,
     account: &Arc<Account>,

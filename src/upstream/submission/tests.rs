@@ -324,5 +324,5 @@ async fn an_account_without_smtp_is_refused_without_a_connection() {
     let mut account = account();
     account.smtp = None;
     let (login, _) = login_as(account, async |_| {}).await;
-    assert!(matches!(login, Err(UpstreamError::Refused { .. })));
+    assert!(matches!(login, Err(UpstreamError::NoSubmission)));
 }

@@ -42,8 +42,8 @@ impl Submission {
             let after = self.deadlines.envelope;
             match timeout(after, self.wire.write_unless_spoken_to(rest)).await {
                 Ok(Ok(Some(written))) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
-                Ok(Ok(None)) => return Err(self.last_words().await),
-                Ok(_) => return Err(Cut::Failed(UpstreamError::Lost { command: "DATA" })),
+                // Spoken to, or broken: what upstream said before it closed may still be there to read.
+                Ok(_) => return Err(self.last_words().await),
                 Err(_) => return Err(Cut::Failed(UpstreamError::TimedOut { command: "DATA", after })),
             }
         }

@@ -126,7 +126,11 @@ async fn upstream_gone_behind_the_dot_may_have_sent_it_rfc_1047() {
     assert_eq!(upstream.message().await, "a\r\n.\r\n");
     drop(upstream);
     let reply = scene.app.line().await;
-    assert!(reply.starts_with("451 4.4.2 the message may have been sent"), "{reply}");
+    assert!(
+        reply.starts_with("451 4.4.2 the message may have been sent, look before sending again"),
+        "{reply}"
+    );
+    assert!(reply.contains("ana@example.org") && !reply.contains("try again"), "{reply}");
     assert_eq!(scene.connections_left(), 1, "no second attempt");
 }
 
