@@ -1,14 +1,12 @@
 //! A certificate authority of the tests' own, and server certificates good and bad.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
-use tempfile::TempDir;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -80,8 +78,7 @@ fn authority() -> &'static Authority {
     static AUTHORITY: OnceLock<Authority> = OnceLock::new();
     AUTHORITY.get_or_init(|| {
         let (issuer, der, pem) = new_issuer("footbridge test authority");
-        let folder = TempDir::with_prefix("footbridge-ca-").expect("a temporary folder");
-        let file = removed_with_us(folder).join("ca.pem");
+        let file = file_of_this_process();
         std::fs::write(&file, pem).expect("ca.pem is written");
         Authority { file, der, issuer }
     })
@@ -125,15 +122,16 @@ fn sign(issuer: &Issuer<'static, KeyPair>, params: CertificateParams) -> Certifi
     Certificate { pem: certificate.pem(), key_pem: key.serialize_pem(), server: Arc::new(server) }
 }
 
-/// Removes a folder when this process ends in whatever way; for what lives as long as the process.
-fn removed_with_us(folder: TempDir) -> PathBuf {
-    let path = folder.keep();
-    let remover = Command::new("sh")
-        .args(["-c", r#"cat >/dev/null; rm -rf -- "$1""#, "remover"])
-        .arg(&path)
-        .stdin(Stdio::piped())
-        .spawn();
-    // Its input closes when this process ends, and not before.
-    std::mem::forget(remover.expect("sh is there"));
-    path
+/// Where this process keeps its authority's certificate; those of processes that have ended are removed.
+fn file_of_this_process() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("authorities");
+    std::fs::create_dir_all(&folder).expect("cargo's own folder for tests");
+    for file in std::fs::read_dir(&folder).expect("our own folder").flatten() {
+        let ended = |id: &str| Path::new("/proc/self").exists() && !Path::new("/proc").join(id).exists();
+        if file.path().file_stem().and_then(|stem| stem.to_str()).is_some_and(ended) {
+            // Another process may have been quicker.
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
+    folder.join(format!("{}.pem", std::process::id()))
 }
