@@ -89,7 +89,7 @@ fn prepare(folder: &TempDir, certificate: Kind) {
     std::fs::write(path.join("users"), format!("{}:{{PLAIN}}{}\n", ODD.0, ODD.1)).expect("a file is written");
     let owner = ordinary_user().is_none().then_some("nobody");
     folder_of(&path.join("mail"), owner);
-    folder_of(&path.join("home"), owner);
+    folder_of(&path.join("homes"), owner);
     folder_of(&path.join("run"), None);
     folder_of(&path.join("state"), None);
 }
@@ -202,7 +202,7 @@ passdb {
 }
 userdb {
   driver = static
-  args = uid=USER gid=GROUP home=FOLDER/home/%u
+  args = uid=USER gid=GROUP home=FOLDER/homes/%u
 }
 ";
 
@@ -212,7 +212,7 @@ ssl_server_cert_file = FOLDER/cert.pem
 ssl_server_key_file = FOLDER/key.pem
 mail_driver = sdbox
 mail_path = FOLDER/mail/%{user}
-mail_home = FOLDER/home/%{user}
+mail_home = FOLDER/homes/%{user}
 passdb passwd-file {
   passwd_file_path = FOLDER/users
 }
@@ -223,7 +223,7 @@ userdb static {
   fields {
     uid = USER
     gid = GROUP
-    home = FOLDER/home/%{user}
+    home = FOLDER/homes/%{user}
   }
 }
 ";
