@@ -25,6 +25,8 @@ pub(super) struct Work {
     copied: BTreeSet<Uid>,
     /// A COPY was sent and not answered.
     copying: bool,
+    /// Of those, what bears a `\Deleted` that is ours.
+    pub(super) marked: BTreeSet<Uid>,
     /// Foreign `\Deleted` marks that were lifted and must be put back.
     pub(super) lifted: Vec<Uid>,
     /// A session was lost: what is left has to be found out.
@@ -47,6 +49,7 @@ impl Work {
             left: deleted.to_vec(),
             copied: BTreeSet::new(),
             copying: false,
+            marked: BTreeSet::new(),
             lifted: Vec::new(),
             again: false,
             no_move: quirks.has(Quirk::NoMove),
@@ -63,28 +66,46 @@ impl Work {
     /// Does what is left to do in the mailbox that `session` has selected.
     pub(super) async fn carry_out(&mut self, session: &Session, plan: &Plan) -> Result<(), UpstreamError> {
         if self.again {
-            let lifted = std::mem::take(&mut self.lifted);
-            self.store(session, &lifted, "+FLAGS.SILENT (\\Deleted)").await?;
-            self.left = self.present(session).await?;
+            self.store(session, &self.lifted, "+FLAGS.SILENT (\\Deleted)").await?;
+            self.lifted.clear();
+            self.left = self.present(session, &self.left).await?;
         }
         self.store(session, &self.seen, "+FLAGS.SILENT (\\Seen)").await?;
         if self.left.is_empty() {
             return Ok(());
         }
+        match (self.insist(session, plan).await, plan) {
+            // RFC 3501 §6.4.7. Folders are not created unasked.
+            (Err(UpstreamError::Refused { text, .. }), Plan::MoveTo { name, .. })
+                if text.contains("[TRYCREATE") =>
+            {
+                Err(UpstreamError::NoFolder { folder: name.clone() })
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// A refusal is looked into: it may have been done all the same, or refused because some of the messages are gone.
+    async fn insist(&mut self, session: &Session, plan: &Plan) -> Result<(), UpstreamError> {
+        let wanted = self.left.len();
+        let error = match self.remove(session, plan).await {
+            Err(error @ UpstreamError::Refused { .. }) => error,
+            outcome => return outcome,
+        };
+        self.left = self.present(session, &self.left).await?;
+        match self.left.len() {
+            0 => Ok(()),
+            left if left < wanted => self.remove(session, plan).await,
+            _ => Err(error),
+        }
+    }
+
+    async fn remove(&mut self, session: &Session, plan: &Plan) -> Result<(), UpstreamError> {
         match plan {
             Plan::Keep => Ok(()),
             Plan::Flag => self.store(session, &self.left, "+FLAGS.SILENT (\\Deleted)").await,
             Plan::Expunge => self.expunge(session).await,
-            Plan::MoveTo { argument, name } => {
-                let moved = self.move_to(session, argument).await;
-                moved.map_err(|error| match error {
-                    // RFC 3501 §6.4.7. Folders are not created unasked.
-                    UpstreamError::Refused { text, .. } if text.contains("[TRYCREATE") => {
-                        UpstreamError::NoFolder { folder: name.clone() }
-                    }
-                    error => error,
-                })
-            }
+            Plan::MoveTo { argument, .. } => self.move_to(session, argument).await,
         }
     }
 
@@ -94,15 +115,7 @@ impl Work {
             return self.expunge(session).await;
         }
         for set in self.sets(&self.left, folder.len()) {
-            match session.run("MOVE", format!("UID MOVE {set} {folder}")).await {
-                Ok(_) => {}
-                // It may have stopped half-way; if it did all the same, there is nothing to complain of.
-                Err(error @ UpstreamError::Refused { .. }) => {
-                    self.left = self.present(session).await?;
-                    return if self.left.is_empty() { Ok(()) } else { Err(error) };
-                }
-                Err(error) => return Err(error),
-            }
+            session.run("MOVE", format!("UID MOVE {set} {folder}")).await?;
         }
         self.left.clear();
         Ok(())
@@ -146,14 +159,14 @@ impl Work {
         Ok(())
     }
 
-    /// Which of what is left is there.
-    pub(super) async fn present(&self, session: &Session) -> Result<Vec<Uid>, UpstreamError> {
+    /// Which of these are there.
+    pub(super) async fn present(&self, session: &Session, uids: &[Uid]) -> Result<Vec<Uid>, UpstreamError> {
         let mut there = BTreeSet::new();
-        for set in self.sets(&self.left, 0) {
+        for set in self.sets(uids, 0) {
             let answer = session.run("FETCH", format!("UID FETCH {set} (UID)")).await?;
             there.extend(answer.fetched.into_iter().map(|(uid, _)| uid));
         }
-        Ok(self.left.iter().copied().filter(|uid| there.contains(uid)).collect())
+        Ok(uids.iter().copied().filter(|uid| there.contains(uid)).collect())
     }
 
     fn sets(&self, uids: &[Uid], taken: usize) -> Vec<String> {
@@ -172,6 +185,15 @@ impl Work {
             parts.push(Part { set, uids: uids.drain(..named).collect() });
         }
         parts
+    }
+}
+
+impl Drop for Work {
+    /// However the removal ended, a stopping bridge among it.
+    fn drop(&mut self) {
+        if !self.lifted.is_empty() {
+            tracing::warn!("marks of another program that were lifted for EXPUNGE could not be put back");
+        }
     }
 }
 

@@ -12,6 +12,10 @@
 //! Any doubt on the way takes our marks back, puts theirs back, and is an error. One race is left: a message that
 //! another program marks between the second SEARCH and EXPUNGE, which is one round trip, is removed with ours. Who
 //! cannot live with it sets `delete = "flag"`, which never expunges.
+//!
+//! A connection that dies while foreign marks are lifted: the next one puts them back before anything else. Where
+//! there is none, or the bridge is stopped, they stay lifted and the log says so. No mail is lost by that: what the
+//! other program meant to remove is still there.
 
 use std::collections::BTreeSet;
 
@@ -22,50 +26,60 @@ use crate::upstream::imap::Session;
 
 /// Removes what is left of `work`, and nothing else.
 pub(super) async fn expunge(session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
-    match mark_and_expunge(session, work).await {
+    let marked = deleted(session).await?;
+    match mark_and_expunge(session, work, &marked).await {
         Ok(()) => {}
-        // The next session puts the foreign marks back.
+        // The next session goes on.
         Err(error @ UpstreamError::Lost { .. }) => return Err(error),
         Err(error) => {
             take_back(session, work).await;
             return Err(error);
         }
     }
-    if put_back(session, work).await.is_err() {
-        tracing::warn!("marks of another program that were lifted for EXPUNGE could not be put back");
-    }
-    work.left = work.present(session).await?;
-    if work.left.is_empty() {
-        return Ok(());
-    }
-    let text = "it left messages in the mailbox".to_owned();
-    Err(UpstreamError::Refused { command: "EXPUNGE", text })
+    // What cannot be put back is told when `work` ends.
+    let _ = put_back(session, work).await;
+    work.left = work.present(session, &work.left).await?;
+    if work.left.is_empty() { Ok(()) } else { Err(doubt("it left messages in the mailbox")) }
 }
 
-/// Makes ours the only marks there are, and expunges.
-async fn mark_and_expunge(session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
+/// Makes ours the only marks there are, and expunges; `marked` are those that were there before.
+async fn mark_and_expunge(
+    session: &Session,
+    work: &mut Work,
+    marked: &BTreeSet<Uid>,
+) -> Result<(), UpstreamError> {
     let ours: BTreeSet<Uid> = work.left.iter().copied().collect();
-    let foreign: Vec<Uid> = deleted(session).await?.into_iter().filter(|uid| !ours.contains(uid)).collect();
+    work.marked.extend(ours.difference(marked));
     work.store(session, &work.left, "+FLAGS.SILENT (\\Deleted)").await?;
-    work.lifted = foreign;
+    work.lifted = marked.difference(&ours).copied().collect();
     work.store(session, &work.lifted, "-FLAGS.SILENT (\\Deleted)").await?;
-    if !deleted(session).await?.iter().all(|uid| ours.contains(uid)) {
-        let text = "other messages are marked deleted and would go too".to_owned();
-        return Err(UpstreamError::Refused { command: "EXPUNGE", text });
+    let now = deleted(session).await?;
+    if !now.is_subset(&ours) {
+        return Err(doubt("other messages are marked deleted and would go too"));
+    }
+    // A SEARCH that does not find ours would not have found foreign ones either.
+    let unseen: Vec<Uid> = ours.difference(&now).copied().collect();
+    if !work.present(session, &unseen).await?.is_empty() {
+        return Err(doubt("it does not tell which messages are marked deleted"));
     }
     session.run("EXPUNGE", "EXPUNGE".to_owned()).await.map(drop)
 }
 
-async fn deleted(session: &Session) -> Result<Vec<Uid>, UpstreamError> {
-    Ok(session.run("SEARCH", "UID SEARCH DELETED".to_owned()).await?.found)
+async fn deleted(session: &Session) -> Result<BTreeSet<Uid>, UpstreamError> {
+    let answer = session.run("SEARCH", "UID SEARCH DELETED".to_owned()).await?;
+    Ok(answer.found.into_iter().collect())
+}
+
+fn doubt(text: &str) -> UpstreamError {
+    UpstreamError::Refused { command: "EXPUNGE", text: text.to_owned() }
 }
 
 /// As if nothing had been, as far as that is still possible.
 async fn take_back(session: &Session, work: &mut Work) {
-    let unmarked = work.store(session, &work.left, "-FLAGS.SILENT (\\Deleted)").await;
-    if unmarked.and(put_back(session, work).await).is_err() {
-        tracing::warn!("marks set or lifted for EXPUNGE could not be taken back");
-    }
+    let marked: Vec<Uid> = std::mem::take(&mut work.marked).into_iter().collect();
+    // What stays marked is what the app wanted to be rid of.
+    let _ = work.store(session, &marked, "-FLAGS.SILENT (\\Deleted)").await;
+    let _ = put_back(session, work).await;
 }
 
 async fn put_back(session: &Session, work: &mut Work) -> Result<(), UpstreamError> {

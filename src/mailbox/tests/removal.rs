@@ -138,7 +138,12 @@ async fn a_copy_that_fails_stops_everything() {
         &flown("UIDPLUS", TRASH),
         r#"
         C: $a UID COPY 3:4,9 "Bin &AOk-"
-        S: $a NO [OVERQUOTA] full"#,
+        S: $a NO [OVERQUOTA] full
+        C: $a UID FETCH 3:4,9 (UID)
+        S: * 1 FETCH (UID 3)
+        S: * 2 FETCH (UID 4)
+        S: * 3 FETCH (UID 9)
+        S: $a OK x"#,
     ]);
     assert_eq!(
         check(Delete::Auto, &[script]).await,
@@ -160,8 +165,46 @@ async fn a_refused_move_is_looked_into() {
         ])
     };
     assert_eq!(check(Delete::Auto, &[refused("")]).await, "Ok");
-    let heard = check(Delete::Auto, &[refused("S: * 1 FETCH (UID 4)")]).await;
+    // All are there still: no more is tried.
+    let all = "S: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: * 3 FETCH (UID 9)";
+    let heard = check(Delete::Auto, &[refused(all)]).await;
     assert_eq!(heard, r#"Refused { command: "MOVE", text: "half [SERVERBUG2]" }"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_for_the_sake_of_messages_that_are_gone_keeps_no_other() {
+    // RFC 5530 §3 EXPUNGEISSUED: another program was quicker with 3 and 9.
+    let refused = |command: &str| {
+        joined(&[
+            &format!("C: $a {command}\nS: $a NO [EXPUNGEISSUED] some are gone"),
+            "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x",
+        ])
+    };
+    let script = joined(&[
+        &flown("MOVE", TRASH),
+        refused("UID MOVE 3:4,9 \"Bin &AOk-\""),
+        "C: $a UID MOVE 4 \"Bin &AOk-\"\nS: $a OK x",
+    ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+    let script = joined(&[
+        &flown("UIDPLUS", TRASH),
+        refused("UID COPY 3:4,9 \"Bin &AOk-\""),
+        "C: $a UID COPY 4 \"Bin &AOk-\"\nS: $a OK x",
+        "C: $a UID STORE 4 +FLAGS.SILENT (\\Deleted)\nS: $a OK x",
+        "C: $a UID EXPUNGE 4\nS: $a OK x",
+    ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+    // And once more refused is refused.
+    let script = joined(&[
+        OPENED,
+        SELECTED,
+        refused("UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)"),
+        "C: $a UID STORE 4 +FLAGS.SILENT (\\Deleted)\nS: $a NO not that one",
+    ]);
+    assert_eq!(
+        check(Delete::Flag, &[script]).await,
+        r#"Refused { command: "STORE", text: "not that one" }"#
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,6 +216,8 @@ async fn a_trash_that_is_gone_meanwhile_is_not_made() {
         S: $a NO [TRYCREATE] no such folder
         C: $a UID FETCH 3:4,9 (UID)
         S: * 1 FETCH (UID 3)
+        S: * 2 FETCH (UID 4)
+        S: * 3 FETCH (UID 9)
         S: $a OK x"#,
     ]);
     assert_eq!(check(Delete::Auto, &[script]).await, r#"NoFolder { folder: "Bin é" }"#);
@@ -334,26 +379,61 @@ async fn the_bare_expunge_lifts_foreign_marks_and_puts_them_back() {
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
 }
 
+/// All of ours are there.
+const THERE: &str = r#"
+    C: $a UID FETCH 3:4,9 (UID)
+    S: * 3 FETCH (UID 3)
+    S: * 4 FETCH (UID 4)
+    S: * 5 FETCH (UID 9)
+    S: $a OK x"#;
+
+/// Our marks and no other: 4 was marked by somebody else, as 1 and 2 were.
+const TAKEN_BACK: &str = r#"
+    C: $a UID STORE 3,9 -FLAGS.SILENT (\Deleted)
+    S: $a OK x
+    C: $a UID STORE 1:2 +FLAGS.SILENT (\Deleted)
+    S: $a OK x"#;
+
 #[tokio::test(start_paused = true)]
 async fn any_doubt_about_the_bare_expunge_takes_everything_back() {
-    for (line, text) in [
-        ("S: * SEARCH 3 4 9 1\nS: $a OK x", "other messages are marked deleted and would go too"),
-        ("S: $a NO cannot search", "cannot search"),
+    // RFC 3501 §6.4.3.
+    let until = |step: &str| EXPUNGED.split(step).next().unwrap();
+    for (before, line, text) in [
+        (
+            "S: * SEARCH 3 4 9",
+            "S: * SEARCH 3 4 9 1\nS: $a OK x",
+            "other messages are marked deleted and would go too",
+        ),
+        ("S: * SEARCH 3 4 9", "S: $a NO cannot search", "cannot search"),
+        (
+            "S: * SEARCH 3 4 9",
+            "S: $a OK and nothing else\nC: $a UID FETCH 3:4,9 (UID)\nS: * 3 FETCH (UID 9)\nS: $a OK x",
+            "it does not tell which messages are marked deleted",
+        ),
+        ("S: * 3 EXPUNGE", "S: $a NO not now", "not now"),
     ] {
-        let doubt = EXPUNGED.split("S: * SEARCH 3 4 9").next().unwrap();
-        let script = joined(&[
-            &flown("", ""),
-            doubt,
-            line,
-            r#"
-            C: $a UID STORE 3:4,9 -FLAGS.SILENT (\Deleted)
-            S: $a OK x
-            C: $a UID STORE 1:2 +FLAGS.SILENT (\Deleted)
-            S: $a OK x"#,
-        ]);
+        let script = joined(&[&flown("", ""), until(before), line, TAKEN_BACK, THERE]);
         let heard = check(Delete::Auto, &[script]).await;
         assert!(heard.starts_with("Refused") && heard.contains(text), "{heard}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bare_expunge_undoes_only_what_it_did() {
+    let refused = "S: $a NO not now";
+    let until = |step: &str| EXPUNGED.split(step).next().unwrap();
+    // Nothing was marked yet.
+    let script = joined(&[&flown("", ""), until("S: * SEARCH 1 2 4"), refused, THERE]);
+    assert!(check(Delete::Auto, &[script]).await.starts_with("Refused"));
+    // Nothing was lifted yet.
+    let script = joined(&[
+        &flown("", ""),
+        until("S: $a OK x\n    C: $a UID STORE 1:2 -FLAGS"),
+        refused,
+        "C: $a UID STORE 3,9 -FLAGS.SILENT (\\Deleted)\nS: $a OK x",
+        THERE,
+    ]);
+    assert!(check(Delete::Auto, &[script]).await.starts_with("Refused"));
 }
 
 #[tokio::test(start_paused = true)]
