@@ -2,6 +2,9 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, timeout};
 
 use crate::mail::{Account, Credential, UidValidity};
 use crate::net::Connector;
@@ -17,6 +20,13 @@ pub(super) type Asking<'s, T> = Pin<Box<dyn Future<Output = Result<T, UpstreamEr
 /// Makes sessions; a seam for tests.
 pub(super) type Dial = Box<dyn Fn() -> Dialling + Send + Sync>;
 
+/// A session that was silent for longer may have ended without anybody saying so: a machine that slept, a router that
+/// forgot the connection.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// How long such a session has to show that it lives; an app that waits gives up after some half a minute.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
 /// See the module.
 pub(super) struct Line {
     dial: Dial,
@@ -24,6 +34,23 @@ pub(super) struct Line {
     /// `None` until the mailbox was opened.
     uid_validity: Option<UidValidity>,
     session: Option<Session>,
+    used: Used,
+}
+
+/// When a session last answered, by two clocks: only the second runs while the machine sleeps, and only the first
+/// never jumps.
+#[derive(Debug)]
+struct Used(Instant, SystemTime);
+
+impl Used {
+    fn now() -> Self {
+        Self(Instant::now(), SystemTime::now())
+    }
+
+    /// A clock that was set costs a NOOP, whichever way.
+    fn is_fresh(&self) -> bool {
+        self.0.elapsed() < FRESH && self.1.elapsed().is_ok_and(|age| age < FRESH)
+    }
 }
 
 impl std::fmt::Debug for Line {
@@ -42,13 +69,14 @@ pub(super) fn provider(connector: Connector, account: Arc<Account>, credential: 
 
 impl Line {
     pub(super) fn new(dial: Dial, folder: String) -> Self {
-        Self { dial, folder, uid_validity: None, session: None }
+        Self { dial, folder, uid_validity: None, session: None, used: Used::now() }
     }
 
     /// A first session, and the numbering all later ones must have.
     pub(super) fn opened(&mut self, session: Session, uid_validity: UidValidity) {
         self.session = Some(session);
         self.uid_validity = Some(uid_validity);
+        self.used = Used::now();
     }
 
     /// A new session, nothing opened in it.
@@ -62,16 +90,44 @@ impl Line {
         &mut self,
         work: impl for<'s> Fn(&'s Session) -> Asking<'s, T> + Send,
     ) -> Result<T, UpstreamError> {
+        self.probe_if_stale().await;
         if let Some(session) = &self.session {
             match work(session).await {
                 Err(UpstreamError::Lost { .. }) => self.session = None,
-                outcome => return outcome,
+                outcome => {
+                    self.used = Used::now();
+                    return outcome;
+                }
             }
         }
         let session = self.dial().await?;
         let now = session.open("EXAMINE", &self.folder).await?.uid_validity;
         self.same(now)?;
+        self.used = Used::now();
         work(self.session.insert(session)).await
+    }
+
+    /// Has the session say that it lives, and replaces one that does not.
+    pub(super) async fn keep_alive(&mut self) -> Result<(), UpstreamError> {
+        self.probe().await;
+        self.read(|_| Box::pin(std::future::ready(Ok(())))).await
+    }
+
+    async fn probe_if_stale(&mut self) {
+        if !self.used.is_fresh() {
+            self.probe().await;
+        }
+    }
+
+    /// Drops a session that shows no sign of life.
+    async fn probe(&mut self) {
+        let Some(session) = &self.session else { return };
+        let noop = timeout(SIGN_OF_LIFE, session.run("NOOP", "NOOP".to_owned())).await;
+        if matches!(noop, Err(_) | Ok(Err(UpstreamError::Lost { .. }))) {
+            tracing::debug!("the session with the provider has died in silence");
+            self.session = None;
+        }
+        self.used = Used::now();
     }
 
     /// Whether UIDs still mean what they meant at login.
@@ -82,8 +138,14 @@ impl Line {
         }
     }
 
-    /// The session at hand, for good.
-    pub(super) fn take(&mut self) -> Option<Session> {
+    /// The session at hand, for good, if it lives.
+    pub(super) async fn take(&mut self) -> Option<Session> {
+        self.probe_if_stale().await;
+        self.session.take()
+    }
+
+    /// The same, to say farewell.
+    pub(super) fn leave(&mut self) -> Option<Session> {
         self.session.take()
     }
 }

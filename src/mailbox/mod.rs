@@ -140,13 +140,12 @@ impl Mailbox {
 
     /// Keeps the upstream session from timing out while the app is silent; call now and then.
     pub async fn keep_alive(&mut self) -> Result<(), UpstreamError> {
-        let noop = self.line.read(|session| Box::pin(session.run("NOOP", "NOOP".to_owned())));
-        noop.await.map(drop)
+        self.line.keep_alive().await
     }
 
     /// Ends the upstream session politely (LOGOUT, never CLOSE).
     pub async fn close(mut self) {
-        if let Some(session) = self.line.take() {
+        if let Some(session) = self.line.leave() {
             session.log_out().await;
         }
     }

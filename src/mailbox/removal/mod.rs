@@ -45,7 +45,7 @@ impl Mailbox {
         }
         let deleted = if nothing { &[] } else { deleted };
         let mut work = Work::new(seen, deleted, &self.account.quirks);
-        if let Some(session) = self.line.take() {
+        if let Some(session) = self.line.take().await {
             match self.attempt(&session, &mut work).await {
                 Err(UpstreamError::Lost { .. }) if work.may_go_on() => {
                     tracing::debug!("the connection was lost during removal: once more over a fresh one");

@@ -72,8 +72,8 @@ impl Mailbox {
             return Ok(plan);
         }
         let special_use_bad = self.account.quirks.has(Quirk::ListSpecialUseBad);
-        let folders = self.line.read(|session| Box::pin(folders(session, special_use_bad))).await?;
-        let plan = self.plan_with(&folders)?;
+        let listed = self.line.read(|session| Box::pin(folders(session, special_use_bad))).await?;
+        let plan = self.plan_with(&listed)?;
         Ok(self.plan.insert(plan).clone())
     }
 
@@ -99,7 +99,7 @@ impl Mailbox {
             Err(UpstreamError::Refused { .. }) if extended => session.run("LIST", LIST.to_owned()).await,
             listed => listed,
         };
-        let plan = listed.and_then(believed).and_then(|folders| self.plan_with(&folders));
+        let plan = listed.and_then(believed).and_then(|listed| self.plan_with(&listed));
         if let Ok(plan) = &plan {
             self.plan = Some(plan.clone());
         }
@@ -111,19 +111,23 @@ impl Mailbox {
         self.account.quirks.has(Quirk::Labels) || self.account.quirks.has(Quirk::ExpungeArchives)
     }
 
-    fn plan_with(&self, folders: &[Folder]) -> Result<Plan, UpstreamError> {
+    fn plan_with(&self, listed: &Answer) -> Result<Plan, UpstreamError> {
         let delete = self.account.pop3.delete;
         let role = match delete {
             Delete::Archive if self.account.quirks.has(Quirk::Labels) => Role::All,
             Delete::Archive => Role::Archive,
             _ => Role::Trash,
         };
-        let found = self.find(role, folders);
+        let found = self.find(role, &listed.folders);
         let here = found.is_some_and(|folder| self.is_maildrop(folder));
         match (delete, found) {
             (Delete::Archive, Some(_)) if here => Ok(Plan::Keep),
             (_, Some(_)) if here => Ok(Plan::Expunge),
             (_, Some(folder)) => move_to(folder),
+            // The Trash may be what could not be read, and nothing is expunged on a guess.
+            (Delete::Auto, None) if listed.unread_folders > 0 => {
+                Err(doubt("its list of folders cannot be read"))
+            }
             (Delete::Auto, None) if !self.trash_only() => Ok(Plan::Expunge),
             (_, None) => Err(UpstreamError::NoFolder { folder: self.likeliest(role) }),
         }
@@ -172,7 +176,7 @@ const LIST: &str = r#"LIST "" "*""#;
 const LIST_SPECIAL_USE: &str = r#"LIST "" "*" RETURN (SPECIAL-USE)"#;
 
 /// Every folder upstream shows.
-async fn folders(session: &Session, special_use_bad: bool) -> Result<Vec<Folder>, UpstreamError> {
+async fn folders(session: &Session, special_use_bad: bool) -> Result<Answer, UpstreamError> {
     if list_extended(session, special_use_bad).await? {
         match session.run("LIST", LIST_SPECIAL_USE.to_owned()).await {
             // Not kept, though promised: the plain form may tell as much.
@@ -189,12 +193,15 @@ async fn list_extended(session: &Session, special_use_bad: bool) -> Result<bool,
 }
 
 /// INBOX at least is always there: no folder at all is an answer to doubt, and "no Trash" must not follow from it.
-fn believed(answer: Answer) -> Result<Vec<Folder>, UpstreamError> {
-    if answer.folders.is_empty() {
-        let text = "it lists no folder at all".to_owned();
-        return Err(UpstreamError::Refused { command: "LIST", text });
+fn believed(listed: Answer) -> Result<Answer, UpstreamError> {
+    if listed.folders.is_empty() {
+        return Err(doubt("it lists no folder at all"));
     }
-    Ok(answer.folders)
+    Ok(listed)
+}
+
+fn doubt(text: &str) -> UpstreamError {
+    UpstreamError::Refused { command: "LIST", text: text.to_owned() }
 }
 
 fn selectable(folder: &Folder) -> bool {

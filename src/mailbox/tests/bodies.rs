@@ -56,6 +56,7 @@ async fn every_shape_of_a_body() {
         r"R: * 1 FETCH (FLAGS (\\Seen) UID 5 BODY[] ~{5}\r\na\0\xe9\r\n X-Y (1 (2)))\r\n",
         r"R: * 1 fetch (UID 5 UID 5 body[] {5}\r\na\0\xe9\r\n BODY[] {1}\r\nx)\r\n",
         r"R: * 2 FETCH (UID 6 BODY[] {3}\r\nabc)\r\n* 1 FETCH (UID 5 BODY[] {5}\r\na\0\xe9\r\n)\r\n",
+        r"R: * 1 FETCH (UID 5 BODY[TEXT] {3}\r\nabc BODY[]<0> {5}\r\na\0\xe9\r\n)\r\n",
         r"R: * 1 FETCH (FLAGS ())\r\n* 3 EXISTS\r\n* 1 FETCH (UID 5 BODY[] {5}\na\0\xe9\r\n)\n",
     ] {
         assert_eq!(fetched(&format!("{line}{DONE}")).await, "a\0\u{fffd}\r\n", "{line}");
@@ -77,6 +78,9 @@ async fn what_is_no_body_of_this_message_is_an_error_and_concerns_it_alone() {
         ("S: $c BAD what", "Refused"),
         ("S: $c BAD Request is throttled. Suggested Backoff Time: 5000 milliseconds", "Unavailable"),
         ("S: * 1 FETCH (UID 5 BODY[] NIL)\nS: $c OK x", "Refused"),
+        ("R: * 1 FETCH (UID 5 BODY[HEADER] {2}\\r\\nab)\\r\\n\nS: $c OK x", "Gone"),
+        ("R: * 1 FETCH (UID 5 BODY[]<9> {2}\\r\\nab)\\r\\n\nS: $c OK x", "Gone"),
+        ("S: * 1 FETCH (UID 5 BODY[TEXT] \"ab\")\nS: $c OK x", "Gone"),
     ] {
         let rest = format!("C: $c UID FETCH 5 (UID BODY.PEEK[])\n{line}\n{GOOD}");
         let provider = Provider::new(&[opened(&rest)]);
@@ -142,6 +146,29 @@ async fn a_lost_session_is_replaced_once_where_nothing_was_handed_over() {
     let renumbered = "C: $a EXAMINE \"INBOX\"\nS: * OK [UIDVALIDITY 8] x\nS: $a OK x";
     let heard = check(Provider::new(&[opened("EOF"), renumbered])).await;
     assert!(heard.starts_with("UidValidityChanged"), "{heard}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_died_in_silence_is_replaced_before_an_app_loses_patience() {
+    let whole =
+        "C: $c UID FETCH 5 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 5 BODY[] {2}\\r\\nab)\\r\\n\nS: $c OK x";
+    // A router that forgot, a BYE that waits, a NOOP that is not liked by a session that lives.
+    for (asleep, again) in [
+        (opened("C: $c NOOP"), Some(reopened(whole))),
+        (opened("S: * BYE idle for too long\nEOF"), Some(reopened(whole))),
+        (opened("S: * BYE idle for too long\nC: $c NOOP"), Some(reopened(whole))),
+        (opened(&format!("C: $c NOOP\nS: $c BAD what?\n{whole}")), None),
+    ] {
+        let scripts: Vec<_> = std::iter::once(asleep).chain(again).collect();
+        let provider = Provider::new(&scripts);
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        let asked = tokio::time::Instant::now();
+        mailbox.body(uid(5)).await.unwrap();
+        assert!(asked.elapsed() < Duration::from_secs(6));
+        mailbox.close().await;
+        provider.kept().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

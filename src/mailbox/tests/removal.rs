@@ -201,10 +201,7 @@ async fn a_refusal_for_the_sake_of_messages_that_are_gone_keeps_no_other() {
         refused("UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)"),
         "C: $a UID STORE 4 +FLAGS.SILENT (\\Deleted)\nS: $a NO not that one",
     ]);
-    assert_eq!(
-        check(Delete::Flag, &[script]).await,
-        r#"Refused { command: "STORE", text: "not that one" }"#
-    );
+    assert_eq!(check(Delete::Flag, &[script]).await, r#"Refused { command: "STORE", text: "not that one" }"#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,6 +260,36 @@ async fn trash_and_archive_that_are_missing_are_found_out_before_anything_happen
     ]);
     let heard = check(Delete::Auto, &[script]).await;
     assert_eq!(heard, r#"Refused { command: "LIST", text: "it lists no folder at all" }"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_expunged_because_a_row_of_the_list_cannot_be_read() {
+    // RFC 3501 §7.2.2: the row may be the Trash's.
+    for row in [r#"S: * LIST (\Trash "/" Bin"#, r#"S: * LIST (\Trash) "/" ("#] {
+        let script = joined(&[&flown("UIDPLUS MOVE", row)]);
+        let heard = check(Delete::Auto, &[script]).await;
+        assert_eq!(heard, r#"Refused { command: "LIST", text: "its list of folders cannot be read" }"#);
+    }
+    // Where the Trash is found the other rows do not matter.
+    let script = joined(&[
+        &flown("MOVE", &format!("S: * LIST (\\Marked \"/\" x\n{TRASH}")),
+        r#"
+        C: $a UID MOVE 3:4,9 "Bin &AOk-"
+        S: $a OK x"#,
+    ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_died_in_silence_before_quit_is_replaced() {
+    let asleep = joined(&[OPENED, "C: $a NOOP"]);
+    let flagged = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a OK x";
+    let provider = Provider::new(&[asleep, joined(&[SELECTED, flagged])]).delete(Delete::Flag);
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    mailbox.update(&[], &[uid(9), uid(3), uid(4)]).await.unwrap();
+    mailbox.close().await;
+    provider.kept().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -165,7 +165,7 @@ pub struct Items<'a> {
     pub uid: Option<u32>,
     /// `RFC822.SIZE`; `None` also for what is no number.
     pub size: Option<u64>,
-    /// The first `BODY[...]`.
+    /// The first `BODY[]`, whole or in part; sections of it are none.
     pub body: Option<Value<'a>>,
     /// Whether the whole list was items and nothing else.
     pub complete: bool,
@@ -196,9 +196,28 @@ fn take<'a>(found: &mut Items<'a>, name: &[u8], value: Value<'a>) {
         found.uid = found.uid.or(super::response::number(digits).filter(|uid| *uid != 0));
     } else if name.eq_ignore_ascii_case(b"RFC822.SIZE") {
         found.size = found.size.or(super::response::number(digits));
-    } else if name.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"BODY[")) {
+    } else if whole_body(name).is_some() {
         found.body = found.body.or(Some(value));
     }
+}
+
+/// Whether `name` is the item of a message's octets from `from` on: `BODY[]`, or `BODY[]<from>`. A section of it is
+/// not; servers that leave the origin out are believed.
+pub fn is_body(name: &[u8], from: u64) -> bool {
+    let origin =
+        whole_body(name).map(|origin| origin.strip_prefix(b"<").and_then(|it| it.strip_suffix(b">")));
+    origin.is_some_and(|origin| origin.is_none_or(|origin| super::response::number(origin) == Some(from)))
+}
+
+/// What stands behind `BODY[]`.
+fn whole_body(name: &[u8]) -> Option<&[u8]> {
+    let (item, origin) = name.split_at_checked(6)?;
+    item.eq_ignore_ascii_case(b"BODY[]").then_some(origin)
+}
+
+/// The name of the last item of a FETCH list that may not be all there.
+pub fn last_name(list: &[u8]) -> Option<&[u8]> {
+    names(list.strip_prefix(b"(")?).last()
 }
 
 /// The names of the items in the rest of a FETCH list: every other value.
@@ -261,6 +280,27 @@ mod tests {
             let found = items(list.as_bytes());
             assert_eq!((found.uid, found.size), (uid, size), "{list}");
         }
+    }
+
+    #[test]
+    fn a_section_is_no_body_and_another_origin_another_part() {
+        // RFC 3501 §7.4.2.
+        for (name, from, expected) in [
+            ("BODY[]", 0, true),
+            ("body[]", 0, true),
+            ("BODY[]", 5, true),
+            ("BODY[]<5>", 5, true),
+            ("BODY[]<0>", 5, false),
+            ("BODY[]<x>", 0, false),
+            ("BODY[TEXT]", 0, false),
+            ("BODY[HEADER]<0>", 0, false),
+            ("BODY", 0, false),
+            ("RFC822", 0, false),
+        ] {
+            assert_eq!(is_body(name.as_bytes(), from), expected, "{name} from {from}");
+        }
+        assert_eq!(last_name(b"(UID 7 FLAGS (a b) BODY[]<0> {0}\r\n"), Some(&b"BODY[]<0>"[..]));
+        assert_eq!(items(b"(BODY[TEXT] x BODY[] y)").body, Some(Value::Atom(b"y")));
     }
 
     #[test]

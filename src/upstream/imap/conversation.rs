@@ -17,6 +17,10 @@ use crate::upstream::UpstreamError;
 pub trait Octets: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Octets for S {}
 
+/// Commands over whose messages, thousands maybe, a server may sit in silence. One that is cut short and tried again
+/// from the start would never come to its end.
+const LABORIOUS: &[&str] = &["COPY", "MOVE", "STORE", "EXPUNGE", "SEARCH"];
+
 /// async-imap's two types of a connection: LOGIN with literals leaves us the first.
 #[derive(Debug)]
 pub enum Conversation<S: Octets> {
@@ -134,6 +138,9 @@ pub(super) async fn run<S: Octets>(
     command: &str,
 ) -> Result<(), UpstreamError> {
     connection.get_mut().begin();
+    if LABORIOUS.contains(&name) {
+        connection.get_mut().laborious();
+    }
     let result = connection.run_command_and_check_ok(command, None).await;
     result.map_err(|error| fault(connection.get_mut(), name, error, refusal::of_command))
 }

@@ -72,6 +72,10 @@ pub enum After {
 }
 
 impl Wanted {
+    fn from(&self) -> u64 {
+        if let Part::Window { from, .. } = self.part { from } else { 0 }
+    }
+
     fn command(&self) -> String {
         match self.part {
             Part::Whole => format!("UID FETCH {} (UID BODY.PEEK[])", self.uid),
@@ -138,11 +142,8 @@ impl<S: Octets> Conversation<S> {
     /// A literal was announced: ours, another message's, or one more of ours.
     async fn body(&mut self, octets: u64, delivery: &mut Delivery) -> Result<(), UpstreamError> {
         let so_far = self.wire().so_far();
-        let before = match response::parse(so_far) {
-            Some(Response::Fetch(list)) => value::items(list).uid,
-            _ => None,
-        };
-        let mut ours = delivery.begin(octets, before);
+        let list = if let Some(Response::Fetch(list)) = response::parse(so_far) { list } else { b"" };
+        let mut ours = delivery.begin(octets, list);
         while self.wire().body_left() > 0 {
             if !ours && delivery.state == State::Coming && self.wire().body_left() > DRAINED {
                 return Err(LOST);
@@ -194,9 +195,11 @@ enum State {
 }
 
 impl Delivery {
-    /// Whether the literal that was announced is to be handed on; `before` is the UID that stood before it.
-    fn begin(&mut self, octets: u64, before: Option<u32>) -> bool {
-        let ours = self.begun.is_some() && before.is_none_or(|uid| uid == self.wanted.uid.get());
+    /// Whether the literal that was announced is to be handed on; `list` is what stood before it.
+    fn begin(&mut self, octets: u64, list: &[u8]) -> bool {
+        let named = value::last_name(list).is_some_and(|name| value::is_body(name, self.wanted.from()));
+        let uid = value::items(list).uid;
+        let ours = self.begun.is_some() && named && uid.is_none_or(|uid| uid == self.wanted.uid.get());
         if !ours {
             if self.state == State::Nothing || self.state == State::Bodiless {
                 self.state = State::Foreign;

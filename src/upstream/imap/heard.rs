@@ -47,6 +47,8 @@ pub struct Answer {
     pub expunged: u32,
     /// Rows of LIST.
     pub folders: Vec<Folder>,
+    /// Rows of LIST that could not be read, or were too many.
+    pub unread_folders: usize,
     /// UIDs of SEARCH.
     pub found: Vec<Uid>,
     /// UIDs of FETCH, with RFC822.SIZE where it was told.
@@ -122,7 +124,10 @@ impl Answer {
         match response {
             Response::Exists(number) => self.exists = Some(*number),
             Response::Expunge => self.expunged = self.expunged.saturating_add(1),
-            Response::List(row) if self.folders.len() < FOLDERS => self.folders.extend(folder(row)),
+            Response::List(row) => match folder(row) {
+                Some(folder) if self.folders.len() < FOLDERS => self.folders.push(folder),
+                _ => self.unread_folders = self.unread_folders.saturating_add(1),
+            },
             Response::Search(numbers) => {
                 let room = UIDS.saturating_sub(self.found.len());
                 let uids = words(numbers).filter_map(response::number).filter_map(Uid::new);

@@ -20,6 +20,9 @@ const BELIEVABLE: u64 = 1 << 40;
 /// How often the messages below those listed are asked for, where a server stops early (RFC 9738).
 const MORE: usize = 1000;
 
+/// More messages than this nobody's mailbox has: a server that goes on is out of its mind, and our memory is not its.
+const MESSAGES: usize = 4 << 20;
+
 /// A mailbox as it stands.
 #[derive(Debug)]
 pub struct Listed {
@@ -121,6 +124,9 @@ impl<S: Octets> Conversation<S> {
             let event = self.wire().event().await.map_err(|error| self.fault(name, &error))?;
             let Event::Response(text) = event else { continue };
             match response::parse(&text) {
+                Some(Response::Fetch(_)) if list.messages.len() >= MESSAGES => {
+                    return Err(UpstreamError::TooLarge);
+                }
                 Some(Response::Fetch(items)) => list.take(items),
                 Some(Response::Tagged { tag: done, status, text }) if done == tag.as_bytes() => {
                     return Ok(Completion::new(status, &text));

@@ -70,7 +70,8 @@ impl Session {
                 () = told.closed() => return,
             };
             match outcome {
-                Ok(conversation) => {
+                Ok(mut conversation) => {
+                    conversation.wire().allow_for_work(connector.deadlines().upstream_work);
                     let _ = told.send(Ok(()));
                     serve(conversation, asked).await;
                 }
@@ -121,6 +122,7 @@ impl Session {
         // A server may answer both at a time.
         if let (Ok(opened), Ok(listed)) = (&mut opened, &mut listed) {
             listed.folders.append(&mut opened.folders);
+            listed.unread_folders += opened.unread_folders;
         }
         Ok((listing::selected(verb, folder, opened)?, listed))
     }

@@ -44,6 +44,9 @@ pub struct Wire<S> {
     shown: BytesMut,
     heard: Heard,
     patience: Duration,
+    /// The same for a command that upstream works through in silence.
+    work: Duration,
+    laborious: bool,
     alarm: Pin<Box<Sleep>>,
     /// The alarm runs since the last progress.
     waiting: bool,
@@ -70,6 +73,8 @@ impl<S> Wire<S> {
             shown: BytesMut::new(),
             heard: Heard::default(),
             patience,
+            work: patience,
+            laborious: false,
             alarm: Box::pin(tokio::time::sleep(patience)),
             waiting: false,
             invitations: 0,
@@ -90,7 +95,17 @@ impl<S> Wire<S> {
 
     /// How long upstream may be silent.
     pub fn patience(&self) -> Duration {
-        self.patience
+        if self.laborious { self.work } else { self.patience }
+    }
+
+    /// How long it may be silent over [`Wire::laborious`] commands.
+    pub fn allow_for_work(&mut self, work: Duration) {
+        self.work = work;
+    }
+
+    /// The command that begins is one that upstream may work through in silence before it answers.
+    pub fn laborious(&mut self) {
+        self.laborious = true;
     }
 
     /// Forgets the last command's answer and starts waiting afresh.
@@ -98,6 +113,7 @@ impl<S> Wire<S> {
         self.heard.answer = Answer::default();
         self.invitations = 0;
         self.waiting = false;
+        self.laborious = false;
     }
 
     /// The text of the response that is not complete yet.
@@ -259,7 +275,8 @@ impl<S> Wire<S> {
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if !self.waiting {
             self.waiting = true;
-            self.alarm.as_mut().reset(Instant::now() + self.patience);
+            let patience = self.patience();
+            self.alarm.as_mut().reset(Instant::now() + patience);
         }
         ready!(self.alarm.as_mut().poll(cx));
         Poll::Ready(io::ErrorKind::TimedOut.into())

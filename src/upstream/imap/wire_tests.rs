@@ -115,3 +115,14 @@ async fn slow_but_moving_is_never_cut_and_silence_is() {
     assert!(matches!(error, UpstreamError::TimedOut { command: "NOOP", after: PATIENCE }));
     assert_eq!(begun.elapsed(), PATIENCE);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_a_server_long_is_given_longer() {
+    const WORK: Duration = Duration::from_secs(600);
+    for (name, given) in [("MOVE", WORK), ("NOOP", PATIENCE)] {
+        let mut conversation = conversation("C: $a X");
+        conversation.wire().allow_for_work(WORK);
+        let error = conversation.run(name, "X").await.unwrap_err();
+        assert!(matches!(error, UpstreamError::TimedOut { after, .. } if after == given), "{error:?}");
+    }
+}
