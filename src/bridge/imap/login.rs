@@ -78,7 +78,7 @@ where
 {
     let mut session = Session::new();
     app.queue(Session::greeting().as_bytes());
-    let until = Instant::now() + context.connector.deadlines().app_login;
+    let mut until = Instant::now() + context.connector.deadlines().app_login;
     loop {
         let step = tokio::select! {
             step = timeout_at(until, next(app, &mut session)) => step,
@@ -88,9 +88,11 @@ where
             Ok(Ok(Some(Step::Reply(reply)))) => app.queue(reply.as_bytes()),
             Ok(Ok(Some(Step::Finish(reply)))) => return farewell(app, &reply).await,
             Ok(Ok(Some(Step::Login(offer)))) => {
+                let asked = Instant::now();
                 if let Some(opened) = answer(app, context, provider, &mut session, offer).await? {
                     return Ok(Some(opened));
                 }
+                until += asked.elapsed(); // The app's time does not run while it waits for us.
             }
             Ok(Ok(None)) => return Ok(None),
             Ok(Err(error)) => return Err(error),
@@ -138,7 +140,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     P: Provider,
 {
-    app.flush().await?;
+    let stalled = |_| io::Error::from(io::ErrorKind::TimedOut);
+    timeout(context.connector.deadlines().app_stall, app.flush()).await.map_err(stalled)??;
     let asked = tokio::select! {
         asked = ask(context, provider, &offer) => asked,
         () = context.stopping.cancelled() => return Ok(None), // The next step says BYE.

@@ -55,8 +55,9 @@ pub async fn login_for_splice(
 ) -> Result<Spliceable, UpstreamError> {
     let (connector, account, credential) = (connector.clone(), account.clone(), credential.clone());
     apart(async move {
-        let conversation = log_in(&connector, &account, &credential).await?;
-        spliceable(conversation).await
+        let provider = login::Provider { connector: &connector, account: &account };
+        let logged_in = async { spliceable(login::log_in(&provider, &account, &credential).await?).await };
+        in_time(&connector, logged_in).await
     })
     .await
 }
@@ -66,15 +67,20 @@ async fn log_in(
     account: &Account,
     credential: &Credential,
 ) -> Result<Conversation<Stream>, UpstreamError> {
-    let deadlines = connector.deadlines();
     let provider = login::Provider { connector, account };
+    in_time(connector, login::log_in(&provider, account, credential)).await
+}
+
+async fn in_time<T>(
+    connector: &Connector,
+    login: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<T, UpstreamError> {
+    let deadlines = connector.deadlines();
     // Every wait in it has its own deadline by progress; this one is for an upstream that dribbles.
     let after =
         deadlines.connect + deadlines.handshake + deadlines.greeting + deadlines.upstream_progress * 2;
-    match tokio::time::timeout(after, login::log_in(&provider, account, credential)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(UpstreamError::TimedOut { command: "login", after }),
-    }
+    let late = Err(UpstreamError::TimedOut { command: "login", after });
+    tokio::time::timeout(after, login).await.unwrap_or(late)
 }
 
 async fn spliceable(mut conversation: Conversation<Stream>) -> Result<Spliceable, UpstreamError> {

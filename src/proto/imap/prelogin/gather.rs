@@ -21,6 +21,10 @@ const LITERAL: u64 = 8 * 1024;
 /// What is eaten of one refused command before the connection is not worth keeping.
 const EATEN: u64 = 256 * 1024;
 
+/// Everything before login. An app needs a few hundred octets, and with the longest SASL exchanges some ten thousand;
+/// whoever needs more than two commands refused as over-long takes is no app.
+const BEFORE_LOGIN: u64 = 2 * EATEN;
+
 /// What came of the octets.
 #[derive(Debug)]
 pub(super) enum Gathered {
@@ -42,11 +46,12 @@ pub(super) struct Gather {
     text: Zeroizing<Vec<u8>>,
     refused: Option<&'static str>,
     eaten: u64,
+    taken: u64,
 }
 
 impl Gather {
     pub(super) fn new() -> Self {
-        Self { frame: Frame::default(), text: Zeroizing::default(), refused: None, eaten: 0 }
+        Self { frame: Frame::default(), text: Zeroizing::default(), refused: None, eaten: 0, taken: 0 }
     }
 
     /// Takes pieces until something came of them. A line of `sasl` announces no literal.
@@ -60,8 +65,9 @@ impl Gather {
                 }
             }
             let piece = self.frame.next(input)?;
+            self.taken += piece.octets() as u64;
             self.collect(&input.split_to(piece.octets()));
-            if self.eaten > EATEN {
+            if self.eaten > EATEN || self.taken > BEFORE_LOGIN {
                 return Some(Gathered::Flood);
             }
             match piece {

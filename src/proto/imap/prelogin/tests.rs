@@ -257,6 +257,15 @@ fn an_alert_is_said_once_and_cannot_forge_lines() {
     assert_eq!(app.session.refused(Code::ContactAdmin, "x", true), "a NO [CONTACTADMIN] x\r\n");
 }
 
+#[test]
+fn many_octets_before_login_are_the_end_however_small_the_commands() {
+    let mut app = App::new();
+    for _ in 0..100 {
+        app.says("a NOOP\r\n".repeat(1000));
+    }
+    assert!(app.closed && app.heard.ends_with("* BYE too many octets before login\r\n"));
+}
+
 proptest! {
     #[test]
     fn any_octets_panic_nowhere_and_any_split_gives_the_same(

@@ -6,8 +6,11 @@
 //!                        └────────────────── + , hidden ──────────────────────────┘
 //! ```
 //!
+//! An upstream that ends its IDLE by itself when our DONE is under way answers that DONE with BAD, which is hidden too.
+//!
 //! After a renewal upstream knows the IDLE by a tag of ours; its tagged response is given the app's again.
 
+use super::response::Status;
 use super::{Continuation, Conversation, Entry, Purpose, Stage, Tag};
 
 #[derive(Debug)]
@@ -95,6 +98,13 @@ impl Conversation {
             }
         }
         true
+    }
+
+    /// Whether a refusal that no command of the app's explains answers our DONE: upstream had ended its IDLE by itself
+    /// when it came. Until the new `+` the app has no command under way.
+    pub(super) fn refuses_our_done(&self, tag: &[u8], status: Status) -> bool {
+        let again = self.idle.as_ref().is_some_and(|idle| idle.step == Step::Again);
+        again && status == Status::Bad && (tag.is_empty() || tag.eq_ignore_ascii_case(b"DONE"))
     }
 
     fn set_stage(&mut self, tag: &[u8], stage: Stage) {

@@ -260,6 +260,20 @@ fn the_apps_done_during_a_renewal_waits_for_its_end() {
 }
 
 #[test]
+fn a_renewal_may_cross_the_end_that_upstream_makes_of_idle() {
+    for refused in ["DONE BAD unknown command\r\n", "* BAD unknown command\r\n"] {
+        let mut between = Between::new(PLAIN);
+        between.app("a IDLE\r\n").upstream("+\r\n").app_saw("+\r\n");
+        between.conversation.renew_idle();
+        between.settle().upstream("a OK idle for long enough\r\n").app_saw("");
+        between.upstream_saw("a IDLE\r\nDONE\r\nfootbridge1 IDLE\r\n");
+        between.upstream(refused).upstream("+\r\n* 3 EXISTS\r\n").app_saw("* 3 EXISTS\r\n");
+        between.app("DONE\r\n").upstream_saw("DONE\r\n");
+        between.upstream("footbridge1 OK\r\n* BAD hm\r\n").app_saw("a OK\r\n* BAD hm\r\n");
+    }
+}
+
+#[test]
 fn a_renewal_that_upstream_refuses_ends_the_apps_idle() {
     let mut between = Between::new(PLAIN);
     between.app("a IDLE\r\n").upstream("+\r\n").app_saw("+\r\n");
@@ -326,6 +340,28 @@ fn a_command_that_is_never_answered_keeps_nobody_waiting() {
     between.upstream("b OK\r\n");
     assert_eq!(between.conversation.running(), None);
     assert!(between.app.ends_with(b"c OK ID completed\r\n"));
+}
+
+#[test]
+fn what_hides_its_command_behind_a_long_tag_or_blanks_does_not_go_up() {
+    let long = "x".repeat(2_000);
+    let blank = " ".repeat(2_000);
+    for line in [
+        format!("{long} COMPRESS DEFLATE\r\n"),
+        format!("{long} APPEND x {{3+}}\r\nabc\r\n"),
+        format!("{long} APPEND x {{3}}\r\n"),
+        format!("{} NOOP\r\n", "t".repeat(101)),
+        format!("a{blank}COMPRESS DEFLATE\r\n"),
+        format!("{blank}\r\n"),
+    ] {
+        let mut between = Between::new("IMAP4rev1 LITERAL+");
+        for chunk in line.as_bytes().chunks(700) {
+            between.app(chunk);
+        }
+        between.upstream_saw("").app("b NOOP\r\n").upstream_saw("b NOOP\r\n");
+        let answer = "* BAD the bridge does not take this command after login\r\n";
+        between.upstream("b OK\r\n").app_saw(&format!("{answer}b OK\r\n"));
+    }
 }
 
 #[test]

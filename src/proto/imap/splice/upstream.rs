@@ -100,6 +100,12 @@ impl Conversation {
             Start::Data => {}
             Start::Continuation => self.continuation(),
             Start::Capability { list } => self.upstream_course = Course::Rewrite(list),
+            Start::Text { status, .. } if self.refuses_our_done(b"", status) => {
+                self.upstream_course = Course::Hide;
+            }
+            Start::Tagged { tag, status, .. } if self.refuses_our_done(tag, status) => {
+                self.upstream_course = Course::Hide;
+            }
             Start::Text { status, list } => {
                 self.bye(status);
                 if status == Status::Bad {
