@@ -1,5 +1,6 @@
 //! What stands between client and upstream: footbridge, and the programs it is compared with.
 
+use std::ffi::OsString;
 use std::fmt::{self, Write};
 use std::fs;
 use std::path::Path;
@@ -18,6 +19,8 @@ use crate::{Outcome, certs};
 pub enum Kind {
     /// The release build, its cache off.
     Footbridge,
+    /// Another build, which FOOTBRIDGE_PREVIOUS names: what did a change do?
+    Previous,
     /// In client mode: carries octets, knows no mail.
     Stunnel,
     /// Its stream proxy: carries octets, with the least work of all.
@@ -28,6 +31,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Footbridge => "footbridge",
+            Self::Previous => "previous",
             Self::Stunnel => "stunnel",
             Self::Nginx => "nginx",
         })
@@ -50,12 +54,12 @@ impl Peer {
         let ports = Ports::free()?;
         let file = folder.path().join("peer.conf");
         let text = match kind {
-            Kind::Footbridge => footbridge(&ports, upstream.ports()),
+            Kind::Footbridge | Kind::Previous => footbridge(&ports, upstream.ports()),
             Kind::Stunnel => stunnel(&ports, upstream.ports()),
             Kind::Nginx => nginx(&ports, upstream.ports(), folder.path()),
         };
         fs::write(&file, text)?;
-        let mut command = command(kind, &file);
+        let mut command = command(kind, &file)?;
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.map_err(|error| format!("{kind} does not start: {error}"))?;
         let peer = Self { child, ports, _folder: folder };
@@ -88,24 +92,21 @@ pub fn signal(child: &Child, signal: Signal) {
     }
 }
 
-fn command(kind: Kind, file: &Path) -> Command {
+fn command(kind: Kind, file: &Path) -> Outcome<Command> {
+    let program = match kind {
+        Kind::Footbridge => OsString::from(env!("CARGO_BIN_EXE_footbridge")),
+        Kind::Previous => {
+            std::env::var_os("FOOTBRIDGE_PREVIOUS").ok_or("FOOTBRIDGE_PREVIOUS names no program")?
+        }
+        Kind::Stunnel | Kind::Nginx => kind.to_string().into(),
+    };
+    let mut command = Command::new(program);
     match kind {
-        Kind::Footbridge => {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_footbridge"));
-            command.arg("--config").arg(file).arg("run").env_remove("FOOTBRIDGE_CONFIG");
-            command
-        }
-        Kind::Stunnel => {
-            let mut command = Command::new("stunnel");
-            command.arg(file);
-            command
-        }
-        Kind::Nginx => {
-            let mut command = Command::new("nginx");
-            command.arg("-c").arg(file).args(["-e", "stderr"]);
-            command
-        }
-    }
+        Kind::Footbridge | Kind::Previous => command.arg("--config").arg(file).arg("run"),
+        Kind::Stunnel => command.arg(file),
+        Kind::Nginx => command.arg("-c").arg(file).args(["-e", "stderr"]),
+    };
+    Ok(command)
 }
 
 fn footbridge(own: &Ports, upstream: &Ports) -> String {
