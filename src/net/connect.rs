@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::ahead::Ahead;
 use super::{address, fault};
 use crate::mail::Deadlines;
 use crate::mail::account::{Endpoint, Security};
@@ -43,7 +44,7 @@ pub enum Stream {
     /// Before STARTTLS.
     Plain(TcpStream),
     /// Everything that matters.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Ahead<TcpStream>>>),
 }
 
 /// Why there is no stream.
@@ -120,7 +121,7 @@ impl Connector {
             Stream::Tls(_) => return Ok(stream),
         };
         let name = server_name(endpoint)?;
-        let handshake = TlsConnector::from(self.tls.clone()).connect(name, tcp);
+        let handshake = TlsConnector::from(self.tls.clone()).connect(name, Ahead::new(tcp));
         match timeout(self.deadlines.handshake, handshake).await {
             Ok(Ok(tls)) => Ok(Stream::Tls(Box::new(tls))),
             Ok(Err(source)) => Err(handshake_failed(endpoint, source)),

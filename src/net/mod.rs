@@ -1,6 +1,7 @@
 //! Names, addresses, connect, TLS: the ground.
 
 mod address;
+mod ahead;
 pub mod buffered;
 pub mod connect;
 mod fault;
