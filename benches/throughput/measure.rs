@@ -12,6 +12,8 @@ pub struct Sample {
     pub time: Duration,
     /// Of the peer, user and system.
     pub cpu: Duration,
+    /// How often one of the peer's threads was given a processor: how often it had to wait, mostly.
+    pub switches: u64,
     /// Octets of mail moved.
     pub octets: u64,
     /// Most resident memory of the peer, in octets.
@@ -25,6 +27,11 @@ impl Sample {
     pub fn cpu_per_gb(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e9 / self.octets as f64
     }
+
+    /// Task switches for 10^6 octets.
+    pub fn switches_per_mb(&self) -> f64 {
+        self.switches as f64 * 1e6 / self.octets as f64
+    }
 }
 
 /// Does `work` and watches process `id` and its children meanwhile. The connection that `work` returns is open until
@@ -35,14 +42,21 @@ pub fn sample(id: u32, octets: u64, work: impl FnOnce() -> std::io::Result<TcpSt
         // The peak begins anew at what is resident now.
         std::fs::write(format!("/proc/{process}/clear_refs"), "5")?;
     }
-    let (cpu_before, resident) = (cpu(&processes)?, memory(&processes, "VmRSS:")?);
+    let (work_before, resident) = (Work::of(&processes)?, memory(&processes, "VmRSS:")?);
     let begun = Instant::now();
     let connection = work()?;
     let time = begun.elapsed();
-    let cpu = cpu(&processes)?.saturating_sub(cpu_before);
+    let done = Work::of(&processes)?;
     let peak = memory(&processes, "VmHWM:")?;
     drop(connection);
-    Ok(Sample { time, cpu, octets, peak, growth: peak.saturating_sub(resident) })
+    Ok(Sample {
+        time,
+        cpu: Duration::from_nanos(done.nanoseconds.saturating_sub(work_before.nanoseconds)),
+        switches: done.slices.saturating_sub(work_before.slices),
+        octets,
+        peak,
+        growth: peak.saturating_sub(resident),
+    })
 }
 
 /// A process and its children. Peers do not start more of them later.
@@ -58,19 +72,32 @@ fn tree(id: u32) -> Outcome<Vec<u32>> {
     Ok(processes)
 }
 
-/// Time on a processor of all threads there are, to the nanosecond: `utime` and `stime` count in hundredths of a
-/// second, too coarse for a run of a fifth.
-fn cpu(processes: &[u32]) -> Outcome<Duration> {
-    let mut total = Duration::ZERO;
-    for process in processes {
-        for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
-            // A thread may end between the listing and the look.
-            let counts = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            let nanoseconds = counts.split_whitespace().next().map(str::parse).transpose()?;
-            total += Duration::from_nanos(nanoseconds.unwrap_or(0));
+/// What the scheduler counts for a thread.
+#[derive(Debug, Default)]
+struct Work {
+    /// On a processor. `utime` and `stime` count in hundredths of a second, too coarse for a run of a fifth.
+    nanoseconds: u64,
+    /// How often it was given one.
+    slices: u64,
+}
+
+impl Work {
+    /// Of all threads there are.
+    fn of(processes: &[u32]) -> Outcome<Self> {
+        let mut total = Self::default();
+        for process in processes {
+            for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
+                // A thread may end between the listing and the look.
+                let counts = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+                let counts: Result<Vec<u64>, _> = counts.split_whitespace().map(str::parse).collect();
+                if let [nanoseconds, _waited, slices] = counts?[..] {
+                    total.nanoseconds += nanoseconds;
+                    total.slices += slices;
+                }
+            }
         }
+        Ok(total)
     }
-    Ok(total)
 }
 
 /// A line of /proc/ID/status, summed over processes.

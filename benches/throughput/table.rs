@@ -16,8 +16,8 @@ impl<'a> Table<'a> {
     /// Prints the head.
     pub fn new(peers: &'a [Kind]) -> Self {
         println!(
-            "{:<16} {:<12} {:>21} {:>23} {:>10} {:>10}",
-            "", "", "time, s", "CPU, s/GB", "peak, MiB", "growth"
+            "{:<16} {:<12} {:>21} {:>21} {:>11} {:>10} {:>7}",
+            "", "", "time, s", "CPU, s/GB", "switches/MB", "peak, MiB", "growth"
         );
         Self { peers }
     }
@@ -26,11 +26,12 @@ impl<'a> Table<'a> {
     pub fn print(&self, scenario: &Scenario, samples: &[Vec<Sample>]) {
         for (peer, samples) in self.peers.iter().zip(samples) {
             println!(
-                "{:<16} {:<12} {:>21} {:>23} {:>10.1} {:>10.1}",
+                "{:<16} {:<12} {:>21} {:>21} {:>11.1} {:>10.1} {:>7.1}",
                 scenario.name,
                 peer.to_string(),
                 spread(samples.iter().map(time)),
                 spread(samples.iter().map(Sample::cpu_per_gb)),
+                median(samples.iter().map(Sample::switches_per_mb)),
                 worst(samples.iter().map(|sample| sample.peak)),
                 worst(samples.iter().map(|sample| sample.growth)),
             );
@@ -47,7 +48,7 @@ impl<'a> Table<'a> {
 fn ratios(name: &str, ours: &[Sample], theirs: &[Sample]) {
     let pairs = || ours.iter().zip(theirs);
     println!(
-        "{:<29} {:>21} {:>23}",
+        "{:<29} {:>21} {:>21}",
         format!("  {name}"),
         spread(pairs().map(|(ours, theirs)| time(ours) / time(theirs))),
         spread(pairs().map(|(ours, theirs)| ours.cpu_per_gb() / theirs.cpu_per_gb())),
@@ -60,12 +61,22 @@ fn time(sample: &Sample) -> f64 {
 
 /// The median, and the least and the most in brackets.
 fn spread(values: impl Iterator<Item = f64>) -> String {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
+    let values = sorted(values);
     match (values.first(), values.get(values.len() / 2), values.last()) {
         (Some(least), Some(median), Some(most)) => format!("{median:.3} ({least:.3}-{most:.3})"),
         _ => String::new(),
     }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let values = sorted(values);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
 }
 
 fn worst(octets: impl Iterator<Item = u64>) -> f64 {
