@@ -36,9 +36,18 @@ pub struct Gate {
 /// Why nothing goes upstream.
 #[derive(Debug, thiserror::Error)]
 pub enum Denied {
-    /// The app's secret is not the one of this account, or upstream said so of late.
+    /// The app's secret is not the one of this account.
     #[error("the password is wrong")]
     Wrong,
+    /// Upstream refused this very password of the app's of late.
+    #[error(
+        "the provider refused this password; another one is tried at once, this one again in {} seconds",
+        wait.as_secs()
+    )]
+    Resting {
+        /// When it is shown upstream again.
+        wait: Duration,
+    },
     /// Too many wrong passwords in the last minute.
     #[error("too many wrong passwords, try again in {} seconds", wait.as_secs())]
     TooMany {
@@ -121,7 +130,7 @@ impl Gate {
         loop {
             match self.verdicts.judge(secret, purpose, from_app, Instant::now()) {
                 Judgement::Show(trial) => return Ok(pass(trial)),
-                Judgement::Refused(_) if from_app => return Err(Denied::Wrong),
+                Judgement::Refused(wait) if from_app => return Err(Denied::Resting { wait }),
                 Judgement::Refused(wait) => return Err(Denied::Refused { wait }),
                 Judgement::TooMany(wait) => return Err(Denied::TooMany { wait }),
                 // Upstream hangs with the first one: this one finds out for itself.
@@ -170,7 +179,9 @@ mod tests {
         let (gate, account) = (Gate::new(), account("\"app\""));
         let pass = offer(&gate, &account, "old").await.expect("unknown");
         gate.refused(&pass);
-        assert!(matches!(offer(&gate, &account, "old").await, Err(Denied::Wrong)));
+        assert!(
+            matches!(offer(&gate, &account, "old").await, Err(Denied::Resting { wait }) if wait.as_secs() == 60)
+        );
         let pass = offer(&gate, &account, "new").await.expect("unknown");
         gate.accepted(&pass);
         assert!(offer(&gate, &account, "new").await.is_ok());
@@ -190,7 +201,7 @@ mod tests {
         tokio::task::yield_now().await;
         gate.refused(&first);
         for one in crowd {
-            assert!(matches!(one.await.expect("no panic"), Err(Denied::Wrong)));
+            assert!(matches!(one.await.expect("no panic"), Err(Denied::Resting { .. })));
         }
     }
 

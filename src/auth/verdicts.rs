@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::mail::Secret;
 
-/// Distinct unknown passwords of an account that go upstream within [`MINUTE`]: a typing error and its cure fit,
-/// and a guesser gets a provider to lock no account.
+/// Distinct passwords of an account that go upstream within [`MINUTE`] and are not taken: typing errors and their
+/// cure fit, and a guesser gets a provider to lock no account.
 const DISTINCT: usize = 3;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ struct Known {
     /// The last good one of each purpose.
     good: Vec<Print>,
     refused: Vec<Refused>,
-    /// What went upstream in the last minute, each once.
+    /// What went upstream in the last minute and was not taken, each once.
     shown: VecDeque<(Instant, [u8; 32])>,
     /// What is upstream right now.
     on_trial: Vec<Tried>,
@@ -139,6 +139,8 @@ impl Verdicts {
         known.good.retain(|good| good.purpose != purpose);
         known.good.push(print);
         known.refused.retain(|refused| refused.print != print);
+        // The share is for wrong ones.
+        known.shown.retain(|(_, hash)| *hash != print.hash);
         known.end_trials(|tried| tried.print == print);
     }
 
@@ -274,7 +276,7 @@ mod tests {
         let (verdicts, now) = (Verdicts::new(), Instant::now());
         assert!(shows(&verdicts, "good", now));
         verdicts.accepted(&secret("good"), Reading);
-        for guess in ["a", "b"] {
+        for guess in ["a", "b", "x"] {
             assert!(shows(&verdicts, guess, now));
             verdicts.refused(&secret(guess), Reading, now);
         }

@@ -92,7 +92,9 @@ impl LoginError {
     /// Which reply it is. The name of nobody and a wrong password are the same (RFC 1939 §13).
     pub fn refusal(&self) -> Refusal {
         match self {
-            Self::NoAccount | Self::Denied { denied: Denied::Wrong, .. } => Refusal::Wrong,
+            Self::NoAccount | Self::Denied { denied: Denied::Wrong | Denied::Resting { .. }, .. } => {
+                Refusal::Wrong
+            }
             Self::Denied { denied: Denied::TooMany { .. }, .. } => Refusal::Later,
             Self::Denied { denied: Denied::Refused { .. } | Denied::Unreadable { .. }, .. } => {
                 Refusal::NeedsUser
@@ -100,12 +102,15 @@ impl LoginError {
         }
     }
 
-    /// The words for the app: one line, printable, bounded; the same for the name of nobody and a wrong password.
+    /// The words for the app: one line, printable, bounded; the same for the name of nobody and a wrong secret of
+    /// ours. What upstream refused is told with the account, as upstream's own refusal was a moment before.
     pub fn reply(&self) -> String {
         const LONGEST: usize = 300; // With its code it fits every protocol's line (RFC 1939 §3: 512 octets).
-        match self.refusal() {
-            Refusal::Wrong => "login name or password is wrong".to_owned(),
-            Refusal::Later | Refusal::NeedsUser => {
+        match self {
+            Self::NoAccount | Self::Denied { denied: Denied::Wrong, .. } => {
+                "login name or password is wrong".to_owned()
+            }
+            Self::Denied { .. } => {
                 let clean = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
                 self.to_string().chars().take(LONGEST).map(clean).collect()
             }
@@ -219,6 +224,18 @@ mod tests {
         assert_eq!(start.elapsed() - first, first);
         assert_eq!((nobody.refusal(), nobody.reply()), (wrong.refusal(), wrong.reply()));
         assert!(!wrong.reply().contains("gmx"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_password_that_rests_is_wrong_and_its_user_learns_for_how_long() {
+        let accounts = accounts("\"app\"");
+        let admitted = accounts.admit("ana", &Secret::new("x")).await.expect("unknown");
+        accounts.refused(&admitted);
+        let error = accounts.admit("ana", &Secret::new("x")).await.expect_err("refused");
+        assert_eq!(error.refusal(), Refusal::Wrong);
+        let reply = error.reply();
+        assert!(reply.starts_with("Ana@gmx.net: the provider refused this password"), "{reply}");
+        assert!(reply.ends_with("this one again in 60 seconds"), "{reply}");
     }
 
     #[tokio::test(start_paused = true)]
