@@ -11,6 +11,7 @@ use crate::server::Server;
 
 /// Binds, serves until SIGTERM or Ctrl-C, and lets running transfers end.
 pub(super) async fn run(settings: Settings) -> u8 {
+    no_core_files();
     settings.warnings.iter().for_each(|warning| warn!("{warning}"));
     // Before the first connection: a signal from here on stops the bridge in order.
     let stopping = match signals() {
@@ -26,6 +27,20 @@ pub(super) async fn run(settings: Settings) -> u8 {
     info!("stopped");
     DONE
 }
+
+/// Passwords are never on disk, and a core file would have them.
+#[cfg(unix)]
+fn no_core_files() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        warn!(%error, "core files cannot be switched off; one would hold passwords");
+    }
+}
+
+/// Windows writes none unasked.
+#[cfg(not(unix))]
+fn no_core_files() {}
 
 /// Sentences, a line each, also where the log is off.
 fn failed(sentences: &str) -> u8 {
