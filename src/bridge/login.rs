@@ -173,7 +173,8 @@ impl Accounts {
     /// A place for an app's own connection upstream; `None` when all that the provider allows are taken, for which
     /// providers lock accounts or cut old connections.
     ///
-    /// Where no limit is known there is none of ours: upstream says so itself, and a guess would turn apps away.
+    /// Where no limit is known there is none of ours. Such servers say so themselves, with `[LIMIT]` or like words, and
+    /// lock nobody; a guess of ours would turn apps away that the server would let in, for nothing.
     pub async fn seat(&self, admitted: &Admitted) -> Option<Seat> {
         let Some(seats) = self.entry(admitted).and_then(|entry| entry.seats.clone()) else {
             return Some(Seat { _permit: None });

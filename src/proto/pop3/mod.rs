@@ -9,7 +9,6 @@ pub mod command;
 pub mod maildrop;
 pub mod reply;
 pub mod session;
-pub mod stranger;
 pub mod top;
 
 pub use command::{Command, MessageNumber, SyntaxError};

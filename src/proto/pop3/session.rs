@@ -18,10 +18,11 @@ use zeroize::Zeroize;
 use self::transaction::transaction;
 use super::command::{COMMAND_LIMIT, SASL_LIMIT};
 use super::maildrop::NotThere;
-use super::{Command, Listing, Maildrop, MessageNumber, Reply, SyntaxError, stranger};
+use super::{Command, Listing, Maildrop, MessageNumber, Reply, SyntaxError};
 use crate::mail::Uid;
 use crate::proto::line::Line;
 use crate::proto::sasl::{Exchange, Offer};
+use crate::proto::stranger;
 
 /// Bad commands before login: old apps probe (XTND, XSENDER, UTF8 and such), and who guesses more is no mail app.
 const BAD_BEFORE_LOGIN: u32 = 10;

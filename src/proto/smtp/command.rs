@@ -7,6 +7,7 @@ use super::path::Path;
 use super::reply::Reply;
 use crate::mail::Secret;
 use crate::proto::sasl::Mechanism;
+use crate::proto::stranger;
 
 /// A command that can be obeyed or refused, but not misunderstood.
 #[derive(Clone, Debug)]
@@ -136,24 +137,14 @@ impl Command {
 /// HTTP request lines, `Label:` header lines, other protocols' first octets: a web page or a port scan makes a
 /// program send them here, and what follows is not meant for us.
 pub fn is_foreign(line: &[u8]) -> bool {
-    const FOREIGN: [&[u8]; 11] = [
-        b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE", b"PATCH", b"PRI",
-        b"PROXY",
-    ];
     let Some(first) = line.first() else {
         return false;
     };
     let word = line.split(|octet| *octet == b' ').next().unwrap_or(line);
     !first.is_ascii_alphabetic() && *first != b' '
-        || FOREIGN.iter().any(|verb| word.eq_ignore_ascii_case(verb))
+        || stranger::is_http(line)
+        || word.eq_ignore_ascii_case(b"PROXY")
         || word.starts_with(b"SSH-")
-        || word.ends_with(b":")
-        || (word.contains(&b':') && word.split(|octet| *octet == b':').next().is_some_and(is_label))
-}
-
-/// A header field name that is no verb of ours with a forgotten space.
-pub(super) fn is_label(word: &[u8]) -> bool {
-    !word.is_empty() && word.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-')
 }
 
 fn alone(argument: &[u8], command: Command) -> Result<Command, SyntaxError> {

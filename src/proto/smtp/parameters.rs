@@ -3,7 +3,7 @@
 //! What upstream offers decides which are taken; values pass as the app wrote them, checked to be what their RFC
 //! says, so that nothing else can hide in them.
 
-use super::command::{SyntaxError, is_label};
+use super::command::SyntaxError;
 use super::path::Path;
 use super::reply::Reply;
 use super::{Capabilities, session::Offered};
@@ -221,7 +221,8 @@ fn is_notify(value: &str) -> bool {
 fn is_orcpt(value: &str) -> bool {
     value.split_once(';').is_some_and(|(kind, address)| {
         let unicode = kind.eq_ignore_ascii_case("utf-8");
-        is_label(kind.as_bytes())
-            && (is_xtext(address) || unicode && !address.chars().any(|c| c.is_control() || c == ' '))
+        let is_type =
+            !kind.is_empty() && kind.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
+        is_type && (is_xtext(address) || unicode && !address.chars().any(|c| c.is_control() || c == ' '))
     })
 }

@@ -7,9 +7,9 @@ use bytes::BytesMut;
 use zeroize::Zeroizing;
 
 use super::command;
-use super::intruder;
 use crate::proto::imap::frame::{Frame, Piece};
 use crate::proto::imap::literal::Announced;
+use crate::proto::stranger;
 
 /// A command and its literals, or a line of SASL: 12,288 octets of base64 are what RFC 4954 §4 wants of AUTH, and
 /// there is room for the words before them.
@@ -60,7 +60,7 @@ impl Gather {
             if self.frame.at_start() {
                 if sasl {
                     self.frame.line_is_text();
-                } else if input.first().is_some_and(|first| intruder::begins_with(*first)) {
+                } else if stranger::is_binary(input) {
                     return Some(Gathered::Intruder);
                 }
             }

@@ -3,13 +3,10 @@
 //! A web page can make a browser send lines to any port of this machine; the first of them is an HTTP request, and
 //! with it the connection ends, before any later line is read as a command. Nothing of theirs is sent back.
 
+use crate::proto::stranger::is_method;
+
 /// All they get.
 pub(super) const FAREWELL: &str = "* BYE this is an IMAP server\r\n";
-
-/// No command begins with a control octet or one of eight bits; TLS, SOCKS and much else do.
-pub(super) fn begins_with(first: u8) -> bool {
-    !first.is_ascii_graphic() && !matches!(first, b' ' | b'\t' | b'\r' | b'\n')
-}
 
 /// Whether a line that is no command of ours is another protocol's. Only asked then: `GET` and `Host:` are tags.
 pub(super) fn is_one(line: &[u8]) -> bool {
@@ -22,10 +19,4 @@ pub(super) fn is_one(line: &[u8]) -> bool {
         || first.starts_with(b"SSH-")
         || first.starts_with(b"<")
         || first.starts_with(b"{")
-}
-
-fn is_method(word: &[u8]) -> bool {
-    const METHODS: [&[u8]; 10] =
-        [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI"];
-    METHODS.iter().any(|method| word.eq_ignore_ascii_case(method))
 }

@@ -19,6 +19,7 @@ use super::command::{Command, SyntaxError};
 use super::parameters::{MailFrom, RcptTo};
 use super::{Capabilities, Reply};
 use crate::proto::sasl::{Exchange, Mechanism, Offer, Progress};
+use crate::proto::stranger;
 use transaction::{Batch, Transaction};
 
 /// A command line: well over the 512 octets of RFC 5321 §4.5.3.1.4, since parameters make them longer.
@@ -153,7 +154,7 @@ impl Session {
 
     /// Whether an app's first octets are another protocol's, which may never send a line end.
     pub fn is_foreign(&self, opening: &[u8]) -> bool {
-        !self.greeted && opening.first().is_some_and(|o| !o.is_ascii_graphic() && !o.is_ascii_whitespace())
+        !self.greeted && stranger::is_binary(opening)
     }
 
     /// Takes one line without its line end.

@@ -5,11 +5,17 @@ pub fn is_binary(first: &[u8]) -> bool {
     first.first().is_some_and(|octet| !matches!(octet, b' '..=b'~' | b'\r' | b'\n' | b'\t'))
 }
 
-/// Whether a line, before login, is HTTP: a request line, or `Label:` as headers have it. No POP3 keyword ends
-/// with a colon, and the octets of one are not sent back: what a page can make us echo, it can use.
+/// Whether a line, before login, is HTTP: a request line, or `Label:` as headers have it. For POP3 and SMTP, where no
+/// keyword has a colon; in IMAP `GET` and `Host:` are tags. The octets of such a line are not sent back: what a page can
+/// make us echo, it can use.
 pub fn is_http(line: &[u8]) -> bool {
     let word = line.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
-    METHODS.contains(&word) || word.get(1..).is_some_and(|behind| behind.contains(&b':'))
+    is_method(word) || word.get(1..).is_some_and(|behind| behind.contains(&b':'))
+}
+
+/// Whether a word is a method of HTTP, in any case.
+pub fn is_method(word: &[u8]) -> bool {
+    METHODS.iter().any(|method| word.eq_ignore_ascii_case(method))
 }
 
 /// RFC 9110 §9, PATCH, the preface of HTTP/2, and what WebDAV adds that browsers let pages send.
@@ -33,7 +39,8 @@ mod tests {
 
     #[test]
     fn requests_and_headers_are_http_and_pop3_is_not() {
-        for line in ["GET / HTTP/1.1", "POST /x HTTP/1.0", "Host: localhost:1110", "X-A:b", "PRI * HTTP/2.0"]
+        for line in
+            ["GET / HTTP/1.1", "get /", "POST /x HTTP/1.0", "Host: localhost:1110", "X-A:b", "PRI * HTTP/2.0"]
         {
             assert!(is_http(line.as_bytes()), "{line}");
         }
