@@ -8,9 +8,11 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::linger;
 
@@ -119,6 +121,30 @@ impl<S: AsyncWrite + Unpin> Buffered<S> {
         self.io.flush().await
     }
 
+    /// The same for a peer that may stop reading: [`io::ErrorKind::TimedOut`] when it takes nothing for `stall`. Judged
+    /// write by write, not by the whole: slow but moving is never cut. Cancel-safe.
+    pub async fn flush_moving(&mut self, stall: Duration) -> io::Result<()> {
+        self.write_moving(&[], stall).await?;
+        moving(stall, self.io.flush()).await
+    }
+
+    /// Sends what is queued, then `octets` without copying them, with the patience of [`Buffered::flush_moving`] and
+    /// without its flush of the stream. Not cancel-safe.
+    pub async fn write_moving(&mut self, octets: &[u8], stall: Duration) -> io::Result<()> {
+        let mut rest = octets;
+        while self.queued() > 0 || !rest.is_empty() {
+            let gone = moving(stall, self.write_some(rest)).await?;
+            rest = rest.get(gone..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// [`Buffered::shutdown`] with the patience of [`Buffered::flush_moving`].
+    pub async fn shutdown_moving(&mut self, stall: Duration) -> io::Result<()> {
+        self.flush_moving(stall).await?;
+        moving(stall, self.io.shutdown()).await
+    }
+
     /// Makes one write of what is queued with `octets` behind it; returns how many of `octets` went along.
     ///
     /// Cancel-safe, and each return is progress: its caller can tell a slow peer from one that takes nothing.
@@ -173,6 +199,10 @@ impl<S: AsyncWrite + Unpin> Buffered<S> {
         self.flush().await?;
         self.io.shutdown().await
     }
+}
+
+async fn moving<T>(stall: Duration, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(stall, step).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// What of the output is not sent yet.

@@ -140,8 +140,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     P: Provider,
 {
-    let stalled = |_| io::Error::from(io::ErrorKind::TimedOut);
-    timeout(context.connector.deadlines().app_stall, app.flush()).await.map_err(stalled)??;
+    app.flush_moving(context.connector.deadlines().app_stall).await?;
     let asked = tokio::select! {
         asked = ask(context, provider, &offer) => asked,
         () = context.stopping.cancelled() => return Ok(None), // The next step says BYE.

@@ -4,7 +4,6 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
 
 use crate::net::Buffered;
 use crate::proto::line::{Line, LineFramer};
@@ -106,12 +105,7 @@ impl<S: AsyncWrite + Unpin> App<S> {
         if octets.len() < DIRECT {
             return self.gather(octets).await;
         }
-        let mut rest = octets;
-        while !rest.is_empty() {
-            let gone = progress(self.stall, self.wire.write_some(rest)).await?;
-            rest = rest.get(gone..).unwrap_or_default();
-        }
-        Ok(())
+        self.wire.write_moving(octets, self.stall).await.map_err(taken)
     }
 
     async fn gather(&mut self, octets: &[u8]) -> Result<(), End> {
@@ -121,10 +115,7 @@ impl<S: AsyncWrite + Unpin> App<S> {
 
     /// Sends what waits. Cancel-safe.
     pub(super) async fn flush(&mut self) -> Result<(), End> {
-        while self.wire.queued() > 0 {
-            progress(self.stall, self.wire.write_some(&[])).await?;
-        }
-        progress(self.stall, self.wire.flush()).await
+        self.wire.flush_moving(self.stall).await.map_err(taken)
     }
 
     /// Waits for upstream; an app that waits for earlier replies gets them meanwhile, but not in a write of their
@@ -141,15 +132,10 @@ impl<S: AsyncWrite + Unpin> App<S> {
 
     /// Sends what waits and closes our direction.
     pub(super) async fn close(&mut self) -> Result<(), End> {
-        self.flush().await?;
-        progress(self.stall, self.wire.shutdown()).await
+        self.wire.shutdown_moving(self.stall).await.map_err(taken)
     }
 }
 
-/// Judged write by write, not by the whole: slow but moving is never cut.
-async fn progress<T>(stall: Duration, write: impl Future<Output = io::Result<T>>) -> Result<T, End> {
-    match timeout(stall, write).await {
-        Ok(done) => Ok(done?),
-        Err(_) => Err(End::Stalled),
-    }
+fn taken(error: io::Error) -> End {
+    if error.kind() == io::ErrorKind::TimedOut { End::Stalled } else { End::Io(error) }
 }

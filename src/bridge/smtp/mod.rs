@@ -18,10 +18,9 @@ mod relay;
 
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{Span, debug, info};
 
 use super::Context;
@@ -223,12 +222,12 @@ where
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        within(self.deadlines.app_stall, self.app.flush()).await
+        self.app.flush_moving(self.deadlines.app_stall).await
     }
 
     async fn finish(&mut self, reply: &Reply, how: &'static str) -> io::Result<&'static str> {
         self.queue(reply);
-        within(self.deadlines.app_stall, self.app.shutdown()).await?;
+        self.app.shutdown_moving(self.deadlines.app_stall).await?;
         self.app.linger().await;
         Ok(how)
     }
@@ -237,10 +236,6 @@ where
 /// RFC 5321 §3.8.
 fn shutting_down() -> Reply {
     Reply::new(421, 3, 2, "the bridge is stopping, try again later")
-}
-
-async fn within<T>(limit: Duration, doing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(limit, doing).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 #[cfg(test)]

@@ -204,3 +204,25 @@ proptest! {
         prop_assert_eq!(got, sent);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_peer_is_waited_for_and_one_that_takes_nothing_is_not() {
+    use tokio::time::{Duration, Instant, sleep};
+    const STALL: Duration = Duration::from_secs(10);
+    let (mut far, near) = duplex(10);
+    let mut app = Buffered::new(near);
+    app.queue(&[1; 50]);
+    let slow = tokio::spawn(async move {
+        for _ in 0..10 {
+            sleep(STALL - Duration::from_secs(1)).await;
+            far.read_exact(&mut [0; 10]).await.unwrap();
+        }
+        far
+    });
+    app.write_moving(&[2; 60], STALL).await.expect("it moves");
+    let _far = slow.await.unwrap();
+    let begun = Instant::now();
+    app.queue(&[3]);
+    let stalled = app.flush_moving(STALL).await.expect_err("nobody reads");
+    assert_eq!((stalled.kind(), begun.elapsed()), (std::io::ErrorKind::TimedOut, STALL));
+}
