@@ -140,7 +140,13 @@ impl<L: Login> Relay<L> {
         };
         match submission.data().await {
             Ok(reply) if reply.code() == 354 => Answer::Data(reply),
-            Ok(reply) => Answer::Data(reply.for_app()),
+            Ok(reply) => {
+                // Neither invitation nor refusal: it may be in the midst of a message, for all we know.
+                if reply.class() < 4 {
+                    self.drop_upstream();
+                }
+                Answer::Data(reply.for_app())
+            }
             Err(error) => {
                 self.drop_upstream();
                 self.lost(&error)

@@ -19,6 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::response::Response;
@@ -85,6 +86,10 @@ impl Submission {
     /// # Errors
     /// After any the connection is of no use. A 421 is [`UpstreamError::Unavailable`].
     pub async fn envelope(&mut self, envelope: &Envelope) -> Result<Settled, UpstreamError> {
+        // A reply nobody asked for would be taken for that to MAIL, and so on: a refused recipient for an accepted one.
+        if envelope.mail.is_some() && self.wire.speaks().now_or_never().is_some() {
+            return Err(UpstreamError::Lost { command: "MAIL" });
+        }
         let mut commands = Vec::with_capacity(envelope.recipients.len() + 2);
         if let Some(mail) = &envelope.mail {
             if std::mem::replace(&mut self.begun, true) {
