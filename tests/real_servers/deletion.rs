@@ -80,11 +80,20 @@ async fn each_value_of_delete_does_what_it_says_and_nothing_else() {
     }
 }
 
+/// A Dovecot that says no more than this of what it can do.
+async fn dovecot_that_says(capabilities: &str) -> Dovecot {
+    let dovecot = Dovecot::start(Kind::Good, Some(capabilities));
+    let mut direct = Imap::direct(dovecot.imaps().port, "asks@example.test").await;
+    let said = direct.ok("CAPABILITY").await.remove(0).text;
+    assert_eq!(said.contains("UIDPLUS"), capabilities.contains("UIDPLUS"), "{said}");
+    assert!(!said.contains("MOVE"), "{said}");
+    dovecot
+}
+
 /// Without MOVE: UID COPY, UID STORE, UID EXPUNGE (RFC 4315 §2.1).
 #[tokio::test]
 async fn a_server_without_move_loses_nothing_and_keeps_foreign_marks() {
-    let dovecot =
-        Dovecot::start(Kind::Good, Some("IMAP4rev1 UIDPLUS SPECIAL-USE LITERAL+ NAMESPACE UNSELECT"));
+    let dovecot = dovecot_that_says("IMAP4rev1 UIDPLUS SPECIAL-USE LITERAL+ NAMESPACE UNSELECT").await;
     for (delete, expected) in
         [("trash", expected(None, &["second"], &[])), ("expunge", expected(None, &[], &[]))]
     {
@@ -98,7 +107,7 @@ async fn a_server_without_move_loses_nothing_and_keeps_foreign_marks() {
 /// With neither MOVE nor UIDPLUS only a bare EXPUNGE is left, which foreign marks have to survive.
 #[tokio::test]
 async fn a_server_without_move_and_uidplus_keeps_foreign_marks() {
-    let dovecot = Dovecot::start(Kind::Good, Some("IMAP4rev1 SPECIAL-USE LITERAL+ NAMESPACE UNSELECT"));
+    let dovecot = dovecot_that_says("IMAP4rev1 SPECIAL-USE LITERAL+ NAMESPACE UNSELECT").await;
     for (delete, expected) in
         [("trash", expected(None, &["second"], &[])), ("expunge", expected(None, &[], &[]))]
     {
