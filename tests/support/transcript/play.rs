@@ -1,17 +1,20 @@
 //! Plays a script against a bridge: speaks for the app and for upstream, and hears what the bridge says to both.
 
+mod hear;
+mod leave;
+
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use footbridge::mail::Deadlines;
-use futures_util::future::select_all;
 use tokio_util::sync::CancellationToken;
 
+use self::hear::fill_any;
 use super::Failure;
 use super::script::{Action, Close, Part, Script, Step};
-use super::text::{Text, Variables, shown};
+use super::text::{Variables, shown};
 use crate::support::bridge::{Config, InProcess};
 use crate::support::scripted::Upstream;
 use crate::support::wire::{End, Wire};
@@ -216,69 +219,6 @@ impl Player<'_> {
         Ok(())
     }
 
-    async fn hear(&mut self, part: Part, text: &Text) -> Outcome {
-        self.open(part).await?;
-        if let (Part::Upstream(_), Some(tag)) = (part, text.tag()) {
-            // A tag at the beginning is a new one each time.
-            self.variables.remove(tag);
-        }
-        loop {
-            if let Some(line) = self.wire(part)?.peek_line().map(<[u8]>::to_vec) {
-                if text.matches(&line, &mut self.variables) {
-                    self.note(part, false, &[line.as_slice(), b"\r\n"].concat());
-                    self.wire(part)?.take_line();
-                    return Ok(());
-                }
-                if !self.answer(part).await? {
-                    return Err(format!("expected {text:?}, heard {}", shown(&line)));
-                }
-                continue;
-            }
-            if let Some(end) = self.wire(part)?.end() {
-                return Err(format!("expected {text:?}, heard the end ({end:?}); {}", self.unread()));
-            }
-            self.listen().await?;
-        }
-    }
-
-    async fn hear_many(&mut self, part: Part, text: &Text) -> Outcome {
-        self.open(part).await?;
-        loop {
-            match self.wire(part)?.peek_line().map(<[u8]>::to_vec) {
-                Some(line) if text.matches(&line, &mut self.variables) => {
-                    self.note(part, false, &[line.as_slice(), b"\r\n"].concat());
-                    self.wire(part)?.take_line();
-                }
-                Some(_) => return Ok(()),
-                None if self.wire(part)?.end().is_some() => return Ok(()),
-                None => self.listen().await?,
-            }
-        }
-    }
-
-    async fn hear_octets(&mut self, part: Part, octets: &[u8]) -> Outcome {
-        self.open(part).await?;
-        loop {
-            let wire = self.wire(part)?;
-            let common = wire.heard().len().min(octets.len());
-            if wire.heard()[..common] != octets[..common] {
-                return Err(format!("expected {}, heard {}", shown(octets), shown(wire.heard())));
-            }
-            if wire.take(octets.len()).is_some() {
-                self.note(part, false, octets);
-                return Ok(());
-            }
-            if wire.end().is_some() {
-                return Err(format!(
-                    "expected {}, heard the end after {}",
-                    shown(octets),
-                    shown(wire.heard())
-                ));
-            }
-            self.listen().await?;
-        }
-    }
-
     async fn close(&mut self, part: Part, how: Close) -> Outcome {
         self.open(part).await?;
         self.note(part, true, b"<close>");
@@ -293,21 +233,6 @@ impl Player<'_> {
                 self.wires.remove(&part);
                 Ok(())
             }
-        }
-    }
-
-    async fn closed(&mut self, part: Part, anything: bool) -> Outcome {
-        self.open(part).await?;
-        loop {
-            if !anything && !self.wire(part)?.heard().is_empty() && !self.answer(part).await? {
-                return Err(format!("expected the end, heard {}", shown(self.wire(part)?.heard())));
-            }
-            if self.wire(part)?.end().is_some() {
-                self.note(part, false, b"<closed>");
-                self.wires.remove(&part);
-                return Ok(());
-            }
-            self.listen().await?;
         }
     }
 
@@ -342,100 +267,6 @@ impl Player<'_> {
 
     fn wire(&mut self, part: Part) -> Result<&mut Wire, String> {
         self.wires.get_mut(&part).ok_or_else(|| "the connection is gone".to_owned())
-    }
-
-    /// Answers by rule where a rule applies, then waits for something to be heard.
-    async fn listen(&mut self) -> Outcome {
-        let upstream: Vec<Part> =
-            self.wires.keys().copied().filter(|part| matches!(part, Part::Upstream(_))).collect();
-        for part in upstream {
-            if self.answer(part).await? {
-                return Ok(());
-            }
-        }
-        fill_any(&mut self.wires).await;
-        Ok(())
-    }
-
-    /// Whether a rule answered the first line of this connection.
-    async fn answer(&mut self, part: Part) -> Result<bool, String> {
-        let Some(line) = self.wire(part)?.peek_line().map(<[u8]>::to_vec) else {
-            return Ok(false);
-        };
-        let script = self.script;
-        for rule in &script.rules {
-            // A rule's own variables are forgotten with the answer.
-            let mut variables = self.variables.clone();
-            if let Some(tag) = rule.heard.tag() {
-                variables.remove(tag);
-            }
-            if matches!(part, Part::Upstream(_)) && rule.heard.matches(&line, &mut variables) {
-                self.wire(part)?.take_line();
-                self.note(part, false, &[line.as_slice(), b"\r\n"].concat());
-                let mut octets = Vec::new();
-                for answer in &rule.answers {
-                    octets.extend(answer.render(&variables)?);
-                    octets.extend(b"\r\n");
-                }
-                Box::pin(self.say(part, &octets)).await?;
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// After the last step: both sides leave, and whatever the bridge still says is too much.
-    async fn leave(&mut self) -> Outcome {
-        let (apps, upstream): (Vec<Part>, Vec<Part>) =
-            self.wires.keys().copied().partition(|part| matches!(part, Part::App(_)));
-        for part in &apps {
-            let _ = self.wire(*part)?.finish().await;
-        }
-        self.heard_out(&apps).await?;
-        self.stopping.cancel();
-        self.heard_out(&upstream).await
-    }
-
-    /// Waits until these connections have ended, and asserts that nothing was left unsaid on them.
-    async fn heard_out(&mut self, parts: &[Part]) -> Outcome {
-        loop {
-            let upstream: Vec<Part> =
-                self.wires.keys().copied().filter(|part| matches!(part, Part::Upstream(_))).collect();
-            for part in upstream {
-                self.take_leave(part).await?;
-            }
-            let mut ended = true;
-            for part in parts {
-                let wire = self.wire(*part)?;
-                ended &= wire.end().is_some();
-                if !wire.heard().is_empty() && (wire.end().is_some() || matches!(part, Part::App(_))) {
-                    return Err(format!("{part:?} heard {}", shown(wire.heard())));
-                }
-            }
-            if ended {
-                return Ok(());
-            }
-            self.listen().await?;
-        }
-    }
-
-    /// A bridge may say good-bye to upstream when the app has gone.
-    async fn take_leave(&mut self, part: Part) -> Outcome {
-        let Some(line) = self.wire(part)?.peek_line().map(|line| String::from_utf8_lossy(line).into_owned())
-        else {
-            return Ok(());
-        };
-        let answer = match line.split_once(' ') {
-            Some((tag, "LOGOUT")) => format!("* BYE\r\n{tag} OK bye\r\n"),
-            None if line == "QUIT" => "221 bye\r\n".to_owned(),
-            None if line == "DONE" => String::new(),
-            _ => return Ok(()),
-        };
-        let wire = self.wire(part)?;
-        wire.take_line();
-        // It may not wait for an answer, and it need not.
-        let _ = wire.send(answer.as_bytes()).await;
-        Ok(())
     }
 
     fn note(&mut self, part: Part, ours: bool, octets: &[u8]) {
@@ -480,14 +311,4 @@ fn wanted(action: &Action) -> String {
         Action::Tls(_) => "a TLS handshake".to_owned(),
         Action::Stop => "to stop".to_owned(),
     }
-}
-
-/// Waits until any connection that has not ended has more.
-async fn fill_any(wires: &mut BTreeMap<Part, Wire>) {
-    let open: Vec<_> =
-        wires.values_mut().filter(|wire| wire.end().is_none()).map(|wire| Box::pin(wire.fill())).collect();
-    if open.is_empty() {
-        std::future::pending::<()>().await;
-    }
-    select_all(open).await;
 }
