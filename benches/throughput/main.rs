@@ -17,6 +17,7 @@ mod measure;
 mod messages;
 mod peers;
 mod ports;
+mod process;
 mod scenarios;
 mod sink;
 mod table;

@@ -7,12 +7,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use clap::ValueEnum;
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::ports::{self, Ports};
 use crate::upstream::{ADDRESS, Upstream};
-use crate::{Outcome, certs};
+use crate::{Outcome, certs, process};
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -80,15 +79,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        signal(&self.child, Signal::TERM);
-        let _ = self.child.wait();
-    }
-}
-
-/// Sends a signal to a child of ours; one that has ended already has nothing to hear.
-pub fn signal(child: &Child, signal: Signal) {
-    if let Some(id) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(id, signal);
+        process::end(&mut self.child);
     }
 }
 

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use rustix::process::{Signal, getgid, getuid};
+use rustix::process::{getgid, getuid};
 use tempfile::TempDir;
 
 use crate::messages::Messages;
 use crate::ports::{self, Ports};
-use crate::{Outcome, certs, peers, sink};
+use crate::{Outcome, certs, process, sink};
 
 /// The only account.
 pub const ADDRESS: &str = "ana@example.org";
@@ -63,8 +63,7 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         // Its master ends its children when told so, not when killed.
-        peers::signal(&self.dovecot, Signal::TERM);
-        let _ = self.dovecot.wait();
+        process::end(&mut self.dovecot);
     }
 }
 
