@@ -109,10 +109,18 @@ fn the_keys_that_the_example_switches_off_are_right_too() {
         let text = lines.collect::<Vec<_>>().join("\n");
         let told = faults(&text);
         let missing = |fault: &String| {
-            fault.contains("company-ca.pem") || fault.contains("ANA_MAIL") || fault.contains("ana.secret")
+            fault.contains("company-ca.pem")
+                || fault.contains("named in env is not set")
+                || fault.contains("ana.secret")
         };
         assert!(told.iter().all(missing), "{told:#?}");
     }
+}
+
+#[test]
+fn the_name_of_a_variable_is_not_shown_it_may_be_the_password() {
+    let told = faults("[[account]]\naddress = \"ana@gmx.net\"\nsecret = { env = \"CANARYCANARYCANARY\" }\n");
+    assert!(told.len() == 1 && told[0].contains(":3: ") && !told[0].contains("CANARY"), "{told:#?}");
 }
 
 #[test]
