@@ -27,6 +27,19 @@ pub struct Capabilities {
     pub auth_login: bool,
 }
 
+/// What an app may use right now.
+#[derive(Clone, Copy, Debug)]
+pub struct Offered {
+    /// Octets of a message.
+    pub largest: u64,
+    /// BODY.
+    pub body: bool,
+    /// SMTPUTF8.
+    pub smtputf8: bool,
+    /// NOTIFY, ORCPT, RET, ENVID.
+    pub dsn: bool,
+}
+
 impl Capabilities {
     /// Reads the lines behind the first, in any case; `AUTH=LOGIN` is the old form of `AUTH LOGIN`.
     ///

@@ -18,6 +18,7 @@ pub mod path;
 pub mod reception;
 pub mod reply;
 pub mod session;
+pub mod syntax;
 
 pub use capabilities::Capabilities;
 pub use command::Command;

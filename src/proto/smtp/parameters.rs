@@ -3,10 +3,11 @@
 //! What upstream offers decides which are taken; values pass as the app wrote them, checked to be what their RFC
 //! says, so that nothing else can hide in them.
 
-use super::command::SyntaxError;
+use super::Capabilities;
+use super::capabilities::Offered;
 use super::path::Path;
 use super::reply::Reply;
-use super::{Capabilities, session::Offered};
+use super::syntax::SyntaxError;
 
 /// ENVID (RFC 3461 §4.4).
 const ENVID: usize = 100;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::proto::smtp::command::SyntaxError;
+use crate::proto::smtp::syntax::SyntaxError;
 use proptest::prelude::*;
 
 fn upstream() -> Capabilities {

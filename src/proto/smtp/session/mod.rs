@@ -15,8 +15,10 @@ mod transaction;
 
 use std::borrow::Cow;
 
-use super::command::{Command, SyntaxError};
+use super::capabilities::Offered;
+use super::command::Command;
 use super::parameters::{MailFrom, RcptTo};
+use super::syntax::SyntaxError;
 use super::{Capabilities, Reply};
 use crate::proto::sasl::{Exchange, Mechanism, Offer, Progress};
 use crate::proto::stranger;
@@ -100,19 +102,6 @@ pub enum Answer {
     Data(Reply),
     /// The message was taken to its end, and this is what the app is told.
     Received(Reply),
-}
-
-/// What an app may use right now.
-#[derive(Clone, Copy, Debug)]
-pub struct Offered {
-    /// Octets of a message.
-    pub largest: u64,
-    /// BODY.
-    pub body: bool,
-    /// SMTPUTF8.
-    pub smtputf8: bool,
-    /// NOTIFY, ORCPT, RET, ENVID.
-    pub dsn: bool,
 }
 
 /// The state machine.
