@@ -35,6 +35,9 @@ use crate::proto::imap::scan::{Event, Scanner};
 /// No exchange of ours has more than two steps; async-imap would answer continuation requests for ever.
 const INVITATIONS: u32 = 8;
 
+/// Whoever has said BYE closes the connection (RFC 3501 §7.1.5); some forget to.
+const AFTER_BYE: Duration = Duration::from_secs(3);
+
 /// See the module.
 pub struct Wire<S> {
     /// `None` once it was taken back.
@@ -95,7 +98,8 @@ impl<S> Wire<S> {
 
     /// How long upstream may be silent.
     pub fn patience(&self) -> Duration {
-        if self.laborious { self.work } else { self.patience }
+        let patience = if self.laborious { self.work } else { self.patience };
+        if self.heard.bye.is_some() { patience.min(AFTER_BYE) } else { patience }
     }
 
     /// How long it may be silent over [`Wire::laborious`] commands.
