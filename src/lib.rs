@@ -38,6 +38,8 @@
 //! **`QUIT` after `DELE`.** `mailbox::removal` selects the mailbox again; the same UIDVALIDITY or nothing
 //! happens; `UID MOVE`, or `UID STORE` and `UID EXPUNGE`; upstream's tagged OK; then `+OK`. What fails is
 //! answered `-ERR`, and nothing is done later behind the app's back.
+//! The Trash is looked up in that same flight, not at login, which a long list of folders would make dear for
+//! every mailbox check; `check` tells of a missing one beforehand, and QUIT then removes nothing.
 //!
 //! **IMAP after login.** Lines and literals are spliced both ways; capabilities are rewritten, all else
 //! passes untouched.

@@ -10,7 +10,8 @@
 //! Never a sequence number, never CLOSE, never a set that ends in `*`. A copy that fails stops everything: what is
 //! not safe elsewhere is not removed here. A connection that is lost on the way is replaced once, and what is left to
 //! do is found out by UID; what may have happened and must not happen twice is not repeated. Once [`Mailbox::update`]
-//! has returned, nothing is done any more.
+//! has returned, nothing is done any more. Where it is dropped, as by a bridge that is stopped, the one command that
+//! was sent may still be done and no further one is: after a COPY that is a second copy, never none.
 
 mod carry_out;
 mod guarded;
