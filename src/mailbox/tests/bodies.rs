@@ -265,7 +265,8 @@ async fn a_beginning_comes_from_the_whole_where_partial_fetches_are_broken_and_f
 #[tokio::test(start_paused = true)]
 async fn who_has_said_bye_is_not_waited_for() {
     // RFC 3501 §7.1.5; the connection stays open all the same.
-    let whole = "C: $c UID FETCH 5 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 5 BODY[] {2}\\r\\nab)\\r\\n\nS: $c OK x";
+    let whole =
+        "C: $c UID FETCH 5 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 5 BODY[] {2}\\r\\nab)\\r\\n\nS: $c OK x";
     let said = opened("C: $c UID FETCH 5 (UID BODY.PEEK[])\nS: * BYE idle for too long");
     let asked = tokio::time::Instant::now();
     assert_eq!(check(Provider::new(&[said, reopened(whole)])).await, "ab");

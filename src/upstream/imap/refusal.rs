@@ -116,7 +116,9 @@ pub fn of_stream(
     patience: Duration,
 ) -> UpstreamError {
     match error.kind() {
-        io::ErrorKind::TimedOut if heard.bye.is_none() => UpstreamError::TimedOut { command, after: patience },
+        io::ErrorKind::TimedOut if heard.bye.is_none() => {
+            UpstreamError::TimedOut { command, after: patience }
+        }
         io::ErrorKind::FileTooLarge => UpstreamError::TooLarge,
         _ => match &heard.bye {
             Some(bye) => UpstreamError::Unavailable { text: bye.clone(), wait: wait(bye) },
