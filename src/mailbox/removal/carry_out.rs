@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::guarded;
 use super::plan::Plan;
-use crate::mail::{Quirk, Quirks, Uid};
+use crate::mail::{Quirk, Quirks, Uid, UidValidity};
 use crate::proto::imap::uid_set::sets;
 use crate::upstream::UpstreamError;
-use crate::upstream::imap::{Session, has};
+use crate::upstream::imap::{Answer, Session, has};
 
 /// A command line of at most 1000 octets (RFC 2683 §3.2.1.5), less verb, flags and tag.
 const LINE: usize = 900;
@@ -18,6 +18,7 @@ const LIMITED: usize = 500;
 /// What is to be done, and what is known to have been done.
 #[derive(Debug)]
 pub(super) struct Work {
+    numbering: UidValidity,
     seen: Vec<Uid>,
     /// What is not known to be gone.
     pub(super) left: Vec<Uid>,
@@ -36,7 +37,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(seen: &[Uid], deleted: &[Uid], quirks: &Quirks) -> Self {
+    pub(super) fn new(numbering: UidValidity, seen: &[Uid], deleted: &[Uid], quirks: &Quirks) -> Self {
         let most = if quirks.has(Quirk::DeleteSingly) {
             1
         } else if quirks.has(Quirk::MessageLimit) {
@@ -45,6 +46,7 @@ impl Work {
             usize::MAX
         };
         Self {
+            numbering,
             seen: seen.to_vec(),
             left: deleted.to_vec(),
             copied: BTreeSet::new(),
@@ -115,7 +117,7 @@ impl Work {
             return self.expunge(session).await;
         }
         for set in self.sets(&self.left, folder.len()) {
-            session.run("MOVE", format!("UID MOVE {set} {folder}")).await?;
+            self.run(session, "MOVE", format!("UID MOVE {set} {folder}")).await?;
         }
         self.left.clear();
         Ok(())
@@ -126,7 +128,7 @@ impl Work {
         let wanted: Vec<Uid> = self.left.iter().copied().filter(|uid| !self.copied.contains(uid)).collect();
         for part in self.parts(&wanted, folder.len()) {
             self.copying = true;
-            let copied = session.run("COPY", format!("UID COPY {} {folder}", part.set)).await;
+            let copied = self.run(session, "COPY", format!("UID COPY {} {folder}", part.set)).await;
             self.copying = matches!(copied, Err(UpstreamError::Lost { .. }));
             copied?;
             self.copied.extend(part.uids);
@@ -140,10 +142,26 @@ impl Work {
         }
         self.store(session, &self.left, "+FLAGS.SILENT (\\Deleted)").await?;
         for set in self.sets(&self.left, 0) {
-            session.run("EXPUNGE", format!("UID EXPUNGE {set}")).await?;
+            self.run(session, "EXPUNGE", format!("UID EXPUNGE {set}")).await?;
         }
         self.left.clear();
         Ok(())
+    }
+
+    /// Runs a command. A mailbox that is renumbered meanwhile, which upstream may say unasked, ends the removal.
+    pub(super) async fn run(
+        &self,
+        session: &Session,
+        name: &'static str,
+        command: String,
+    ) -> Result<Answer, UpstreamError> {
+        let answer = session.run(name, command).await?;
+        match answer.uid_validity {
+            Some(now) if now != self.numbering => {
+                Err(UpstreamError::UidValidityChanged { was: self.numbering, now })
+            }
+            _ => Ok(answer),
+        }
     }
 
     /// `UID STORE` of flags on messages, those that are gone looked past.
@@ -154,7 +172,7 @@ impl Work {
         flags: &str,
     ) -> Result<(), UpstreamError> {
         for set in self.sets(uids, 0) {
-            session.run("STORE", format!("UID STORE {set} {flags}")).await?;
+            self.run(session, "STORE", format!("UID STORE {set} {flags}")).await?;
         }
         Ok(())
     }
@@ -163,7 +181,7 @@ impl Work {
     pub(super) async fn present(&self, session: &Session, uids: &[Uid]) -> Result<Vec<Uid>, UpstreamError> {
         let mut there = BTreeSet::new();
         for set in self.sets(uids, 0) {
-            let answer = session.run("FETCH", format!("UID FETCH {set} (UID)")).await?;
+            let answer = self.run(session, "FETCH", format!("UID FETCH {set} (UID)")).await?;
             there.extend(answer.fetched.into_iter().map(|(uid, _)| uid));
         }
         Ok(uids.iter().copied().filter(|uid| there.contains(uid)).collect())

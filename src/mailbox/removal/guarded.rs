@@ -26,11 +26,13 @@ use crate::upstream::imap::Session;
 
 /// Removes what is left of `work`, and nothing else.
 pub(super) async fn expunge(session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
-    let marked = deleted(session).await?;
+    let marked = deleted(session, work).await?;
     match mark_and_expunge(session, work, &marked).await {
         Ok(()) => {}
         // The next session goes on.
         Err(error @ UpstreamError::Lost { .. }) => return Err(error),
+        // Our UIDs may name other messages now: nothing can be taken back by them.
+        Err(error @ UpstreamError::UidValidityChanged { .. }) => return Err(error),
         Err(error) => {
             take_back(session, work).await;
             return Err(error);
@@ -53,7 +55,7 @@ async fn mark_and_expunge(
     work.store(session, &work.left, "+FLAGS.SILENT (\\Deleted)").await?;
     work.lifted = marked.difference(&ours).copied().collect();
     work.store(session, &work.lifted, "-FLAGS.SILENT (\\Deleted)").await?;
-    let now = deleted(session).await?;
+    let now = deleted(session, work).await?;
     if !now.is_subset(&ours) {
         return Err(doubt("other messages are marked deleted and would go too"));
     }
@@ -62,11 +64,11 @@ async fn mark_and_expunge(
     if !work.present(session, &unseen).await?.is_empty() {
         return Err(doubt("it does not tell which messages are marked deleted"));
     }
-    session.run("EXPUNGE", "EXPUNGE".to_owned()).await.map(drop)
+    work.run(session, "EXPUNGE", "EXPUNGE".to_owned()).await.map(drop)
 }
 
-async fn deleted(session: &Session) -> Result<BTreeSet<Uid>, UpstreamError> {
-    let answer = session.run("SEARCH", "UID SEARCH DELETED".to_owned()).await?;
+async fn deleted(session: &Session, work: &Work) -> Result<BTreeSet<Uid>, UpstreamError> {
+    let answer = work.run(session, "SEARCH", "UID SEARCH DELETED".to_owned()).await?;
     Ok(answer.found.into_iter().collect())
 }
 

@@ -45,7 +45,7 @@ impl Mailbox {
             return Ok(());
         }
         let deleted = if nothing { &[] } else { deleted };
-        let mut work = Work::new(seen, deleted, &self.account.quirks);
+        let mut work = Work::new(self.uid_validity, seen, deleted, &self.account.quirks);
         if let Some(session) = self.line.take().await {
             match self.attempt(&session, &mut work).await {
                 Err(UpstreamError::Lost { .. }) if work.may_go_on() => {

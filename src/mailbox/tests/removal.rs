@@ -381,6 +381,16 @@ async fn nothing_is_removed_from_another_numbering_or_a_read_only_mailbox() {
     assert!(check(Delete::Flag, &[script]).await.starts_with("NoFolder"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_renumbered_during_the_removal_ends_it() {
+    // RFC 2683 §3.4.3: upstream may say so unasked.
+    let renumbered = "S: * OK [UIDVALIDITY 8] rebuilt\nS: $a OK x";
+    let script = joined(&[&flown("UIDPLUS", TRASH), "C: $a UID COPY 3:4,9 \"Bin &AOk-\"", renumbered]);
+    assert!(check(Delete::Auto, &[script]).await.starts_with("UidValidityChanged"));
+    let script = joined(&[&flown("", ""), EXPUNGED.split("S: * SEARCH 3 4 9").next().unwrap(), renumbered]);
+    assert!(check(Delete::Auto, &[script]).await.starts_with("UidValidityChanged"));
+}
+
 const EXPUNGED: &str = r#"
     C: $a UID SEARCH DELETED
     S: * SEARCH 1 2 4
