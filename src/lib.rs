@@ -56,6 +56,20 @@
 //! 5. Whatever a peer controls has a limit, checked before memory is taken.
 //! 6. CR, LF and NUL never pass from one protocol's argument into another protocol's command line.
 //! 7. Nothing upstream says before TLS is believed.
+//!
+//! # Decisions that the facts changed
+//!
+//! - **async-imap conducts, and hears nothing it could choke on.** One unknown line ends its session, and one kind of
+//!   line makes its parser panic. Mending such lines one by one leaves the next one out, so the stream under it shows
+//!   it greeting, continuation requests and completions in canonical words only; everything else upstream says is read
+//!   by `proto::imap::scan` into `upstream::imap`'s own record.
+//! - **Spliced IMAP connections are counted only where the provider's limit is known.** Where it is not, the provider
+//!   refuses for itself, in words the app is shown; a limit guessed by us would turn away an app that the provider
+//!   would have served.
+//! - **lettre is shown the last line of a reply.** It parses a reply anew with every line of it, so a long one costs
+//!   the square of its length; the lines themselves are recorded beside it and reach the app as they were.
+//! - **BODY=8BITMIME from an app that was offered it before AUTH is taken even where upstream lacks 8BITMIME**, and is
+//!   not passed on: apps do not ask again after AUTH. Content that really is 8-bit is refused when it comes.
 
 #![cfg_attr(
     not(test),

@@ -14,7 +14,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, Instant};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::Context;
 use crate::net::Buffered;
@@ -43,7 +43,7 @@ where
     // On the heap, and gone before the splice: an idle session is to keep little.
     let opened = Box::pin(login::log_in(&mut app, &context, &provider)).await?;
     let Some(Opened { account, wire, conversation, seat: _seat }) = opened else {
-        debug!("left without login");
+        info!(end = "left without login", seconds = begun.elapsed().as_secs(), "session ended");
         return Ok(());
     };
     let deadlines = context.connector.deadlines().clone();
@@ -66,7 +66,7 @@ fn tell(facts: &Facts, begun: Instant) {
         Ending::Upstream(_) => "upstream was lost",
         Ending::Stopping => "the bridge stops",
     };
-    info!(ending, down, up, logout, seconds = begun.elapsed().as_secs(), "session ended");
+    info!(end = ending, down, up, logout, seconds = begun.elapsed().as_secs(), "session ended");
 }
 
 #[cfg(test)]

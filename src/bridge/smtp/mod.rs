@@ -62,8 +62,10 @@ where
     let ended = conversation.run().await;
     let Sent { messages, recipients, octets } = conversation.sent;
     let how = ended.as_ref().map_or_else(|error| error.to_string(), |how| how.to_string());
-    info!(messages, recipients, octets, "session ended: {how}");
-    conversation.relay.leave().await;
+    info!(end = how, messages, recipients, octets, "session ended");
+    let Conversation { app, relay, .. } = conversation;
+    drop(app); // An app that is gone, or has heard all, does not wait for upstream's farewell.
+    relay.leave().await;
     ended.map(|_| ())
 }
 
