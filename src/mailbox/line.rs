@@ -107,20 +107,14 @@ impl Line {
         work(self.session.insert(session)).await
     }
 
-    /// Has the session say that it lives, and replaces one that does not.
-    pub(super) async fn keep_alive(&mut self) -> Result<(), UpstreamError> {
-        self.probe().await;
-        self.read(|_| Box::pin(std::future::ready(Ok(())))).await
-    }
-
     async fn probe_if_stale(&mut self) {
         if !self.used.is_fresh() {
             self.probe().await;
         }
     }
 
-    /// Drops a session that shows no sign of life.
-    async fn probe(&mut self) {
+    /// Has the session say that it lives, and drops one that does not: the next command replaces it, if there is one.
+    pub(super) async fn probe(&mut self) {
         let Some(session) = &self.session else { return };
         let noop = timeout(SIGN_OF_LIFE, session.run("NOOP", "NOOP".to_owned())).await;
         if matches!(noop, Err(_) | Ok(Err(UpstreamError::Lost { .. }))) {

@@ -138,9 +138,10 @@ impl Mailbox {
         Ok(Body::coming(fetched, &self.bodies, key))
     }
 
-    /// Keeps the upstream session from timing out while the app is silent; call now and then.
-    pub async fn keep_alive(&mut self) -> Result<(), UpstreamError> {
-        self.line.keep_alive().await
+    /// Keeps the upstream session from timing out while the app is silent; call now and then. Takes seconds at most:
+    /// a session that is lost is replaced by the next command.
+    pub async fn keep_alive(&mut self) {
+        self.line.probe().await;
     }
 
     /// Ends the upstream session politely (LOGOUT, never CLOSE).

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::info;
 
 use self::app::{App, End};
 use self::provider::{Inbox, Provider, Upstream};
@@ -219,9 +219,7 @@ where
     /// A session upstream that is lost is replaced by the next command; the app need not hear of it.
     async fn keep_alive(&mut self) -> Result<(), End> {
         if let Some(open) = &mut self.open {
-            if let Err(error) = open.mailbox.keep_alive().await {
-                debug!("{}", error.sentence(&open.account));
-            }
+            open.mailbox.keep_alive().await;
             open.touched = Instant::now();
         }
         Ok(())

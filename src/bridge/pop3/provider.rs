@@ -36,7 +36,7 @@ pub(super) trait Inbox: Send {
         seen: &[Uid],
         deleted: &[Uid],
     ) -> impl Future<Output = Result<(), UpstreamError>> + Send;
-    fn keep_alive(&mut self) -> impl Future<Output = Result<(), UpstreamError>> + Send;
+    fn keep_alive(&mut self) -> impl Future<Output = ()> + Send;
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
@@ -80,8 +80,8 @@ impl Inbox for Mailbox {
         Mailbox::update(self, seen, deleted).await
     }
 
-    async fn keep_alive(&mut self) -> Result<(), UpstreamError> {
-        Mailbox::keep_alive(self).await
+    async fn keep_alive(&mut self) {
+        Mailbox::keep_alive(self).await;
     }
 
     async fn close(self) {

@@ -272,3 +272,15 @@ async fn who_has_said_bye_is_not_waited_for() {
     assert_eq!(check(Provider::new(&[said, reopened(whole)])).await, "ab");
     assert!(asked.elapsed() < Duration::from_secs(6));
 }
+
+#[tokio::test(start_paused = true)]
+async fn keeping_alive_takes_seconds_and_no_new_session_without_need() {
+    let provider = Provider::new(&[opened("C: $c NOOP")]);
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    let asked = tokio::time::Instant::now();
+    mailbox.keep_alive().await;
+    assert!(asked.elapsed() < Duration::from_secs(6));
+    mailbox.keep_alive().await;
+    mailbox.close().await;
+    provider.kept().await;
+}

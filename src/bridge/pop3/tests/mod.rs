@@ -156,9 +156,8 @@ impl Inbox for Script {
         state.update_error.map_or(Ok(()), |error| Err(error()))
     }
 
-    async fn keep_alive(&mut self) -> Result<(), UpstreamError> {
+    async fn keep_alive(&mut self) {
         self.seen().kept_alive += 1;
-        Ok(())
     }
 
     async fn close(self) {
