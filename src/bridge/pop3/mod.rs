@@ -74,7 +74,8 @@ struct Open<M> {
 struct Done {
     retrieved: u64,
     octets: u64,
-    removed: usize,
+    /// What the app deleted and upstream did with as `delete` says, which may be to keep it.
+    deleted: usize,
 }
 
 impl<S, P> Driver<S, P>
@@ -109,8 +110,8 @@ where
             Err(end) => end,
             Ok(never) => match never {},
         };
-        let Done { retrieved, octets, removed } = self.done;
-        info!(%end, retrieved, octets, removed, "session ended");
+        let Done { retrieved, octets, deleted } = self.done;
+        info!(%end, retrieved, octets, deleted, "session ended");
         let (open, patience) = (self.open.take(), self.deadlines.stop);
         // LOGOUT is a courtesy: nobody waits for it long.
         let logout = async {

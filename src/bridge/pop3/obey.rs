@@ -162,7 +162,7 @@ where
         }
         match self.app.meanwhile(open.mailbox.update(seen, deleted)).await? {
             Ok(()) => {
-                self.done.removed = deleted.len();
+                self.done.deleted = deleted.len();
                 Ok(None)
             }
             Err(error) => {

@@ -38,7 +38,7 @@ async fn the_log_has_the_facts_and_neither_secrets_nor_mail() {
     talk.rest().await;
     talk.over().await;
     let shown = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("text");
-    for fact in ["session ended", "retrieved=1", "octets=27", "removed=1", "command=\"RETR\"", "number=2"] {
+    for fact in ["session ended", "retrieved=1", "octets=27", "deleted=1", "command=\"RETR\"", "number=2"] {
         assert!(shown.contains(fact), "{fact} in {shown}");
     }
     for canary in ["canary", "hunter", "AGFuYQ", "aHVudGVyMg"] {
