@@ -11,18 +11,20 @@
 //!
 //! RFC 3501 §2.2, §4.3. What the lines mean is for `splice` and `prelogin` to know.
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use super::literal::{self, Announced};
 
-/// `~{`, nineteen digits, `+}` and CR: an announcement is never longer, so no more of a line's end need be remembered.
-const TAIL: usize = 24;
+/// `{`, nineteen digits, `+}` and CR: an announcement is never longer but for zeros in front of its number, so no more
+/// of a line's end need be remembered.
+const TAIL: usize = 23;
 
 /// The framing of one direction.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
     state: State,
-    /// The last octets of the part of this line that has gone by.
+    /// The part of this line that has gone by, from its last `{` on, without zeros in front of a number; empty where
+    /// nothing can be announced any more.
     tail: Vec<u8>,
     /// This line is human-readable text, whose end announces nothing.
     text: bool,
@@ -136,10 +138,27 @@ impl Frame {
     }
 
     fn remember(&mut self, part: &[u8]) {
-        let part = part.get(part.len().saturating_sub(TAIL)..).unwrap_or(part);
-        let surplus = (self.tail.len() + part.len()).saturating_sub(TAIL);
-        self.tail.drain(..surplus.min(self.tail.len()));
-        self.tail.extend_from_slice(part);
+        let begun = memrchr(b'{', part);
+        let rest = match begun.and_then(|at| part.get(at + 1..)) {
+            Some(behind) => {
+                self.tail.clear();
+                self.tail.push(b'{');
+                behind
+            }
+            None => part,
+        };
+        for octet in rest {
+            if self.tail.is_empty() {
+                return;
+            }
+            if self.tail == b"{0" && octet.is_ascii_digit() {
+                self.tail.pop();
+            }
+            self.tail.push(*octet);
+            if self.tail.len() > TAIL {
+                self.tail.clear();
+            }
+        }
     }
 }
 
@@ -188,6 +207,16 @@ mod tests {
         ];
         for chunk in 1..stream.len() {
             assert_eq!(framed(stream, &[chunk]).0, expected, "{chunk} at a time");
+        }
+    }
+
+    #[test]
+    fn zeros_before_a_number_are_part_of_it() {
+        // RFC 3501 §9: number = 1*DIGIT. Whoever counts otherwise than the peer takes a literal for a command.
+        let stream = format!("a X {{{}3+}}\r\nabc {{{}}}\r\n\r\n", "0".repeat(40), "0".repeat(25));
+        for chunk in 1..stream.len() {
+            let seen = framed(stream.as_bytes(), &[chunk]).0;
+            assert_eq!(seen, ["0 Some((3, true))", "3 Some((0, false))", "0 None"], "{chunk} at a time");
         }
     }
 
