@@ -1,6 +1,7 @@
 //! The benchmark's relay carries what it is given, in order, late by as much as it was told, and counts it.
 
 #[path = "../benches/throughput/relay.rs"]
+#[allow(dead_code)] // The benchmark adds and subtracts counts.
 mod relay;
 
 use std::io::{self, Read, Write};

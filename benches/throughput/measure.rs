@@ -1,6 +1,5 @@
 //! What a run costs: wall time, and the CPU and memory of the peer's processes as Linux counts them.
 
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
@@ -34,9 +33,9 @@ impl Sample {
     }
 }
 
-/// Does `work` and watches process `id` and its children meanwhile. The connection that `work` returns is open until
-/// all is counted, so that a thread that serves it is still there to be asked.
-pub fn sample(id: u32, octets: u64, work: impl FnOnce() -> std::io::Result<TcpStream>) -> Outcome<Sample> {
+/// Does `work` and watches process `id` and its children meanwhile. The connections that `work` returns are open until
+/// all is counted, so that a thread that serves one is still there to be asked.
+pub fn sample<T>(id: u32, octets: u64, work: impl FnOnce() -> std::io::Result<T>) -> Outcome<Sample> {
     let processes = tree(id)?;
     for process in &processes {
         // The peak begins anew at what is resident now.
@@ -44,11 +43,11 @@ pub fn sample(id: u32, octets: u64, work: impl FnOnce() -> std::io::Result<TcpSt
     }
     let (work_before, resident) = (Work::of(&processes)?, memory(&processes, "VmRSS:")?);
     let begun = Instant::now();
-    let connection = work()?;
+    let connections = work()?;
     let time = begun.elapsed();
     let done = Work::of(&processes)?;
     let peak = memory(&processes, "VmHWM:")?;
-    drop(connection);
+    drop(connections);
     Ok(Sample {
         time,
         cpu: Duration::from_nanos(done.nanoseconds.saturating_sub(work_before.nanoseconds)),
@@ -59,7 +58,12 @@ pub fn sample(id: u32, octets: u64, work: impl FnOnce() -> std::io::Result<TcpSt
     })
 }
 
-/// A process and its children. Peers do not start more of them later.
+/// Memory of process `id` and its children that is theirs alone and no file's, in octets.
+pub fn anonymous(id: u32) -> Outcome<u64> {
+    memory(&tree(id)?, "RssAnon:")
+}
+
+/// A process and its children.
 fn tree(id: u32) -> Outcome<Vec<u32>> {
     let mut processes = vec![id];
     let mut seen = 0;

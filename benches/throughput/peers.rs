@@ -3,20 +3,23 @@
 use std::ffi::OsString;
 use std::fmt::{self, Write};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use tempfile::TempDir;
 
+use crate::dovecot::{self, Mail};
 use crate::ports::{self, Ports};
-use crate::upstream::{ADDRESS, Upstream};
+use crate::upstream::Account;
 use crate::{Outcome, certs, process};
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
-    /// The release build, its cache off.
+    /// The release build.
     Footbridge,
     /// Another build, which FOOTBRIDGE_PREVIOUS names: what did a change do?
     Previous,
@@ -24,6 +27,19 @@ pub enum Kind {
     Stunnel,
     /// Its stream proxy: carries octets, with the least work of all.
     Nginx,
+    /// Its POP3 and IMAP servers in front of another server's IMAP (imapc).
+    Dovecot,
+    /// Nobody: the client speaks TLS and the provider's own protocol.
+    Direct,
+    /// Nobody, and the client asks for all mail in one IMAP FETCH: as few round trips as there can be.
+    Reference,
+}
+
+impl Kind {
+    /// Whether it carries bulk of all three protocols.
+    pub fn carries(self) -> bool {
+        !matches!(self, Self::Dovecot | Self::Direct | Self::Reference)
+    }
 }
 
 impl fmt::Display for Kind {
@@ -33,54 +49,91 @@ impl fmt::Display for Kind {
             Self::Previous => "previous",
             Self::Stunnel => "stunnel",
             Self::Nginx => "nginx",
+            Self::Dovecot => "dovecot",
+            Self::Direct => "direct",
+            Self::Reference => "reference",
         })
     }
 }
 
-/// A running program; dropped, it ends.
+/// A running program, or none; dropped, it ends.
 #[derive(Debug)]
 pub struct Peer {
-    child: Child,
-    ports: Ports,
+    child: Option<Child>,
+    account: Account,
+    started: Duration,
     /// Gone last.
     _folder: TempDir,
 }
 
+/// Whether footbridge keeps bodies. Where bulk is moved it would keep none of it anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    /// As by default.
+    On,
+    /// None.
+    Off,
+}
+
 impl Peer {
-    /// Starts one with nothing in its memory yet, and waits until it listens.
-    pub fn start(kind: Kind, upstream: &Upstream) -> Outcome<Self> {
+    /// Starts one with nothing in its memory yet, before this account, and waits until it listens.
+    pub fn start(kind: Kind, upstream: &Account, cache: Cache) -> Outcome<Self> {
         let folder = TempDir::with_prefix("footbridge-peer-")?;
+        if matches!(kind, Kind::Direct | Kind::Reference) {
+            let (account, started) = (upstream.clone(), Duration::ZERO);
+            return Ok(Self { child: None, account, started, _folder: folder });
+        }
         let ports = Ports::free()?;
-        let file = folder.path().join("peer.conf");
-        let text = match kind {
-            Kind::Footbridge | Kind::Previous => footbridge(&ports, upstream.ports()),
-            Kind::Stunnel => stunnel(&ports, upstream.ports()),
-            Kind::Nginx => nginx(&ports, upstream.ports(), folder.path()),
-        };
-        fs::write(&file, text)?;
-        let mut command = command(kind, &file)?;
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let child = child.map_err(|error| format!("{kind} does not start: {error}"))?;
-        let peer = Self { child, ports, _folder: folder };
-        ports::wait(&kind.to_string(), &ports.all())?;
+        let begun = Instant::now();
+        let child = Some(spawn(kind, folder.path(), &ports, upstream, cache)?);
+        let account = Account { ports, user: upstream.user.clone() };
+        let mut peer = Self { child, account, started: Duration::ZERO, _folder: folder };
+        let all = ports.all();
+        ports::wait(&kind.to_string(), if kind == Kind::Dovecot { &all[..2] } else { &all })?;
+        peer.started = begun.elapsed();
         Ok(peer)
     }
 
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    /// Its process id; there is none where the client speaks for itself.
+    pub fn id(&self) -> Outcome<u32> {
+        self.child.as_ref().map(Child::id).ok_or_else(|| "it is no process".into())
     }
 
-    /// Where it listens.
-    pub fn ports(&self) -> &Ports {
-        &self.ports
+    /// From its start until it listened.
+    pub fn started(&self) -> Duration {
+        self.started
+    }
+
+    /// Where it listens, and for whom.
+    pub fn account(&self) -> &Account {
+        &self.account
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        process::end(&mut self.child);
+        self.child.iter_mut().for_each(process::end);
     }
+}
+
+fn spawn(kind: Kind, folder: &Path, own: &Ports, upstream: &Account, cache: Cache) -> Outcome<Child> {
+    if kind == Kind::Dovecot {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+        fs::create_dir(folder.join("mail"))?;
+        dovecot::Owner::find().give(&folder.join("mail"))?;
+        let mail = Mail::Imap { server: upstream.ports.imap, user: &upstream.user };
+        return dovecot::start(folder, mail, own.imap, own.pop3);
+    }
+    let text = match kind {
+        Kind::Stunnel => stunnel(own, &upstream.ports),
+        Kind::Nginx => nginx(own, &upstream.ports, folder),
+        _ => footbridge(own, upstream, cache),
+    };
+    let file = folder.join("peer.conf");
+    fs::write(&file, text)?;
+    let mut command = command(kind, &file)?;
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    child.map_err(|error| format!("{kind} does not start: {error}").into())
 }
 
 fn command(kind: Kind, file: &Path) -> Outcome<Command> {
@@ -89,18 +142,19 @@ fn command(kind: Kind, file: &Path) -> Outcome<Command> {
         Kind::Previous => {
             std::env::var_os("FOOTBRIDGE_PREVIOUS").ok_or("FOOTBRIDGE_PREVIOUS names no program")?
         }
-        Kind::Stunnel | Kind::Nginx => kind.to_string().into(),
+        _ => kind.to_string().into(),
     };
     let mut command = Command::new(program);
     match kind {
-        Kind::Footbridge | Kind::Previous => command.arg("--config").arg(file).arg("run"),
-        Kind::Stunnel => command.arg(file),
         Kind::Nginx => command.arg("-c").arg(file).args(["-e", "stderr"]),
+        Kind::Stunnel => command.arg(file),
+        _ => command.arg("--config").arg(file).arg("run"),
     };
     Ok(command)
 }
 
-fn footbridge(own: &Ports, upstream: &Ports) -> String {
+fn footbridge(own: &Ports, upstream: &Account, cache: Cache) -> String {
+    let memory = if cache == Cache::On { "64 MiB" } else { "0" };
     format!(
         "[listen]
 imap = [\"{}\"]
@@ -110,9 +164,9 @@ smtp = [\"{}\"]
 roots = \"bundled\"
 extra_roots = [\"{}\"]
 [cache]
-memory = \"0\"
+memory = \"{memory}\"
 [[account]]
-address = \"{ADDRESS}\"
+address = \"{}\"
 imap = {{ host = \"127.0.0.1\", port = {}, security = \"tls\" }}
 smtp = {{ host = \"127.0.0.1\", port = {}, security = \"tls\" }}
 ",
@@ -120,8 +174,9 @@ smtp = {{ host = \"127.0.0.1\", port = {}, security = \"tls\" }}
         own.pop3,
         own.smtp,
         certs::ca_file().display(),
-        upstream.imap.port(),
-        upstream.smtp.port(),
+        upstream.user,
+        upstream.ports.imap.port(),
+        upstream.ports.smtp.port(),
     )
 }
 

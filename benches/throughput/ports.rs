@@ -49,7 +49,7 @@ pub fn wait(who: &str, addresses: &[SocketAddr]) -> Outcome<()> {
         if begun.elapsed() > START {
             return Err(format!("{who} does not listen at {addresses:?}").into());
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
 }

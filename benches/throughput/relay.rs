@@ -44,6 +44,28 @@ pub struct Counts {
     pub bursts: u64,
 }
 
+impl Counts {
+    /// What came after `before`.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            connections: self.connections - before.connections,
+            up: self.up - before.up,
+            down: self.down - before.down,
+            bursts: self.bursts - before.bursts,
+        }
+    }
+
+    /// Both together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            connections: self.connections + other.connections,
+            up: self.up + other.up,
+            down: self.down + other.down,
+            bursts: self.bursts + other.bursts,
+        }
+    }
+}
+
 impl Relay {
     /// Listens on a free port, and carries to `upstream` with no delay.
     pub fn start(upstream: SocketAddr) -> io::Result<Self> {

@@ -1,19 +1,16 @@
 //! A submission server that takes everything in, compares it and keeps nothing.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::messages::{Check, Messages};
-use crate::wire::Wire;
+use crate::wire::{Socket, Wire};
 
-/// Reads below TLS: rustls asks for 4 KiB at a time, and the sink must not be what is measured.
-const READ: usize = 256 * 1024;
-
-/// Listens on a free port, with TLS from the first octet, as long as this process lives. The messages of each
-/// connection must be message 1, 2, 3 and so on.
+/// Listens on a free port, with TLS from the first octet, as long as this process lives. What is sent to `beaN@...`
+/// must be message N.
 pub fn start(tls: Arc<ServerConfig>, messages: Arc<Messages>) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -32,7 +29,7 @@ pub fn start(tls: Arc<ServerConfig>, messages: Arc<Messages>) -> io::Result<Sock
 fn serve(stream: TcpStream, tls: Arc<ServerConfig>, messages: &Messages) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let connection = ServerConnection::new(tls).map_err(io::Error::other)?;
-    let mut wire = Wire::new(StreamOwned::new(connection, Socket(BufReader::with_capacity(READ, stream))));
+    let mut wire = Wire::new(StreamOwned::new(connection, Socket::new(stream)));
     wire.say("220 sink ESMTP\r\n")?;
     let mut number = 0;
     loop {
@@ -42,8 +39,11 @@ fn serve(stream: TcpStream, tls: Arc<ServerConfig>, messages: &Messages) -> io::
                 wire.say("250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE\r\n250 AUTH PLAIN\r\n")?
             }
             "AUTH" => wire.say("235 welcome\r\n")?,
+            "RCPT" => {
+                number = digits(&command);
+                wire.say("250 ok\r\n")?;
+            }
             "DATA" => {
-                number += 1;
                 wire.say("354 go on\r\n")?;
                 wire.message(Check::new(messages, number))?;
                 let whole = wire.line()? == ".";
@@ -55,21 +55,9 @@ fn serve(stream: TcpStream, tls: Arc<ServerConfig>, messages: &Messages) -> io::
     }
 }
 
-/// Buffered one way only.
-struct Socket(BufReader<TcpStream>);
-
-impl Read for Socket {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        self.0.read(octets)
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.0.get_ref().write(octets)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// The first number in a command; 0 where there is none, which is no message's.
+fn digits(command: &str) -> usize {
+    let from = command.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+    let end = from.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(from.len());
+    from[..end].parse().unwrap_or_default()
 }

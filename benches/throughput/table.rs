@@ -1,8 +1,8 @@
 //! The figures as a table of plain text.
 
+use crate::bulk::Scenario;
 use crate::measure::Sample;
 use crate::peers::Kind;
-use crate::scenarios::Scenario;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -40,7 +40,7 @@ impl<'a> Table<'a> {
         if let Some(((first, ours), others)) = rows.clone().next().zip(Some(rows.skip(1))) {
             others.for_each(|(peer, theirs)| ratios(&format!("{first} / {peer}"), ours, theirs));
         }
-        println!();
+        println!("  bar for footbridge: {}\n", scenario.bar);
     }
 }
 
