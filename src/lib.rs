@@ -24,6 +24,7 @@
 //! | [`auth`] | whose password may go where | mail |
 //! | [`store`] | bodies once fetched | mail |
 //! | [`net`] | names, addresses, connect, TLS | mail |
+//! | [`demo`] | a provider inside the process, to try the bridge (feature `demo`) | net, proto, mail |
 //! | [`mail`] | nouns | |
 //!
 //! Arrows point one way, there are no circles; `tests/tidy.rs` reads them from the `use` lines.
@@ -89,6 +90,8 @@ pub mod auth;
 pub mod bridge;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod mail;
 pub mod mailbox;
 pub mod net;

@@ -50,7 +50,9 @@ fn a_wrong_command_line_ends_with_2() {
 
 #[test]
 fn help_and_version_end_with_0_and_go_to_standard_output() {
-    for arguments in [&["--help"][..], &["--version"], &["run", "--help"], &["check", "--help"]] {
+    for arguments in
+        [&["--help"][..], &["--version"], &["run", "--help"], &["check", "--help"], &["demo", "--help"]]
+    {
         let output = output(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(output.stderr.is_empty() && !output.stdout.is_empty(), "{arguments:?}");

@@ -5,6 +5,8 @@
 
 mod ask;
 mod check;
+#[cfg(feature = "demo")]
+mod demo;
 mod log;
 mod place;
 mod run;
@@ -51,6 +53,12 @@ struct Arguments {
 enum Command {
     /// Run the bridge in the foreground until Ctrl-C or SIGTERM; the log goes to standard error.
     Run,
+    /// Try the bridge without an account: a made-up mailbox, the bridge in front of it, until Ctrl-C.
+    ///
+    /// A small provider runs inside this process, with some mail. No configuration is read, nothing is written to
+    /// disk, no message leaves this machine. Says what to type into a mail program.
+    #[cfg(feature = "demo")]
+    Demo,
     /// Check the configuration and log in to each account's IMAP and SMTP servers; says what POP3 deletions do.
     ///
     /// Where the mail program sends the provider's password (secret = "app"), it is asked for here, or read from
@@ -71,18 +79,38 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { WRONG } else { DONE });
         }
     };
-    let settings = match settings(&arguments) {
-        Ok(settings) => settings,
+    // What the others find out is their output; the log is for what nobody expected.
+    let level = |usual| arguments.log.unwrap_or(usual);
+    match arguments.command {
+        Command::Run => configured(arguments.config, |settings| {
+            log::start(level(settings.log_level));
+            on_threads(run::run(settings))
+        }),
+        #[cfg(feature = "demo")]
+        Command::Demo => {
+            log::start(level(LevelFilter::WARN));
+            on_threads(demo::demo())
+        }
+        Command::Check { address } => configured(arguments.config, |settings| {
+            log::start(level(LevelFilter::WARN));
+            on_threads(check::check(settings, address.as_deref()))
+        }),
+    }
+}
+
+/// Goes on with the configuration, or says what is wrong with it.
+fn configured(path: Option<OsString>, then: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
+    match settings(path) {
+        Ok(settings) => then(settings),
         Err(faults) => {
             faults.iter().for_each(|fault| complain(fault));
-            return ExitCode::from(WRONG);
+            ExitCode::from(WRONG)
         }
-    };
-    log::start(arguments.log.unwrap_or(match arguments.command {
-        Command::Run => settings.log_level,
-        // What it finds out is its output; the log is for what nobody expected.
-        Command::Check { .. } => LevelFilter::WARN,
-    }));
+    }
+}
+
+/// Runs a command to its end and makes its code the process's.
+fn on_threads(command: impl Future<Output = u8>) -> ExitCode {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = match runtime {
@@ -92,10 +120,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let code = match arguments.command {
-        Command::Run => runtime.block_on(run::run(settings)),
-        Command::Check { address } => runtime.block_on(check::check(settings, address.as_deref())),
-    };
+    let code = runtime.block_on(command);
     // A name lookup or a read from a terminal that hangs must not hold up the end.
     runtime.shutdown_background();
     ExitCode::from(code)
@@ -106,9 +131,9 @@ fn complain(sentence: &str) {
     let _ = writeln!(std::io::stderr(), "footbridge: {sentence}");
 }
 
-fn settings(arguments: &Arguments) -> Result<Settings, Vec<String>> {
+fn settings(path: Option<OsString>) -> Result<Settings, Vec<String>> {
     // An empty variable is one that is not set; environment files of service managers write it so.
-    let path = match arguments.config.as_ref().filter(|path| !path.is_empty()) {
+    let path = match path.filter(|path| !path.is_empty()) {
         Some(path) => PathBuf::from(path),
         None => place::usual().map_err(|fault| vec![fault])?,
     };

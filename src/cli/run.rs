@@ -30,7 +30,7 @@ pub(super) async fn run(settings: Settings) -> u8 {
 
 /// Passwords are never on disk, and a core file would have them.
 #[cfg(unix)]
-fn no_core_files() {
+pub(super) fn no_core_files() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, none) {
@@ -40,17 +40,17 @@ fn no_core_files() {
 
 /// Windows writes none unasked.
 #[cfg(not(unix))]
-fn no_core_files() {}
+pub(super) fn no_core_files() {}
 
 /// Sentences, a line each, also where the log is off.
-fn failed(sentences: &str) -> u8 {
+pub(super) fn failed(sentences: &str) -> u8 {
     sentences.lines().for_each(complain);
     FAILED
 }
 
 /// A token that SIGTERM, SIGINT or Ctrl-C cancels; a second signal ends the process at once.
 #[cfg(unix)]
-fn signals() -> io::Result<CancellationToken> {
+pub(super) fn signals() -> io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stopping = CancellationToken::new();
@@ -73,7 +73,7 @@ fn signals() -> io::Result<CancellationToken> {
 
 /// A token that Ctrl-C, the end of the session or of the machine cancels; a second Ctrl-C ends the process at once.
 #[cfg(windows)]
-fn signals() -> io::Result<CancellationToken> {
+pub(super) fn signals() -> io::Result<CancellationToken> {
     use tokio::signal::windows::{ctrl_c, ctrl_close, ctrl_shutdown};
     let (mut ctrl_c, mut close, mut shutdown) = (ctrl_c()?, ctrl_close()?, ctrl_shutdown()?);
     let stopping = CancellationToken::new();

@@ -1,0 +1,196 @@
+//! The commands of the selected state (RFC 3501 §6.4, RFC 4315, RFC 6851).
+
+use std::num::NonZeroU32;
+
+use imap_codec::imap_types::command::CommandBody;
+use imap_codec::imap_types::core::Vec1;
+use imap_codec::imap_types::extensions::uidplus::{UidElement, UidSet};
+use imap_codec::imap_types::fetch::{MacroOrMessageDataItemNames, MessageDataItemName};
+use imap_codec::imap_types::flag::{Flag, StoreResponse, StoreType};
+use imap_codec::imap_types::mailbox::Mailbox;
+use imap_codec::imap_types::response::{Code, Data, Response};
+use imap_codec::imap_types::sequence::SequenceSet;
+
+use super::session::{Outcome, name_of, untagged};
+use super::view::View;
+use crate::demo::fetch;
+use crate::demo::mailbox::{Message, Store};
+
+/// Obeys a command about the selected mailbox; gives back one that is not.
+pub(super) fn obey(
+    body: CommandBody<'static>,
+    view: &mut View,
+    store: &mut Store,
+    responses: &mut Vec<Response<'static>>,
+) -> Result<Outcome, CommandBody<'static>> {
+    let changes = matches!(
+        body,
+        CommandBody::Store { .. }
+            | CommandBody::Expunge
+            | CommandBody::ExpungeUid { .. }
+            | CommandBody::Move { .. }
+    );
+    if view.folder(store).is_none() {
+        return Ok(Outcome::No(None, "the mailbox is gone"));
+    }
+    if changes && view.read_only {
+        return Ok(Outcome::No(None, "the mailbox is open for reading only"));
+    }
+    Ok(match body {
+        CommandBody::Check => Outcome::done("done"),
+        CommandBody::Fetch { sequence_set, macro_or_item_names, uid } => {
+            let names = match macro_or_item_names {
+                MacroOrMessageDataItemNames::Macro(short) => {
+                    short.expand().into_iter().map(imap_codec::imap_types::IntoStatic::into_static).collect()
+                }
+                MacroOrMessageDataItemNames::MessageDataItemNames(names) => names,
+            };
+            fetch(&sequence_set, names, uid, view, store, responses)
+        }
+        CommandBody::Search { criteria, uid, charset } => {
+            let known = charset.is_none_or(|charset| {
+                ["utf-8", "us-ascii"].iter().any(|known| charset.as_ref().eq_ignore_ascii_case(known))
+            });
+            if !known {
+                return Ok(Outcome::No(Some(Code::badcharset(Vec::new())), "UTF-8 and US-ASCII"));
+            }
+            let Some(folder) = view.folder(store) else { return Ok(Outcome::done("nothing")) };
+            let found = view.candidates(folder).filter(|candidate| candidate.matches(criteria.as_ref()));
+            let found = found.map(|candidate| if uid { candidate.message.uid } else { candidate.number });
+            responses.push(Response::Data(Data::Search(found.collect())));
+            Outcome::done("searched")
+        }
+        CommandBody::Store { sequence_set, kind, response, flags, uid } => {
+            let marked = named(&sequence_set, uid, view, store);
+            mark(&marked, kind, &flags, view, store, response == StoreResponse::Silent);
+            Outcome::done("stored")
+        }
+        CommandBody::Copy { sequence_set, mailbox, uid } => {
+            let meant = named(&sequence_set, uid, view, store);
+            match copy(&meant, &mailbox, view, store) {
+                Ok(code) => Outcome::Ok(code, "copied"),
+                Err(outcome) => outcome,
+            }
+        }
+        CommandBody::Move { sequence_set, mailbox, uid } => {
+            let meant = named(&sequence_set, uid, view, store);
+            match copy(&meant, &mailbox, view, store) {
+                Ok(code) => {
+                    // RFC 6851 §4.3: before the EXPUNGEs.
+                    responses.extend(code.map(|code| untagged(code, "moved")));
+                    remove(view, store, |message| meant.contains(&message.uid));
+                    Outcome::done("moved")
+                }
+                Err(outcome) => outcome,
+            }
+        }
+        CommandBody::Expunge => {
+            remove(view, store, |message| message.has(&Flag::Deleted));
+            Outcome::done("expunged")
+        }
+        CommandBody::ExpungeUid { sequence_set } => {
+            let meant = named(&sequence_set, true, view, store);
+            remove(view, store, |message| message.has(&Flag::Deleted) && meant.contains(&message.uid));
+            Outcome::done("expunged")
+        }
+        other => return Err(other),
+    })
+}
+
+/// The UIDs a set names.
+fn named(set: &SequenceSet, by_uid: bool, view: &View, store: &Store) -> Vec<NonZeroU32> {
+    let Some(folder) = view.folder(store) else { return Vec::new() };
+    view.named(set, by_uid, folder).into_iter().map(|candidate| candidate.message.uid).collect()
+}
+
+fn fetch(
+    set: &SequenceSet,
+    mut names: Vec<MessageDataItemName<'static>>,
+    by_uid: bool,
+    view: &mut View,
+    store: &mut Store,
+    responses: &mut Vec<Response<'static>>,
+) -> Outcome {
+    // RFC 3501 §6.4.8.
+    if by_uid && !names.contains(&MessageDataItemName::Uid) {
+        names.insert(0, MessageDataItemName::Uid);
+    }
+    if !view.read_only && names.iter().any(fetch::is_reading) {
+        let unread: Vec<_> = named(set, by_uid, view, store);
+        mark(&unread, StoreType::Add, &[Flag::Seen], view, store, false);
+    }
+    let Some(folder) = view.folder(store) else { return Outcome::done("nothing") };
+    for candidate in view.named(set, by_uid, folder) {
+        let items = fetch::items(candidate.message, &names);
+        let items = Vec1::try_from(items).ok();
+        responses.extend(items.map(|items| Response::Data(Data::Fetch { seq: candidate.number, items })));
+    }
+    Outcome::done("fetched")
+}
+
+fn mark(
+    uids: &[NonZeroU32],
+    kind: StoreType,
+    flags: &[Flag<'static>],
+    view: &mut View,
+    store: &mut Store,
+    silent: bool,
+) {
+    let Some(folder) = store.folder_mut(&view.folder) else { return };
+    for uid in uids {
+        let Some(message) = folder.message_mut(*uid) else { continue };
+        match kind {
+            StoreType::Add => message.add_flags(flags),
+            StoreType::Remove => message.remove_flags(flags),
+            StoreType::Replace => {
+                message.flags.clear();
+                message.add_flags(flags);
+            }
+        }
+        if silent {
+            view.knows(message);
+        }
+    }
+}
+
+/// All of them or none (RFC 3501 §6.4.7); COPYUID tells which became which (RFC 4315 §3).
+fn copy(
+    uids: &[NonZeroU32],
+    mailbox: &Mailbox<'_>,
+    view: &View,
+    store: &mut Store,
+) -> Result<Option<Code<'static>>, Outcome> {
+    let target = name_of(mailbox);
+    let validity = store.folder(&target).map(|folder| folder.validity);
+    let Some(uid_validity) = validity else {
+        return Err(Outcome::not_put(crate::demo::mailbox::Refusal::NoSuchFolder));
+    };
+    let copies: Vec<Message> = view
+        .folder(store)
+        .map(|folder| uids.iter().filter_map(|uid| folder.message(*uid).cloned()).collect())
+        .unwrap_or_default();
+    let (mut from, mut to) = (Vec::new(), Vec::new());
+    for message in copies {
+        match store.add(&target, message.octets, message.flags, message.date) {
+            Ok(uid) => {
+                from.push(UidElement::Single(message.uid));
+                to.push(UidElement::Single(uid));
+            }
+            Err(refusal) => {
+                let made: Vec<_> = to;
+                if let Some(folder) = store.folder_mut(&target) {
+                    folder.remove(|message| made.contains(&UidElement::Single(message.uid)));
+                }
+                return Err(Outcome::not_put(refusal));
+            }
+        }
+    }
+    let sets = Vec1::try_from(from).ok().zip(Vec1::try_from(to).ok());
+    Ok(sets.map(|(from, to)| Code::CopyUid { uid_validity, source: UidSet(from), destination: UidSet(to) }))
+}
+
+fn remove(view: &View, store: &mut Store, gone: impl Fn(&Message) -> bool) {
+    if let Some(folder) = store.folder_mut(&view.folder) {
+        folder.remove(gone);
+    }
+}

@@ -1,0 +1,230 @@
+//! The demo's IMAP server: the driver. What is said is decided in `session`.
+//!
+//! ```text
+//!  octets ──Fragmentizer──▶ one command ──session, over the store──▶ responses ──▶ one write
+//!                              IDLE: the store's changes ──┘
+//! ```
+
+mod folders;
+mod messages;
+mod session;
+mod view;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use imap_codec::decode::{Decoder, IdleDoneDecodeError};
+use imap_codec::encode::Encoder;
+use imap_codec::fragmentizer::{DecodeMessageError, FragmentInfo, Fragmentizer, LiteralAnnouncement};
+use imap_codec::imap_types::IntoStatic;
+use imap_codec::imap_types::core::{LiteralMode, Tag};
+use imap_codec::imap_types::response::Response;
+use imap_codec::{AuthenticateDataCodec, CommandCodec, GreetingCodec, IdleDoneCodec, ResponseCodec};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::Account;
+use super::mailbox::LARGEST_MESSAGE;
+use session::{Next, Session};
+
+/// A command without the message it may bring.
+const COMMAND: u32 = 64 * 1024;
+
+/// A read; commands are short, an APPEND takes some more of them.
+const READ: usize = 16 * 1024;
+
+/// RFC 3501 §5.4: at least 30 minutes.
+const SILENCE: Duration = Duration::from_secs(31 * 60);
+
+/// Serves one app until it leaves.
+pub(super) async fn serve<S>(stream: S, account: Arc<Account>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (session, greeting) = Session::new(account.clone());
+    let mut conversation = Conversation {
+        stream,
+        fragmentizer: Fragmentizer::new(LARGEST_MESSAGE + COMMAND),
+        output: GreetingCodec::default().encode(&greeting).dump(),
+        changes: account.changes(),
+        account,
+        session,
+        expecting: Expecting::Command,
+    };
+    conversation.run().await
+}
+
+struct Conversation<S> {
+    stream: S,
+    fragmentizer: Fragmentizer,
+    output: Vec<u8>,
+    changes: watch::Receiver<u64>,
+    account: Arc<Account>,
+    session: Session,
+    expecting: Expecting,
+}
+
+/// What the next message from the app is.
+enum Expecting {
+    Command,
+    Authentication(Tag<'static>),
+    Done(Tag<'static>),
+    /// Nothing: the conversation is over.
+    Nothing,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
+    async fn run(&mut self) -> io::Result<()> {
+        loop {
+            while !matches!(self.expecting, Expecting::Nothing)
+                && let Some(fragment) = self.fragmentizer.progress()
+            {
+                self.take(fragment);
+            }
+            self.stream.write_all(&std::mem::take(&mut self.output)).await?;
+            self.stream.flush().await?;
+            if matches!(self.expecting, Expecting::Nothing) {
+                return self.stream.shutdown().await;
+            }
+            if !self.more().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for the app, or for news while it idles; `false` when it is gone.
+    async fn more(&mut self) -> io::Result<bool> {
+        let mut octets = vec![0; READ];
+        let idling = matches!(self.expecting, Expecting::Done(_));
+        tokio::select! {
+            read = timeout(SILENCE, self.stream.read(&mut octets)) => {
+                let taken = read.unwrap_or(Ok(0))?;
+                self.fragmentizer.enqueue_bytes(octets.get(..taken).unwrap_or_default());
+                Ok(taken > 0)
+            }
+            changed = self.changes.changed(), if idling => {
+                if changed.is_err() {
+                    return Ok(false); // The demo is over.
+                }
+                let news = self.account.with(|store| self.session.news(store));
+                self.queue(&news);
+                Ok(true)
+            }
+        }
+    }
+
+    fn queue(&mut self, responses: &[Response<'_>]) {
+        for response in responses {
+            self.output.extend(ResponseCodec::default().encode(response).dump());
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+    }
+
+    /// One line or literal; a message that is complete is obeyed.
+    fn take(&mut self, fragment: FragmentInfo) {
+        if let FragmentInfo::Line { announcement: Some(LiteralAnnouncement { mode, length }), .. } = fragment
+        {
+            self.literal_announced(mode, length);
+        } else if self.fragmentizer.is_message_complete() {
+            self.obey();
+        }
+    }
+
+    /// A synchronizing literal waits for our word (RFC 3501 §4.3); the other kind comes whatever we say (RFC 7888 §4).
+    fn literal_announced(&mut self, mode: LiteralMode, length: u32) {
+        if mode != LiteralMode::Sync {
+            return;
+        }
+        if length <= LARGEST_MESSAGE {
+            return self.say("+ go ahead");
+        }
+        match self.fragmentizer.decode_tag().map(|tag| tag.inner().to_owned()) {
+            Some(tag) => self.say(&format!("{tag} NO [TOOBIG] this is more than the demo takes")),
+            None => self.say("* BAD this is more than the demo takes"),
+        }
+        self.fragmentizer.skip_message();
+    }
+
+    fn obey(&mut self) {
+        match std::mem::replace(&mut self.expecting, Expecting::Command) {
+            Expecting::Command => self.command(),
+            Expecting::Authentication(tag) => self.authentication(tag),
+            Expecting::Done(tag) => self.done(&tag),
+            Expecting::Nothing => self.expecting = Expecting::Nothing,
+        }
+    }
+
+    fn command(&mut self) {
+        let command = match self.fragmentizer.decode_message(&CommandCodec::default()) {
+            Ok(command) => command.into_static(),
+            Err(error) => {
+                let nul = matches!(error, DecodeMessageError::DecodingFailure(_)) && self.message_has_nul();
+                return self.not_understood(nul);
+            }
+        };
+        let tag = command.tag.clone();
+        let turn = self.account.with(|store| self.session.obey(command, store));
+        self.queue(&turn.responses);
+        self.follow(turn.next, tag);
+    }
+
+    fn follow(&mut self, next: Next, tag: Tag<'static>) {
+        self.expecting = match next {
+            Next::Command => Expecting::Command,
+            Next::Authentication => Expecting::Authentication(tag),
+            Next::Idle => Expecting::Done(tag),
+            Next::Over => Expecting::Nothing,
+        };
+    }
+
+    /// Real mail may have NUL octets, which no IMAP literal may (RFC 3501 §9).
+    fn message_has_nul(&self) -> bool {
+        self.fragmentizer.message_bytes().contains(&0)
+    }
+
+    fn not_understood(&mut self, nul: bool) {
+        let tag = self.fragmentizer.decode_tag().map_or("*".to_owned(), |tag| tag.inner().to_owned());
+        let bound = LARGEST_MESSAGE + COMMAND;
+        if self.fragmentizer.is_max_message_size_exceeded() {
+            self.say(&format!("{tag} NO [TOOBIG] this is more than the {bound} octets the demo takes"));
+        } else if nul && tag != "*" {
+            self.say(&format!("{tag} NO the message has a NUL octet, which the demo cannot keep"));
+        } else {
+            self.say(&format!("{tag} BAD not a command the demo understands"));
+        }
+        if self.session.mistakes_are_enough() {
+            self.say("* BYE too many of them");
+            self.expecting = Expecting::Nothing;
+        }
+    }
+
+    fn authentication(&mut self, tag: Tag<'static>) {
+        match self.fragmentizer.decode_message(&AuthenticateDataCodec::default()) {
+            Ok(data) => {
+                let data = data.into_static();
+                let turn = self.session.authenticate(tag.clone(), data);
+                self.queue(&turn.responses);
+                self.follow(turn.next, tag);
+            }
+            Err(_) => self.say(&format!("{} BAD this is not base64", tag.inner())),
+        }
+    }
+
+    fn done(&mut self, tag: &Tag<'static>) {
+        let line = self.fragmentizer.message_bytes();
+        let done: Result<_, IdleDoneDecodeError> = IdleDoneCodec::default().decode(line);
+        match done {
+            Ok(_) => self.say(&format!("{} OK IDLE is over", tag.inner())),
+            Err(_) => self.say(&format!("{} BAD only DONE ends IDLE", tag.inner())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,353 @@
+//! One IMAP session: which command is legal when, and what is answered (RFC 3501 §3, §6).
+//!
+//! Pure: commands and the store in, responses out. The driver is `super`.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use imap_codec::imap_types::auth::{AuthMechanism, AuthenticateData};
+use imap_codec::imap_types::command::{Command, CommandBody};
+use imap_codec::imap_types::core::{IString, NString, QuotedChar, Tag, Text, Vec1};
+use imap_codec::imap_types::extensions::namespace::Namespace;
+use imap_codec::imap_types::mailbox::Mailbox;
+use imap_codec::imap_types::response::{
+    Capability, Code, CommandContinuationRequest, Data, Greeting, GreetingKind, Response, Status,
+};
+
+use super::view::View;
+use crate::demo::Account;
+use crate::demo::mailbox::{Refusal, Store};
+use crate::mail::Secret;
+use crate::proto::sasl::{Exchange, Mechanism, Progress};
+
+/// Commands that are none, before the connection is closed.
+const MISTAKES: u32 = 20;
+
+/// What the app is answered, and what comes next.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) responses: Vec<Response<'static>>,
+    pub(super) next: Next,
+}
+
+/// What the app says next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Command,
+    Authentication,
+    Idle,
+    Over,
+}
+
+/// The state machine.
+pub(super) struct Session {
+    account: Arc<Account>,
+    state: State,
+    mistakes: u32,
+}
+
+enum State {
+    NotAuthenticated,
+    Authenticated,
+    Selected(View),
+}
+
+/// The outcome of one command: what its tagged response says.
+pub(super) enum Outcome {
+    Ok(Option<Code<'static>>, &'static str),
+    No(Option<Code<'static>>, &'static str),
+    Bad(&'static str),
+}
+
+impl Outcome {
+    pub(super) fn done(text: &'static str) -> Self {
+        Self::Ok(None, text)
+    }
+
+    /// A refusal of the store; TRYCREATE where a folder to put mail into is missing (RFC 3501 §6.3.11).
+    pub(super) fn refused(refusal: Refusal) -> Self {
+        Self::No(None, refusal.clause())
+    }
+
+    pub(super) fn not_put(refusal: Refusal) -> Self {
+        let code = (refusal == Refusal::NoSuchFolder).then_some(Code::TryCreate);
+        Self::No(code, refusal.clause())
+    }
+}
+
+impl From<Result<(), Refusal>> for Outcome {
+    fn from(result: Result<(), Refusal>) -> Self {
+        result.map_or_else(Self::refused, |()| Self::done("done"))
+    }
+}
+
+impl Session {
+    /// A session and its greeting.
+    pub(super) fn new(account: Arc<Account>) -> (Self, Greeting<'static>) {
+        let greeting = Greeting {
+            kind: GreetingKind::Ok,
+            code: Some(Code::Capability(capabilities())),
+            text: text("the footbridge demo"),
+        };
+        (Self { account, state: State::NotAuthenticated, mistakes: 0 }, greeting)
+    }
+
+    /// Counts one more mistake and says whether that is enough.
+    pub(super) fn mistakes_are_enough(&mut self) -> bool {
+        self.mistakes += 1;
+        self.mistakes > MISTAKES
+    }
+
+    /// What changed in the selected mailbox; for an app that idles.
+    pub(super) fn news(&mut self, store: &Store) -> Vec<Response<'static>> {
+        let mut responses = Vec::new();
+        if let State::Selected(view) = &mut self.state {
+            view.catch_up(store, true, &mut responses);
+        }
+        responses
+    }
+
+    /// Obeys one command.
+    pub(super) fn obey(&mut self, command: Command<'static>, store: &mut Store) -> Turn {
+        let Command { tag, body } = command;
+        let mut responses = Vec::new();
+        match body {
+            CommandBody::Logout => {
+                responses.extend(Status::bye(None, text("goodbye")).map(Response::Status));
+                responses.push(tagged(tag, Outcome::done("logged out")));
+                return Turn { responses, next: Next::Over };
+            }
+            CommandBody::Authenticate { mechanism, initial_response } => {
+                return self.begin_authentication(
+                    tag,
+                    &mechanism,
+                    initial_response.as_ref().map(|data| data.declassify().to_vec()),
+                );
+            }
+            CommandBody::Idle if !matches!(self.state, State::NotAuthenticated) => {
+                let waiting = CommandContinuationRequest::basic(None, text("idling"));
+                responses.extend(waiting.map(Response::CommandContinuationRequest));
+                responses.extend(self.news(store));
+                return Turn { responses, next: Next::Idle };
+            }
+            _ => {}
+        }
+        let by_number = by_number(&body);
+        let outcome = self.outcome(body, store, &mut responses);
+        if let State::Selected(view) = &mut self.state {
+            view.catch_up(store, !by_number, &mut responses);
+        }
+        responses.push(tagged(tag, outcome));
+        Turn { responses, next: Next::Command }
+    }
+
+    fn outcome(
+        &mut self,
+        body: CommandBody<'static>,
+        store: &mut Store,
+        responses: &mut Vec<Response<'static>>,
+    ) -> Outcome {
+        match (body, &mut self.state) {
+            (CommandBody::Capability, _) => {
+                responses.push(Response::Data(Data::Capability(capabilities())));
+                Outcome::done("that is all")
+            }
+            (CommandBody::Noop, _) => Outcome::done("done"),
+            (CommandBody::Id { .. }, _) => {
+                responses.push(Response::Data(Data::Id { parameters: id() }));
+                Outcome::done("and who are you")
+            }
+            (CommandBody::Login { username, password }, State::NotAuthenticated) => {
+                let password = Secret::new(password.declassify().as_ref());
+                self.judge(&String::from_utf8_lossy(username.as_ref()), &password)
+            }
+            (_, State::NotAuthenticated) => Outcome::Bad("log in first"),
+            (CommandBody::Login { .. }, _) => Outcome::Bad("logged in already"),
+            (CommandBody::Namespace, _) => {
+                responses.push(Response::Data(namespace()));
+                Outcome::done("done")
+            }
+            (CommandBody::Select { mailbox }, _) => self.select(&mailbox, false, store, responses),
+            (CommandBody::Examine { mailbox }, _) => self.select(&mailbox, true, store, responses),
+            (CommandBody::Close, State::Selected(view)) => {
+                view.close(store);
+                self.state = State::Authenticated;
+                Outcome::done("closed")
+            }
+            (CommandBody::Unselect, State::Selected(_)) => {
+                self.state = State::Authenticated;
+                Outcome::done("closed, nothing expunged")
+            }
+            (body, State::Selected(view)) => super::messages::obey(body, view, store, responses)
+                .unwrap_or_else(|body| super::folders::obey(body, store, responses)),
+            (body, State::Authenticated) => super::folders::obey(body, store, responses),
+        }
+    }
+
+    fn select(
+        &mut self,
+        mailbox: &Mailbox<'_>,
+        read_only: bool,
+        store: &Store,
+        responses: &mut Vec<Response<'static>>,
+    ) -> Outcome {
+        self.state = State::Authenticated; // A SELECT that fails leaves nothing selected (RFC 3501 §6.3.1).
+        let Some(folder) = store.folder(&name_of(mailbox)) else {
+            return Outcome::refused(Refusal::NoSuchFolder);
+        };
+        self.state = State::Selected(View::open(folder, read_only, responses));
+        let code = if read_only { Code::ReadOnly } else { Code::ReadWrite };
+        Outcome::Ok(Some(code), "selected")
+    }
+
+    fn begin_authentication(
+        &mut self,
+        tag: Tag<'static>,
+        mechanism: &AuthMechanism<'_>,
+        initial: Option<Vec<u8>>,
+    ) -> Turn {
+        if !matches!(self.state, State::NotAuthenticated) {
+            return Turn {
+                responses: vec![tagged(tag, Outcome::Bad("logged in already"))],
+                next: Next::Command,
+            };
+        }
+        if *mechanism != AuthMechanism::Plain {
+            return Turn {
+                responses: vec![tagged(tag, Outcome::No(None, "the demo knows PLAIN"))],
+                next: Next::Command,
+            };
+        }
+        match initial {
+            Some(octets) => self.answered(tag, &octets),
+            None => {
+                let request = CommandContinuationRequest::base64(Vec::new());
+                Turn {
+                    responses: vec![Response::CommandContinuationRequest(request)],
+                    next: Next::Authentication,
+                }
+            }
+        }
+    }
+
+    /// Goes on with what the app answered to the challenge.
+    pub(super) fn authenticate(&mut self, tag: Tag<'static>, data: AuthenticateData<'_>) -> Turn {
+        match data {
+            AuthenticateData::Continue(octets) => self.answered(tag, octets.declassify()),
+            AuthenticateData::Cancel => {
+                Turn { responses: vec![tagged(tag, Outcome::Bad("cancelled"))], next: Next::Command }
+            }
+        }
+    }
+
+    fn answered(&mut self, tag: Tag<'static>, octets: &[u8]) -> Turn {
+        use base64::Engine;
+        let line = base64::engine::general_purpose::STANDARD.encode(octets);
+        let outcome = match Exchange::begin(Mechanism::Plain, Some(line.as_bytes())) {
+            (_, Progress::Offer(offer)) => self.judge(&offer.login, &offer.secret),
+            _ => Outcome::Bad("this is no PLAIN response"),
+        };
+        Turn { responses: vec![tagged(tag, outcome)], next: Next::Command }
+    }
+
+    fn judge(&mut self, login: &str, password: &Secret) -> Outcome {
+        if !self.account.admits(login, password) {
+            return Outcome::No(code("AUTHENTICATIONFAILED"), "the demo has another address or password");
+        }
+        self.state = State::Authenticated;
+        Outcome::Ok(Some(Code::Capability(capabilities())), "welcome")
+    }
+}
+
+/// These answer with message sequence numbers, or take them: no EXPUNGE may come between (RFC 3501 §7.4.1).
+fn by_number(body: &CommandBody<'_>) -> bool {
+    matches!(
+        body,
+        CommandBody::Fetch { uid: false, .. }
+            | CommandBody::Store { uid: false, .. }
+            | CommandBody::Search { uid: false, .. }
+    )
+}
+
+/// The name of a mailbox as it stands on the wire; INBOX has no case (RFC 3501 §5.1).
+pub(super) fn name_of(mailbox: &Mailbox<'_>) -> String {
+    match mailbox {
+        Mailbox::Inbox => "INBOX".to_owned(),
+        Mailbox::Other(other) => String::from_utf8_lossy(other.as_ref()).into_owned(),
+    }
+}
+
+pub(super) fn tagged(tag: Tag<'static>, outcome: Outcome) -> Response<'static> {
+    let tag = Some(tag);
+    let status = match outcome {
+        Outcome::Ok(code, said) => Status::ok(tag, code, text(said)),
+        Outcome::No(code, said) => Status::no(tag, code, text(said)),
+        Outcome::Bad(said) => Status::bad(tag, None, text(said)),
+    };
+    let Ok(status) = status;
+    Response::Status(status)
+}
+
+/// `* OK [code] text`.
+pub(super) fn untagged(code: Code<'static>, said: &'static str) -> Response<'static> {
+    let Ok(status) = Status::ok(None, Some(code), text(said));
+    Response::Status(status)
+}
+
+/// Our own words, which are fit for it.
+pub(super) fn text(said: &'static str) -> Text<'static> {
+    Text::unvalidated(said)
+}
+
+/// A response code the codec has no name for.
+fn code(word: &'static str) -> Option<Code<'static>> {
+    Some(Code::Other(imap_codec::imap_types::response::CodeOther::unvalidated(word.as_bytes())))
+}
+
+/// The delimiter between the levels of a mailbox name.
+pub(super) fn delimiter() -> Option<QuotedChar> {
+    QuotedChar::try_from('/').ok()
+}
+
+fn capabilities() -> Vec1<Capability<'static>> {
+    const ALL: [&str; 13] = [
+        "IMAP4rev1",
+        "AUTH=PLAIN",
+        "SASL-IR",
+        "LITERAL+",
+        "ID",
+        "IDLE",
+        "NAMESPACE",
+        "UIDPLUS",
+        "MOVE",
+        "UNSELECT",
+        "SPECIAL-USE",
+        "CHILDREN",
+        "APPENDLIMIT=33554432",
+    ];
+    let rest = ALL
+        .into_iter()
+        .skip(1)
+        .filter_map(|word| Some(Capability::from(imap_codec::imap_types::core::Atom::try_from(word).ok()?)));
+    let all: Vec<_> = std::iter::once(Capability::Imap4Rev1).chain(rest).collect();
+    Vec1::try_from(all).unwrap_or_else(|_| Vec1::from(Capability::Imap4Rev1))
+}
+
+fn namespace() -> Data<'static> {
+    let personal = IString::try_from("").map(|prefix| Namespace::new(prefix, delimiter()));
+    Data::Namespace { personal: personal.into_iter().collect(), other: Vec::new(), shared: Vec::new() }
+}
+
+fn id() -> Option<Vec<(IString<'static>, NString<'static>)>> {
+    Some(vec![(IString::try_from("name").ok()?, NString::try_from("footbridge demo").ok()?)])
+}
+
+/// A number that counts messages.
+pub(super) fn count(messages: usize) -> u32 {
+    u32::try_from(messages).unwrap_or(u32::MAX)
+}
+
+/// The message sequence number of a place.
+pub(super) fn number(at: usize) -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(count(at))
+}

@@ -1,0 +1,227 @@
+//! Conversations with the demo's IMAP server, over a pipe.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use super::*;
+use crate::demo::sample;
+
+/// An app's end; the provider runs beside it.
+struct App {
+    stream: DuplexStream,
+    heard: String,
+}
+
+fn account() -> Arc<Account> {
+    Arc::new(Account::new(sample::store(crate::demo::now()).unwrap()))
+}
+
+impl App {
+    fn of(account: &Arc<Account>) -> Self {
+        let (stream, provider) = duplex(1 << 20);
+        tokio::spawn(serve(provider, account.clone()));
+        Self { stream, heard: String::new() }
+    }
+
+    async fn logged_in(account: &Arc<Account>) -> Self {
+        let mut app = Self::of(account);
+        app.until("* OK").await;
+        app.ask("LOGIN demo@footbridge.test demo").await;
+        app
+    }
+
+    /// Everything up to the line that begins so.
+    async fn until(&mut self, beginning: &str) -> String {
+        loop {
+            let mut at = 0;
+            for line in self.heard.clone().split_inclusive("\r\n") {
+                at += line.len();
+                if line.starts_with(beginning) && line.ends_with("\r\n") {
+                    let rest = self.heard.split_off(at);
+                    return std::mem::replace(&mut self.heard, rest);
+                }
+            }
+            let mut octets = [0; 4096];
+            let taken = self.stream.read(&mut octets).await.unwrap();
+            assert!(taken > 0, "it hung up before {beginning}, after {}", self.heard);
+            self.heard.push_str(std::str::from_utf8(&octets[..taken]).unwrap());
+        }
+    }
+
+    async fn say(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// The answer to a command.
+    async fn ask(&mut self, command: &str) -> String {
+        self.say(&format!("a {command}\r\n")).await;
+        self.until("a ").await
+    }
+
+    /// The same of a command that must succeed.
+    async fn done(&mut self, command: &str) -> String {
+        let answer = self.ask(command).await;
+        assert!(answer.lines().last().unwrap().starts_with("a OK"), "{command}: {answer}");
+        answer
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_login_before_login() {
+    let mut app = App::of(&account());
+    let greeting = app.until("* OK").await;
+    assert!(greeting.contains("[CAPABILITY IMAP4REV1 AUTH=PLAIN"), "{greeting}");
+    assert!(app.ask("SELECT INBOX").await.starts_with("a BAD"));
+    assert!(app.ask("LOGIN demo@footbridge.test wrong").await.starts_with("a NO [AUTHENTICATIONFAILED]"));
+    app.say("a AUTHENTICATE PLAIN\r\n").await;
+    app.until("+ ").await;
+    app.say("AGRlbW9AZm9vdGJyaWRnZS50ZXN0AGRlbW8=\r\n").await;
+    assert!(app.until("a ").await.starts_with("a OK [CAPABILITY"));
+    assert!(app.ask("LOGIN a b").await.starts_with("a BAD"));
+    assert!(app.done("LOGOUT").await.starts_with("* BYE"));
+}
+
+#[tokio::test]
+async fn a_login_by_literals_waits_for_the_word_to_go_ahead() {
+    let mut app = App::of(&account());
+    app.until("* OK").await;
+    app.say("a LOGIN {20}\r\n").await;
+    app.until("+ ").await;
+    app.say("demo@footbridge.test {4+}\r\ndemo\r\n").await;
+    assert!(app.until("a ").await.starts_with("a OK"));
+}
+
+#[tokio::test]
+async fn folders_with_special_use_of_rfc_6154() {
+    let mut app = App::logged_in(&account()).await;
+    let listed = app.done("LIST \"\" *").await;
+    assert!(listed.contains("* LIST (\\HasNoChildren \\Trash) \"/\" Trash\r\n"), "{listed}");
+    assert!(listed.contains("* LIST (\\HasChildren) \"/\" Projects\r\n"), "{listed}");
+    assert!(listed.contains("\"/\" \"Projects/Garten &- Hof\"\r\n"), "{listed}");
+    assert!(app.done("LIST \"\" \"\"").await.starts_with("* LIST (\\Noselect) \"/\" \"\""));
+    assert!(!app.done("LIST \"\" %").await.contains("Garten"));
+    app.done("CREATE new/").await;
+    app.done("UNSUBSCRIBE new").await;
+    assert!(
+        !app.done("LSUB \"\" *").await.contains("new") && app.ask("CREATE new").await.starts_with("a NO")
+    );
+    app.done("RENAME new other").await;
+    app.done("DELETE other").await;
+    assert!(app.ask("STATUS other (MESSAGES)").await.starts_with("a NO"));
+    let status = app.done("STATUS inbox (MESSAGES UIDNEXT UNSEEN)").await;
+    assert!(status.starts_with("* STATUS INBOX (MESSAGES 5 UIDNEXT 6 UNSEEN 2)"), "{status}");
+    assert!(app.done("NAMESPACE").await.starts_with("* NAMESPACE ((\"\" \"/\")) NIL NIL"));
+}
+
+#[tokio::test]
+async fn select_tells_what_rfc_3501_6_3_1_asks_for() {
+    let mut app = App::logged_in(&account()).await;
+    let told = app.done("SELECT INBOX").await;
+    for wanted in [
+        "* FLAGS (",
+        "* 5 EXISTS",
+        "* 0 RECENT",
+        "[UNSEEN 4]",
+        "[UIDVALIDITY 2]",
+        "[UIDNEXT 6]",
+        "[PERMANENTFLAGS (",
+        "a OK [READ-WRITE]",
+    ] {
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
+    assert!(app.done("EXAMINE INBOX").await.contains("a OK [READ-ONLY]"));
+    assert!(app.ask("STORE 1 +FLAGS (\\Deleted)").await.starts_with("a NO"));
+    app.done("FETCH 4 BODY[]").await;
+    assert!(!app.done("FETCH 4 FLAGS").await.contains("Seen"), "EXAMINE changes nothing");
+    assert!(app.ask("SELECT none").await.starts_with("a NO"));
+    assert!(app.ask("FETCH 1 FLAGS").await.starts_with("a BAD"), "RFC 3501 §6.3.1: then none is selected");
+}
+
+#[tokio::test]
+async fn reading_sets_seen_and_peeking_does_not() {
+    let mut app = App::logged_in(&account()).await;
+    app.done("SELECT INBOX").await;
+    app.done("UID FETCH 5 BODY.PEEK[]").await;
+    assert!(app.done("FETCH 5 FLAGS").await.contains("FLAGS ())"));
+    app.done("UID FETCH 5 BODY[TEXT]<0.10>").await;
+    assert!(app.done("FETCH 5 FLAGS").await.contains("FLAGS (\\Seen)"));
+    let silent = app.done("STORE 5 FLAGS.SILENT (\\Flagged work)").await;
+    assert!(!silent.contains("FETCH"), "{silent}");
+    assert!(app.done("STORE 5 -FLAGS (WORK)").await.starts_with("* 5 FETCH (UID 5 FLAGS (\\Flagged))"));
+    assert!(app.done("UID SEARCH SUBJECT bridges UNSEEN").await.starts_with("* SEARCH 4\r\n"));
+    assert!(app.ask("SEARCH CHARSET klingon ALL").await.starts_with("a NO [BADCHARSET"));
+}
+
+#[tokio::test]
+async fn move_and_expunge_tell_uids_and_numbers() {
+    let mut app = App::logged_in(&account()).await;
+    app.done("SELECT INBOX").await;
+    let moved = app.done("UID MOVE 1,3 Trash").await;
+    assert!(moved.contains("* OK [COPYUID 7 1,3 1,2]"), "{moved}");
+    // Each number is that of the moment (RFC 3501 §7.4.1).
+    assert!(moved.contains("* 1 EXPUNGE\r\n* 2 EXPUNGE\r\n"), "{moved}");
+    assert!(app.ask("COPY 1 none").await.starts_with("a NO [TRYCREATE]"));
+    assert!(app.done("COPY 1 Archive").await.contains("a OK [COPYUID 5 2 2]"));
+    app.done("STORE 1:2 +FLAGS (\\Deleted)").await;
+    assert!(app.done("UID EXPUNGE 4").await.contains("* 2 EXPUNGE"));
+    assert!(app.done("EXPUNGE").await.contains("* 1 EXPUNGE"));
+    app.done("STORE 1 +FLAGS (\\Deleted)").await;
+    assert!(!app.done("CLOSE").await.contains("EXPUNGE"));
+    assert!(app.done("STATUS INBOX (MESSAGES)").await.contains("MESSAGES 0"));
+}
+
+#[tokio::test]
+async fn append_tells_its_uid_and_refuses_what_it_cannot_keep() {
+    let mut app = App::logged_in(&account()).await;
+    app.say("a APPEND Sent (\\Seen) {14}\r\n").await;
+    app.until("+ ").await;
+    app.say("Subject: x\r\n\r\n\r\n").await;
+    assert!(app.until("a ").await.starts_with("a OK [APPENDUID 3 2]"));
+    app.say("a APPEND Sent {5+}\r\nab\0cd\r\n").await;
+    let refused = app.until("a ").await;
+    assert!(refused.starts_with("a NO") && refused.contains("NUL"), "{refused}");
+    app.say("a APPEND Sent {99999999}\r\n").await;
+    assert!(app.until("a ").await.starts_with("a NO [TOOBIG]"));
+    assert!(app.ask("APPEND none {1+}\r\nx").await.starts_with("a NO [TRYCREATE]"));
+    app.done("NOOP").await;
+}
+
+#[tokio::test]
+async fn idle_tells_what_another_session_does() {
+    let account = account();
+    let (mut idler, mut other) = (App::logged_in(&account).await, App::logged_in(&account).await);
+    idler.done("SELECT INBOX").await;
+    idler.say("a IDLE\r\n").await;
+    idler.until("+ ").await;
+    other.done("APPEND INBOX {1+}\r\nx").await;
+    assert_eq!(idler.until("* ").await, "* 6 EXISTS\r\n");
+    other.done("SELECT INBOX").await;
+    other.done("STORE 2 +FLAGS (\\Deleted)").await;
+    assert!(idler.until("* 2 FETCH").await.contains("Deleted"));
+    other.done("EXPUNGE").await;
+    assert_eq!(idler.until("* ").await, "* 2 EXPUNGE\r\n");
+    idler.say("DONE\r\n").await;
+    assert!(idler.until("a ").await.starts_with("a OK"));
+}
+
+/// RFC 3501 §7.4.1: not while the app may have sequence numbers on the way.
+#[tokio::test]
+async fn no_expunge_is_told_in_answer_to_a_command_by_numbers() {
+    let account = account();
+    let (mut app, mut other) = (App::logged_in(&account).await, App::logged_in(&account).await);
+    app.done("SELECT INBOX").await;
+    other.done("SELECT INBOX").await;
+    other.done("UID MOVE 1 Trash").await;
+    let fetched = app.done("FETCH 1:2 UID").await;
+    assert_eq!(fetched, "* 2 FETCH (UID 2)\r\na OK fetched\r\n");
+    assert!(app.done("NOOP").await.contains("* 1 EXPUNGE"));
+}
+
+#[tokio::test]
+async fn who_talks_nonsense_is_told_and_after_a_while_left() {
+    let mut app = App::logged_in(&account()).await;
+    assert!(app.ask("FROBNICATE").await.starts_with("a BAD"));
+    for _ in 0..20 {
+        app.say("a FROBNICATE\r\n").await;
+    }
+    app.until("* BYE").await;
+}
