@@ -145,6 +145,8 @@ fn command(kind: Kind, file: &Path) -> Outcome<Command> {
         _ => kind.to_string().into(),
     };
     let mut command = Command::new(program);
+    // cargo's own, where each library would be looked for in some twenty places first.
+    command.env_remove("LD_LIBRARY_PATH");
     match kind {
         Kind::Nginx => command.arg("-c").arg(file).args(["-e", "stderr"]),
         Kind::Stunnel => command.arg(file),
