@@ -64,16 +64,21 @@ fn untagged(input: &[u8], at: usize) -> Option<Start<'_>> {
     code(input, at + length).map(|list| Start::Text { status, list })
 }
 
+/// A word longer than a tag may be makes the line text of nobody's, however much of it is there.
 fn tagged(input: &[u8]) -> Option<Start<'_>> {
+    const NOBODYS: Option<Start<'_>> = Some(Start::Text { status: Status::Other, list: None });
     let length = word(input);
-    if length == input.len() {
-        return (length > TAG).then_some(Start::Text { status: Status::Other, list: None });
+    if length > TAG {
+        return NOBODYS;
     }
     let at = blanks(input, length);
     let rest = input.get(at..)?;
     let status_length = word(rest);
+    if status_length > TAG {
+        return NOBODYS;
+    }
     if status_length == rest.len() {
-        return (status_length > TAG).then_some(Start::Text { status: Status::Other, list: None });
+        return None;
     }
     let (tag, status) = (input.get(..length)?, status(rest.get(..status_length)?));
     code(input, at + status_length).map(|list| Start::Tagged { tag, status, list })
@@ -145,6 +150,27 @@ mod tests {
         }
         for line in ["* F", "* OK x", "* OK [UID", "a NO n"] {
             assert!(start(line.as_bytes()).is_some(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_early_stays_true() {
+        let long = "x".repeat(150);
+        let blanks = " ".repeat(150);
+        for line in [
+            format!("a {long} y\r\n"),
+            format!("{long} OK y\r\n"),
+            long.clone(),
+            format!("a{blanks}OK{blanks}[CAPABILITY X]\r\n"),
+            format!("*{blanks}CAPABILITY{blanks}X\r\n"),
+            "a OK [CAPABILITY IMAP4rev1] done\r\n".into(),
+            "* OK [CAPABILITYX] done\r\n".into(),
+            "a\r\nb OK\r\n".into(),
+        ] {
+            let line = line.as_bytes();
+            for early in (0..line.len()).filter_map(|length| start(&line[..length])) {
+                assert_eq!(Some(early), start(line), "{}", line.escape_ascii());
+            }
         }
     }
 
