@@ -47,7 +47,8 @@ pub fn body(name: &str) -> Body {
 /// The ways a stream may arrive: at once, octet by octet, and in pieces of sizes that its own octets choose.
 fn splits(octets: &[u8]) -> [Vec<&[u8]>; 3] {
     // A congruential generator: the same input is always split the same way.
-    let mut state = octets.iter().fold(7u32, |state, octet| state.wrapping_mul(31).wrapping_add(u32::from(*octet)));
+    let mut state =
+        octets.iter().fold(7u32, |state, octet| state.wrapping_mul(31).wrapping_add(u32::from(*octet)));
     let (mut pieces, mut rest) = (Vec::new(), octets);
     while !rest.is_empty() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
