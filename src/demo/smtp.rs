@@ -3,23 +3,20 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use imap_codec::imap_types::flag::Flag;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::mailbox::{LARGEST_MESSAGE, Refusal};
 use super::{Account, now};
+use crate::mail::Deadlines;
 use crate::net::Buffered;
 use crate::proto::line::{Line, LineFramer};
 use crate::proto::sasl::Offer;
 use crate::proto::smtp::data::Decoder;
 use crate::proto::smtp::session::{Answer, LONGEST_LINE, Request, Step};
 use crate::proto::smtp::{Capabilities, Reply, Session};
-
-/// RFC 5321 §4.5.3.2.7: at least 5 minutes.
-const SILENCE: Duration = Duration::from_secs(6 * 60);
 
 /// Serves one app until it leaves.
 pub(super) async fn serve<S>(stream: S, account: Arc<Account>) -> io::Result<()>
@@ -29,7 +26,9 @@ where
     let (session, greeting) = Session::new();
     let mut app = Buffered::new(stream);
     app.queue(&greeting.encode());
-    Conversation { app, framer: LineFramer::new(LONGEST_LINE), session, account }.run().await
+    let framer = LineFramer::new(LONGEST_LINE);
+    let (deadlines, since) = (Deadlines::default(), Instant::now());
+    Conversation { app, framer, session, account, deadlines, since }.run().await
 }
 
 struct Conversation<S> {
@@ -37,6 +36,8 @@ struct Conversation<S> {
     framer: LineFramer,
     session: Session,
     account: Arc<Account>,
+    deadlines: Deadlines,
+    since: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
@@ -55,15 +56,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 None => return Ok(()),
             };
             if !self.follow(step).await? {
-                return self.app.shutdown().await;
+                return self.app.shutdown_moving(self.deadlines.app_stall).await;
             }
         }
     }
 
     /// Sends what waits, then reads; `false` when the app is gone.
     async fn more(&mut self) -> io::Result<bool> {
-        self.app.flush().await?;
-        Ok(timeout(SILENCE, self.app.fill()).await.unwrap_or(Ok(0))? > 0)
+        self.app.flush_moving(self.deadlines.app_stall).await?;
+        let until = match self.session.is_logged_in() {
+            true => Instant::now() + self.deadlines.smtp_idle,
+            false => self.since + self.deadlines.app_login,
+        };
+        Ok(timeout_at(until, self.app.fill()).await.unwrap_or(Ok(0))? > 0)
     }
 
     /// Does what the session wants until it wants another line; `false` when that is over.

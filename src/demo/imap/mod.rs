@@ -12,7 +12,6 @@ mod view;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use imap_codec::decode::{Decoder, IdleDoneDecodeError};
 use imap_codec::encode::Encoder;
@@ -21,22 +20,18 @@ use imap_codec::imap_types::IntoStatic;
 use imap_codec::imap_types::core::{LiteralMode, Tag};
 use imap_codec::imap_types::response::Response;
 use imap_codec::{AuthenticateDataCodec, CommandCodec, GreetingCodec, IdleDoneCodec, ResponseCodec};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::Account;
 use super::mailbox::LARGEST_MESSAGE;
+use crate::mail::Deadlines;
+use crate::net::Buffered;
 use session::{Next, Session};
 
 /// A command without the message it may bring.
 const COMMAND: u32 = 64 * 1024;
-
-/// A read; commands are short, an APPEND takes some more of them.
-const READ: usize = 16 * 1024;
-
-/// RFC 3501 §5.4: at least 30 minutes.
-const SILENCE: Duration = Duration::from_secs(31 * 60);
 
 /// Serves one app until it leaves.
 pub(super) async fn serve<S>(stream: S, account: Arc<Account>) -> io::Result<()>
@@ -44,26 +39,30 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (session, greeting) = Session::new(account.clone());
+    let mut app = Buffered::new(stream);
+    app.queue(&GreetingCodec::default().encode(&greeting).dump());
     let mut conversation = Conversation {
-        stream,
+        app,
         fragmentizer: Fragmentizer::new(LARGEST_MESSAGE + COMMAND),
-        output: GreetingCodec::default().encode(&greeting).dump(),
         changes: account.changes(),
         account,
         session,
         expecting: Expecting::Command,
+        deadlines: Deadlines::default(),
+        since: Instant::now(),
     };
     conversation.run().await
 }
 
 struct Conversation<S> {
-    stream: S,
+    app: Buffered<S>,
     fragmentizer: Fragmentizer,
-    output: Vec<u8>,
     changes: watch::Receiver<u64>,
     account: Arc<Account>,
     session: Session,
     expecting: Expecting,
+    deadlines: Deadlines,
+    since: Instant,
 }
 
 /// What the next message from the app is.
@@ -83,11 +82,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             {
                 self.take(fragment);
             }
-            self.stream.write_all(&std::mem::take(&mut self.output)).await?;
-            self.stream.flush().await?;
             if matches!(self.expecting, Expecting::Nothing) {
-                return self.stream.shutdown().await;
+                return self.app.shutdown_moving(self.deadlines.app_stall).await;
             }
+            self.app.flush_moving(self.deadlines.app_stall).await?;
             if !self.more().await? {
                 return Ok(());
             }
@@ -96,13 +94,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 
     /// Waits for the app, or for news while it idles; `false` when it is gone.
     async fn more(&mut self) -> io::Result<bool> {
-        let mut octets = vec![0; READ];
+        let until = match self.session.is_logged_in() {
+            true => Instant::now() + self.deadlines.imap_idle,
+            false => self.since + self.deadlines.app_login,
+        };
         let idling = matches!(self.expecting, Expecting::Done(_));
         tokio::select! {
-            read = timeout(SILENCE, self.stream.read(&mut octets)) => {
-                let taken = read.unwrap_or(Ok(0))?;
-                self.fragmentizer.enqueue_bytes(octets.get(..taken).unwrap_or_default());
-                Ok(taken > 0)
+            read = timeout_at(until, self.app.fill()) => {
+                let came = read.unwrap_or(Ok(0))? > 0;
+                let octets = self.app.input().split();
+                self.fragmentizer.enqueue_bytes(&octets);
+                Ok(came)
             }
             changed = self.changes.changed(), if idling => {
                 if changed.is_err() {
@@ -117,13 +119,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 
     fn queue(&mut self, responses: &[Response<'_>]) {
         for response in responses {
-            self.output.extend(ResponseCodec::default().encode(response).dump());
+            self.app.queue(&ResponseCodec::default().encode(response).dump());
         }
     }
 
     fn say(&mut self, line: &str) {
-        self.output.extend_from_slice(line.as_bytes());
-        self.output.extend_from_slice(b"\r\n");
+        self.app.queue(line.as_bytes());
+        self.app.queue(b"\r\n");
     }
 
     /// One line or literal; a message that is complete is obeyed.

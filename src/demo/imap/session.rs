@@ -92,6 +92,11 @@ impl Session {
         (Self { account, state: State::NotAuthenticated, mistakes: 0 }, greeting)
     }
 
+    /// Whether the app is logged in.
+    pub(super) fn is_logged_in(&self) -> bool {
+        !matches!(self.state, State::NotAuthenticated)
+    }
+
     /// Counts one more mistake and says whether that is enough.
     pub(super) fn mistakes_are_enough(&mut self) -> bool {
         self.mistakes += 1;
@@ -124,7 +129,7 @@ impl Session {
                     initial_response.as_ref().map(|data| data.declassify().to_vec()),
                 );
             }
-            CommandBody::Idle if !matches!(self.state, State::NotAuthenticated) => {
+            CommandBody::Idle if self.is_logged_in() => {
                 let waiting = CommandContinuationRequest::basic(None, text("idling"));
                 responses.extend(waiting.map(Response::CommandContinuationRequest));
                 responses.extend(self.news(store));
@@ -206,7 +211,7 @@ impl Session {
         mechanism: &AuthMechanism<'_>,
         initial: Option<Vec<u8>>,
     ) -> Turn {
-        if !matches!(self.state, State::NotAuthenticated) {
+        if self.is_logged_in() {
             return Turn {
                 responses: vec![tagged(tag, Outcome::Bad("logged in already"))],
                 next: Next::Command,

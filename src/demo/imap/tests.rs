@@ -225,3 +225,66 @@ async fn who_talks_nonsense_is_told_and_after_a_while_left() {
     }
     app.until("* BYE").await;
 }
+
+/// A stack that overflows would end the whole process: what nests is refused before it nests deeply.
+#[tokio::test]
+async fn what_nests_without_end_is_refused() {
+    let mut app = App::logged_in(&account()).await;
+    app.done("SELECT INBOX").await;
+    for nest in ["NOT ", "(", "OR "] {
+        let answer = app.ask(&format!("SEARCH {}ALL", nest.repeat(20_000))).await;
+        assert!(answer.starts_with("a BAD"), "{nest}");
+    }
+}
+
+proptest::proptest! {
+    /// Any octets: no panic, and the same answers however they come split.
+    #[test]
+    fn any_octets_get_the_same_answers_in_any_split(
+        words in proptest::collection::vec(proptest::sample::select(WORDS.to_vec()), 0..20),
+        tail: Vec<u8>,
+        size in 1_usize..50,
+    ) {
+        let all = [LOGIN.as_bytes(), words.concat().as_bytes(), tail.as_slice(), b"\r\n"].concat();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let whole = runtime.block_on(answers(&all, all.len()));
+        proptest::prop_assert_eq!(runtime.block_on(answers(&all, size)), whole);
+    }
+}
+
+const LOGIN: &str = "a LOGIN demo@footbridge.test demo\r\n";
+
+const WORDS: [&str; 16] = [
+    "a SELECT INBOX\r\n",
+    "b FETCH 1:* (ENVELOPE BODYSTRUCTURE)\r\n",
+    "c IDLE\r\n",
+    "DONE\r\n",
+    "{5}\r\n",
+    "{5+}\r\n",
+    "a",
+    " ",
+    "\r\n",
+    "\"",
+    "(",
+    "d UID MOVE 1:* Trash\r\n",
+    "e APPEND INBOX {3+}\r\n",
+    "f AUTHENTICATE PLAIN\r\n",
+    "g LIST \"\" *\r\n",
+    "h UID FETCH * BODY[1.2.HEADER.FIELDS (A)]<0.1>\r\n",
+];
+
+async fn answers(octets: &[u8], size: usize) -> String {
+    let sample = sample::store(chrono::DateTime::UNIX_EPOCH.fixed_offset()).unwrap();
+    let (mut app, provider) = duplex(1 << 20);
+    let serving = tokio::spawn(serve(provider, Arc::new(Account::new(sample))));
+    for piece in octets.chunks(size.max(1)) {
+        // It may have hung up by now.
+        let _ = app.write_all(piece).await;
+        tokio::task::yield_now().await;
+    }
+    let _ = app.shutdown().await;
+    let mut heard = Vec::new();
+    app.read_to_end(&mut heard).await.unwrap();
+    serving.await.unwrap().unwrap();
+    String::from_utf8(heard).unwrap()
+}
