@@ -22,8 +22,8 @@
 //! | [`proto`] | octets to meaning and back; no I/O, no clock, no log | mail |
 //! | [`upstream`] | the conversations with the provider | net, auth, proto, mail |
 //! | [`auth`] | whose password may go where | mail |
-//! | [`store`] | bodies once fetched | mail |
-//! | [`net`] | names, addresses, connect, TLS | mail |
+//! | [`store`] | bodies once fetched, the state folder | mail |
+//! | [`net`] | names, addresses, connect, TLS on both sides | store, mail |
 //! | [`demo`] | a provider inside the process, to try the bridge (feature `demo`) | net, proto, mail |
 //! | [`mail`] | nouns | |
 //!
@@ -71,6 +71,10 @@
 //!   the square of its length; the lines themselves are recorded beside it and reach the app as they were.
 //! - **BODY=8BITMIME from an app that was offered it before AUTH is taken even where upstream lacks 8BITMIME**, and is
 //!   not passed on: apps do not ask again after AUTH. Content that really is 8-bit is refused when it comes.
+//! - **The local authority signs for ten years and is forgotten.** A key that is kept to renew a certificate could speak
+//!   for any site wherever a system passes over an authority's name constraints; a key that is not kept would make
+//!   users trust a new authority every two years. So it signs five certificates at once, each valid where the one
+//!   before ends, and its key is dropped: they renew themselves, and what is on the disk speaks for this computer only.
 
 #![cfg_attr(
     not(test),

@@ -9,7 +9,7 @@ pub struct Deadlines {
     pub connect: Duration,
     /// How long one address is tried alone before the next one is tried beside it (RFC 8305 §5).
     pub next_address: Duration,
-    /// The TLS handshake with upstream.
+    /// The TLS handshake, with upstream or an app.
     pub handshake: Duration,
     /// Upstream's greeting.
     pub greeting: Duration,

@@ -1,12 +1,14 @@
 //! Nouns everybody uses: accounts, endpoints, uids, secrets. No I/O.
 
 pub mod account;
+pub mod app_tls;
 pub mod deadlines;
 pub mod quirk;
 pub mod secret;
 pub mod uid;
 
 pub use account::Account;
+pub use app_tls::AppTls;
 pub use deadlines::Deadlines;
 pub use quirk::{Quirk, Quirks};
 pub use secret::{Credential, Secret};

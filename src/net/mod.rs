@@ -6,10 +6,12 @@ pub mod buffered;
 pub mod connect;
 mod fault;
 mod linger;
+pub mod local_tls;
 mod quick_ack;
 pub mod tls;
 
 pub use buffered::Buffered;
 pub use connect::{ConnectError, Connector, Stream};
 pub use linger::linger;
+pub use local_tls::LocalTls;
 pub use quick_ack::QuickAck;

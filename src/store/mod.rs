@@ -1,5 +1,7 @@
-//! Bodies once fetched.
+//! Bodies once fetched, and the folder of what outlives a run.
 
 pub mod bodies;
+pub mod folder;
 
 pub use bodies::{Bodies, BodyKey};
+pub use folder::{Folder, FolderError};

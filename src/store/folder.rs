@@ -1,0 +1,364 @@
+//! The state folder: what footbridge keeps between runs, readable by its own user alone.
+//!
+//! It may hold keys, so it is used only where nobody else can read, change or exchange what is in it; a folder that
+//! is not so is refused in one sentence and left as it is. A file is replaced as a whole (temporary file, fsync,
+//! rename, fsync of the folder): after a power failure there is the old one or the new one.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// A file of state: ten certificates and keys have 16 KiB, so what is larger is not ours.
+const LARGEST: u64 = 1024 * 1024;
+
+/// Why the folder, or a file in it, is not used: one sentence with its cure.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {what}", path.display())]
+pub struct FolderError {
+    path: PathBuf,
+    what: String,
+}
+
+/// An open state folder.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+/// Other processes with this folder wait while this lives.
+#[derive(Debug)]
+pub struct Held(#[expect(dead_code, reason = "the lock ends with the file")] File);
+
+impl Folder {
+    /// Opens the folder; made, for its user alone, where it is not there.
+    ///
+    /// # Errors
+    /// It cannot be made, is no folder or a symlink, belongs to another user, or others may enter it.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let folder = Self { path: path.to_owned() };
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => folder.check(&metadata)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                private(&mut DirBuilder::new()).recursive(true).create(path).map_err(|error| {
+                    refuse(
+                        path,
+                        format!("the state folder cannot be made: {error}; name another with --state DIR"),
+                    )
+                })?;
+            }
+            Err(error) => {
+                return Err(refuse(
+                    path,
+                    format!("the state folder cannot be looked at: {error}; name another with --state DIR"),
+                ));
+            }
+        }
+        Ok(folder)
+    }
+
+    fn check(&self, metadata: &Metadata) -> Result<(), FolderError> {
+        let what = if metadata.is_symlink() {
+            "the state folder is a symbolic link, which could be turned elsewhere; name the folder itself with --state DIR"
+                .to_owned()
+        } else if !metadata.is_dir() {
+            "the state folder is not a folder; name another with --state DIR".to_owned()
+        } else if !belongs_to_us(metadata) {
+            "the state folder belongs to another user; name one of your own with --state DIR".to_owned()
+        } else if others_may_enter(metadata) {
+            format!(
+                "others may enter the state folder, which holds keys; run: chmod 700 {}",
+                self.path.display()
+            )
+        } else {
+            return Ok(());
+        };
+        Err(refuse(&self.path, what))
+    }
+
+    /// Where a file of this name stands.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Keeps other processes out of what is read and then written.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn hold(&self) -> Result<Held, FolderError> {
+        self.can_be_written()?;
+        let path = self.file("lock");
+        let mut options = OpenOptions::new();
+        let opened = private_file(options.create(true).truncate(false).write(true)).open(&path);
+        let held = opened.and_then(|file| file.lock().map(|()| Held(file)));
+        held.map_err(|error| not_written(&path, &error))
+    }
+
+    /// A file's octets; `None` where there is none.
+    ///
+    /// # Errors
+    /// It is no file of ours, others may read it, or it cannot be read.
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
+        let path = self.file(name);
+        let unreadable = |error: io::Error| refuse(&path, format!("this file cannot be read: {error}"));
+        let metadata = match fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
+        if !metadata.is_file() {
+            return Err(refuse(
+                &path,
+                "this is not a file, a symbolic link maybe; remove it or name another --state DIR",
+            ));
+        }
+        if !belongs_to_us(&metadata) {
+            return Err(refuse(
+                &path,
+                "this file belongs to another user; remove it or name another --state DIR",
+            ));
+        }
+        if others_may_enter(&metadata) {
+            let cure = format!("run: chmod 600 {}", path.display());
+            return Err(refuse(
+                &path,
+                format!("others may read or write this file, which holds keys; {cure}"),
+            ));
+        }
+        let mut octets = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut octets));
+        read.map_err(unreadable)?;
+        if octets.len() as u64 > LARGEST {
+            return Err(refuse(&path, "this file is too large to be one of footbridge's; move it away"));
+        }
+        Ok(Some(octets))
+    }
+
+    /// Puts a file in place as a whole, on the disk when this returns.
+    ///
+    /// # Errors
+    /// The folder cannot be written; what was there before still is.
+    pub fn write(&self, name: &str, octets: &[u8]) -> Result<(), FolderError> {
+        self.can_be_written()?;
+        let path = self.file(name);
+        let temporary = self.file(&format!(".{name}.{}.new", std::process::id()));
+        let written = put(&temporary, octets).and_then(|()| fs::rename(&temporary, &path));
+        if written.is_err() {
+            // Whatever the fault was, a part of a key is of no use.
+            let _ = fs::remove_file(&temporary);
+        }
+        written.and_then(|()| sync_folder(&self.path)).map_err(|error| not_written(&path, &error))
+    }
+
+    /// Said by its mode too: what an administrator closed is closed for a bridge that runs as one.
+    fn can_be_written(&self) -> Result<(), FolderError> {
+        let closed = fs::metadata(&self.path).is_ok_and(|metadata| metadata.permissions().readonly())
+            || fs::metadata(&self.path).is_ok_and(|metadata| owner_may_not_write(&metadata));
+        if closed && cfg!(unix) {
+            let cure = format!("run: chmod 700 {}, or name another with --state DIR", self.path.display());
+            return Err(refuse(&self.path, format!("the state folder is read-only; {cure}")));
+        }
+        Ok(())
+    }
+}
+
+fn put(path: &Path, octets: &[u8]) -> io::Result<()> {
+    // One left by a process of the same number that was cut off.
+    let _ = fs::remove_file(path);
+    let mut file = private_file(OpenOptions::new().create_new(true).write(true)).open(path)?;
+    file.write_all(octets)?;
+    file.sync_all()
+}
+
+fn refuse(path: &Path, what: impl Into<String>) -> FolderError {
+    FolderError { path: path.to_owned(), what: what.into() }
+}
+
+fn not_written(path: &Path, error: &io::Error) -> FolderError {
+    refuse(
+        path,
+        format!(
+            "this file cannot be written: {error}; make the folder writable or name another with --state DIR"
+        ),
+    )
+}
+
+#[cfg(unix)]
+fn private(builder: &mut DirBuilder) -> &mut DirBuilder {
+    std::os::unix::fs::DirBuilderExt::mode(builder, 0o700)
+}
+
+#[cfg(unix)]
+fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600)
+}
+
+#[cfg(unix)]
+fn belongs_to_us(metadata: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::uid(metadata) == rustix::process::geteuid().as_raw()
+}
+
+#[cfg(unix)]
+fn others_may_enter(metadata: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::mode(metadata) & 0o077 != 0
+}
+
+#[cfg(unix)]
+fn owner_may_not_write(metadata: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::mode(metadata) & 0o200 == 0
+}
+
+/// The rename itself is on the disk.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+// On Windows a folder in the user's profile is that user's by default, and a rename is the file system's own affair.
+
+#[cfg(not(unix))]
+fn private(builder: &mut DirBuilder) -> &mut DirBuilder {
+    builder
+}
+
+#[cfg(not(unix))]
+fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+#[cfg(not(unix))]
+fn belongs_to_us(_: &Metadata) -> bool {
+    true
+}
+
+#[cfg(not(unix))]
+fn others_may_enter(_: &Metadata) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+fn owner_may_not_write(_: &Metadata) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use super::*;
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    /// A place for a state folder, and what keeps it.
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("a/state");
+        (outer, path)
+    }
+
+    fn refusal(path: &Path) -> String {
+        let told = Folder::open(path).unwrap_err().to_string();
+        assert!(told.starts_with(&path.display().to_string()) && !told.contains('\n'), "{told}");
+        told
+    }
+
+    #[test]
+    fn a_folder_and_its_files_are_their_users_alone() {
+        let (_outer, path) = place();
+        let folder = Folder::open(&path).unwrap();
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(folder.read("key").unwrap(), None);
+        folder.write("key", b"one").unwrap();
+        folder.write("key", b"two").unwrap();
+        assert_eq!(mode(&folder.file("key")), 0o600);
+        assert_eq!(Folder::open(&path).unwrap().read("key").unwrap().unwrap(), b"two");
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_symbolic_link_is_refused() {
+        let (outer, path) = place();
+        Folder::open(&path).unwrap();
+        let link = outer.path().join("link");
+        symlink(&path, &link).unwrap();
+        assert!(refusal(&link).contains("symbolic link"));
+        let dangling = outer.path().join("dangling");
+        symlink(outer.path().join("nowhere"), &dangling).unwrap();
+        assert!(refusal(&dangling).contains("symbolic link"));
+        assert!(!outer.path().join("nowhere").exists());
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_refused_and_left() {
+        let (outer, _) = place();
+        let path = outer.path().join("file");
+        fs::write(&path, "mine").unwrap();
+        assert!(refusal(&path).contains("not a folder"));
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_folder_that_others_may_enter_is_refused_with_the_command_that_cures_it() {
+        let (_outer, path) = place();
+        Folder::open(&path).unwrap();
+        for open in [0o750, 0o705, 0o777] {
+            chmod(&path, open);
+            assert!(refusal(&path).contains("chmod 700"));
+            assert_eq!(mode(&path), open, "left as it is");
+        }
+    }
+
+    /// Only an administrator can give a folder away, so elsewhere there is nothing to test.
+    #[test]
+    fn another_users_folder_is_refused() {
+        let (_outer, path) = place();
+        Folder::open(&path).unwrap();
+        if chown(&path, Some(65534), None).is_ok() {
+            assert!(refusal(&path).contains("another user"));
+        }
+    }
+
+    #[test]
+    fn a_read_only_folder_is_refused_when_something_is_to_be_written() {
+        let (_outer, path) = place();
+        let folder = Folder::open(&path).unwrap();
+        folder.write("key", b"one").unwrap();
+        chmod(&path, 0o500);
+        assert_eq!(folder.read("key").unwrap().unwrap(), b"one");
+        for told in [folder.write("key", b"two").unwrap_err(), folder.hold().unwrap_err()] {
+            assert!(told.to_string().contains("read-only"), "{told}");
+        }
+        assert_eq!(folder.read("key").unwrap().unwrap(), b"one");
+        chmod(&path, 0o700);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let (outer, _) = place();
+        let file = outer.path().join("file");
+        fs::write(&file, "").unwrap();
+        let told = Folder::open(&file.join("state")).unwrap_err().to_string();
+        assert!(told.contains("--state DIR"), "{told}");
+    }
+
+    #[test]
+    fn a_file_that_is_open_to_others_or_a_link_is_refused() {
+        let (outer, path) = place();
+        let folder = Folder::open(&path).unwrap();
+        folder.write("key", b"one").unwrap();
+        chmod(&folder.file("key"), 0o640);
+        assert!(folder.read("key").unwrap_err().to_string().contains("chmod 600"));
+        symlink(outer.path().join("elsewhere"), folder.file("link")).unwrap();
+        assert!(folder.read("link").unwrap_err().to_string().contains("not a file"));
+    }
+}
