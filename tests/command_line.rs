@@ -10,6 +10,7 @@ use tempfile::TempDir;
 fn footbridge(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_footbridge"));
     command.args(arguments).env_remove("FOOTBRIDGE_CONFIG").env("XDG_CONFIG_HOME", "/nonexistent");
+    command.env_remove("FOOTBRIDGE_STATE").env_remove("XDG_STATE_HOME");
     command.env("HOME", "/nonexistent").stdin(Stdio::null());
     command
 }
@@ -60,7 +61,16 @@ fn help_and_version_end_with_0_and_go_to_standard_output() {
     let version = text(&output(&["--version"]).stdout);
     assert_eq!(version, format!("footbridge {}\n", env!("CARGO_PKG_VERSION")));
     let help = text(&output(&["--help"]).stdout);
-    for word in ["run", "check", "--config", "FOOTBRIDGE_CONFIG", "XDG_CONFIG_HOME", "--log"] {
+    for word in [
+        "run",
+        "check",
+        "--config",
+        "FOOTBRIDGE_CONFIG",
+        "XDG_CONFIG_HOME",
+        "--log",
+        "--state",
+        "certificate",
+    ] {
         assert!(help.contains(word), "--help says nothing of {word}");
     }
 }
@@ -235,4 +245,99 @@ fn an_address_of_nobody_is_a_wrong_command_line() {
     let output = output(&["--config", &path, "check", "eve@example.org"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("no account has the address eve@example.org"));
+}
+
+/// A configuration with TLS for mail programs, and a state folder that is not there yet.
+fn with_tls(tls: &str) -> (TempDir, String, String) {
+    let (folder, path) = written(&format!("{ANY_PORT}[tls]\n{tls}\n{ACCOUNT}"));
+    let state = folder.path().join("state").to_str().expect("UTF-8").to_owned();
+    (folder, path, state)
+}
+
+#[test]
+fn the_certificate_is_made_once_shown_and_exported_without_its_key() {
+    let (folder, path, state) = with_tls("local = \"offer\"");
+    let certificate =
+        |more: &[&str]| output(&[&["--config", &path, "--state", &state, "certificate"], more].concat());
+    let shown = text(&certificate(&["show"]).stdout);
+    for part in ["localhost, 127.0.0.1, ::1", "SHA-256", "valid from", &state] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let exported = certificate(&["export"]);
+    assert_eq!(exported.status.code(), Some(0));
+    let pem = text(&exported.stdout);
+    assert!(pem.starts_with("-----BEGIN CERTIFICATE-----") && !pem.contains("KEY"), "{pem}");
+    assert_eq!(text(&certificate(&["show"]).stdout), shown, "the same again");
+
+    let file = folder.path().join("ca.pem");
+    let name = file.to_str().expect("UTF-8");
+    assert_eq!(certificate(&["export", name]).status.code(), Some(0));
+    assert_eq!(std::fs::read_to_string(&file).expect("written"), pem);
+    assert_eq!(certificate(&["export", name]).status.code(), Some(0), "it is there already");
+    std::fs::write(&file, "mine").expect("written");
+    let refused = certificate(&["export", name]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("this file is there already"));
+    assert_eq!(std::fs::read_to_string(&file).expect("left"), "mine");
+}
+
+/// Faults of the state folder: one sentence, exit code 2, nothing changed.
+#[cfg(unix)]
+#[test]
+fn a_state_folder_that_is_no_good_ends_with_2_and_one_sentence() {
+    use std::fs::{Permissions, create_dir, read_dir, set_permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let (folder, path, state) = with_tls("local = \"offer\"");
+    let refused = |words: &str| {
+        for command in [&["run"][..], &["certificate", "show"]] {
+            let output = output(&[&["--config", &path, "--state", &state, "--log", "off"], command].concat());
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{told}");
+            assert!(told.lines().count() == 1 && told.contains(words) && told.contains(&state), "{told}");
+            assert!(output.stdout.is_empty());
+        }
+    };
+    create_dir(&state).expect("made");
+    set_permissions(&state, Permissions::from_mode(0o755)).expect("set");
+    refused("others may enter");
+    set_permissions(&state, Permissions::from_mode(0o500)).expect("set");
+    refused("read-only");
+    assert_eq!(read_dir(&state).expect("readable").count(), 0);
+    set_permissions(&state, Permissions::from_mode(0o700)).expect("set");
+    let file = std::path::Path::new(&state).join("local-tls.pem");
+    std::fs::write(&file, "something else").expect("written");
+    set_permissions(&file, Permissions::from_mode(0o600)).expect("set");
+    refused("move it away");
+    assert_eq!(std::fs::read(&file).expect("left"), b"something else");
+    std::fs::rename(&state, folder.path().join("elsewhere")).expect("moved");
+    symlink(folder.path().join("elsewhere"), &state).expect("made");
+    refused("symbolic link");
+    std::fs::remove_file(&state).expect("removed");
+    std::fs::write(&state, "a file").expect("written");
+    refused("not a folder");
+}
+
+#[test]
+fn an_own_certificate_that_does_not_match_its_key_ends_with_2() {
+    let (folder, path, state) = with_tls("local = \"offer\"\ncertificate = \"own.pem\"\nkey = \"own.key\"");
+    let write = |name: &str, content: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, content).expect("written");
+        #[cfg(unix)]
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
+    };
+    let made = |name: &str| rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("made");
+    let (one, other) = (made("localhost"), made("localhost"));
+    write("own.pem", &one.cert.pem());
+    write("own.key", &other.signing_key.serialize_pem());
+    let show = || output(&["--config", &path, "--state", &state, "certificate", "show"]);
+    let told = text(&show().stderr);
+    assert_eq!(show().status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("footbridge.toml:") && told.contains("does not belong to the certificate"),
+        "{told}"
+    );
+    write("own.key", &one.signing_key.serialize_pem());
+    assert!(text(&show().stdout).contains("it is your own"));
+    assert!(!std::path::Path::new(&state).exists(), "no state folder is needed for it");
 }

@@ -110,6 +110,7 @@ fn the_keys_that_the_example_switches_off_are_right_too() {
         let told = faults(&text);
         let missing = |fault: &String| {
             fault.contains("company-ca.pem")
+                || fault.contains("localhost.pem: this file cannot be read")
                 || fault.contains("named in env is not set")
                 || fault.contains("ana.secret")
         };
@@ -148,10 +149,6 @@ fn an_unknown_key_is_refused_by_name_with_its_line_and_a_cure() {
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
     for (text, key) in [
-        ("[listen]\npop3s = []", "[listen] pop3s"),
-        ("[listen]\nimaps = []", "[listen] imaps"),
-        ("[listen]\nsmtps = []", "[listen] smtps"),
-        ("[tls]\nlocal = \"offer\"", "[tls] local"),
         ("[cache]\ndisk = \"2 GiB\"", "[cache] disk"),
         ("[log]\nfile = \"x.log\"", "[log] file"),
         ("[oauth2.microsoft]\nclient_id = \"x\"", "[oauth2]"),
@@ -413,6 +410,29 @@ fn file_names_are_taken_from_the_folder_of_the_file() {
     config::load(&path).unwrap_or_else(|error| panic!("{error}"));
     let told = faults(&text).concat();
     assert!(told.starts_with("test.toml:2: [tls] extra_roots: "), "{told}");
+}
+
+#[test]
+fn tls_for_apps_is_off_until_asked_for() {
+    let parse =
+        |text: &str| config::parse(text, Path::new("test.toml")).unwrap_or_else(|error| panic!("{error}"));
+    let settings = parse(&with_account(""));
+    assert!(!settings.shows_certificate());
+    for tls in [
+        "[tls]\nlocal = \"offer\"\n",
+        "[tls]\nlocal = \"require\"\n",
+        "[listen]\nimaps = [\"127.0.0.1:0\"]\n",
+    ] {
+        assert!(parse(&format!("{tls}{}", with_account(""))).shows_certificate(), "{tls}");
+    }
+    let told = faults(&format!("[tls]\ncertificate = \"x.pem\"\n{}", with_account(""))).concat();
+    assert!(told.contains("test.toml:2: [tls] certificate needs its key"), "{told}");
+    let told = faults(&format!("[tls]\nkey = \"x.pem\"\n{}", with_account(""))).concat();
+    assert!(told.contains("test.toml:2: [tls] key needs its certificate"), "{told}");
+    let told = faults(&format!("[listen]\nimaps = [\"0.0.0.0:1993\"]\n{}", with_account(""))).concat();
+    assert!(told.contains("only loopback"), "{told}");
+    let told = faults(&format!("[listen]\nimaps = [\"127.0.0.1:1143\"]\n{}", with_account(""))).concat();
+    assert!(told.contains("127.0.0.1:1143 twice"), "{told}");
 }
 
 #[cfg(unix)]

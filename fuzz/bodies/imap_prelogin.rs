@@ -3,6 +3,7 @@
 //! A login as `refused` is refused and one as `down` finds no provider, so that the session goes on; any other is taken.
 
 use bytes::BytesMut;
+use footbridge::mail::AppTls;
 use footbridge::proto::imap::prelogin::{Code, Session, Step};
 
 pub fn run(input: &[u8]) {
@@ -13,7 +14,8 @@ pub fn run(input: &[u8]) {
 
 /// Everything said to the app, logins among it.
 fn played(pieces: &[&[u8]]) -> Vec<u8> {
-    let (mut session, mut input, mut said) = (Session::new(), BytesMut::new(), Vec::new());
+    let (mut session, mut input, mut said) =
+        (Session::with_tls(AppTls::Offered), BytesMut::new(), Vec::new());
     for piece in pieces {
         input.extend_from_slice(piece);
         while let Some(step) = session.take(&mut input) {
@@ -32,7 +34,7 @@ fn played(pieces: &[&[u8]]) -> Vec<u8> {
 fn answer(session: &mut Session, step: Step) -> (Vec<u8>, bool) {
     match step {
         Step::Reply(words) => (words.into_bytes(), false),
-        Step::Finish(words) => (words.into_bytes(), true),
+        Step::Finish(words) | Step::BeginTls(words) => (words.into_bytes(), true),
         Step::Login(offer) => {
             assert!(!offer.login.chars().any(|c| matches!(c, '\r' | '\n' | '\0')), "{:?}", offer.login);
             let secret = offer.secret.expose();

@@ -4,7 +4,7 @@
 //! The name `wrong` is refused, `down` finds no provider, any other has the maildrop. Message 3 breaks off.
 
 use bytes::BytesMut;
-use footbridge::mail::{Uid, UidValidity};
+use footbridge::mail::{AppTls, Uid, UidValidity};
 use footbridge::proto::line::LineFramer;
 use footbridge::proto::pop3::maildrop::ListingKind;
 use footbridge::proto::pop3::{Code, Listing, Maildrop, Reply, Session, Step, UniqueIds};
@@ -20,9 +20,9 @@ pub fn run(input: &[u8]) {
 
 /// Everything the app is sent but messages.
 fn played(pieces: &[&[u8]]) -> String {
-    let mut session = Session::new();
+    let mut session = Session::with_tls(AppTls::Offered);
     let (mut framer, mut input) = (LineFramer::new(session.line_limit()), BytesMut::new());
-    let mut sent = session.greeting().octets().to_vec();
+    let mut sent = session.greeting().expect("TLS has not begun").octets().to_vec();
     for piece in pieces {
         input.extend_from_slice(piece);
         loop {
@@ -43,7 +43,7 @@ fn played(pieces: &[&[u8]]) -> String {
 fn answer(session: &mut Session, name: &str, step: Step, listed: Option<Vec<(Uid, u64)>>) -> (Vec<u8>, bool) {
     let reply = match step {
         Step::Reply(reply) => reply,
-        Step::Finish(reply) => return (checked(&reply), true),
+        Step::Finish(reply) | Step::BeginTls(reply) => return (checked(&reply), true),
         Step::List(reply, listing) => {
             let maildrop = session.maildrop().expect("listings are for TRANSACTION");
             return ([checked(&reply), written(maildrop, listing)].concat(), false);

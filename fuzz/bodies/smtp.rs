@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
+use footbridge::mail::AppTls;
 use footbridge::proto::line::{Line, LineFramer};
 use footbridge::proto::smtp::session::{Answer, Envelope, LONGEST_LINE, Request, Step};
 use footbridge::proto::smtp::{Capabilities, Reply, Session};
@@ -40,8 +41,8 @@ struct Conversation {
 
 impl Conversation {
     fn new(input: &[u8], upstream: Capabilities) -> Self {
-        let (session, greeting) = Session::new();
-        assert_reply(&greeting);
+        let session = Session::with_tls(AppTls::Offered);
+        assert_reply(&Session::greeting());
         let lines = input.split(|octet| *octet == b'\n').filter_map(|line| line.strip_prefix(b"<"));
         let answers =
             lines.filter_map(|line| Reply::from_upstream(&[line.trim_ascii_end().to_vec()])).collect();
@@ -110,7 +111,7 @@ impl Conversation {
                 let answer = self.answer().for_app();
                 self.resume(Answer::Received(answer));
             }
-            Step::Finish(reply) => {
+            Step::Finish(reply) | Step::BeginTls(reply) => {
                 self.said(&reply);
                 self.over = true;
             }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::mail::Account;
+use crate::mail::{Account, AppTls};
 use crate::net::Connector;
 use crate::store::Bodies;
 
@@ -24,6 +24,8 @@ pub struct Context {
     pub connector: Connector,
     /// Bodies in memory.
     pub bodies: Bodies,
+    /// How this app stands to TLS.
+    pub app_tls: AppTls,
     /// Cancelled at SIGTERM: finish what runs within `deadlines.stop`, then go.
     pub stopping: CancellationToken,
 }
@@ -35,6 +37,7 @@ impl Context {
             accounts: Accounts::new(accounts.iter().cloned()),
             connector,
             bodies: Bodies::new(cache_memory),
+            app_tls: AppTls::Off,
             stopping: CancellationToken::new(),
         }
     }

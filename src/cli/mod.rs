@@ -4,6 +4,7 @@
 //! to standard output, the log and faults to standard error.
 
 mod ask;
+mod certificate;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
@@ -42,6 +43,11 @@ struct Arguments {
     /// /etc/footbridge/footbridge.toml.
     #[arg(long, value_name = "FILE", env = "FOOTBRIDGE_CONFIG", global = true, value_parser = OsStringValueParser::new())]
     config: Option<OsString>,
+    /// The folder of what outlives a run: the certificate that mail programs are shown. Made where it is needed and
+    /// not there. Without this: footbridge in the user's state folder ($XDG_STATE_HOME or ~/.local/state; within
+    /// ~/Library/Application Support on macOS, %LOCALAPPDATA% on Windows).
+    #[arg(long, value_name = "DIR", env = "FOOTBRIDGE_STATE", global = true, value_parser = OsStringValueParser::new())]
+    state: Option<OsString>,
     /// How much is logged: off, error, warn, info, debug or trace; goes before [log] level.
     #[arg(long, value_name = "LEVEL", value_parser = level, global = true)]
     log: Option<LevelFilter>,
@@ -67,6 +73,24 @@ enum Command {
         /// This account only.
         address: Option<String>,
     },
+    /// The certificate that mail programs are shown where they use TLS ([tls] local, or pop3s, imaps, smtps in
+    /// [listen]); made where there is none yet.
+    Certificate {
+        #[command(subcommand)]
+        action: Certificate,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Certificate {
+    /// Its names, its validity, its fingerprint, and where its files are.
+    Show,
+    /// Writes the authority that mail programs have to trust, as PEM; no key is in it. certs/README.md says how to
+    /// make them.
+    Export {
+        /// The file to write, which must not be there yet. Without it: standard output.
+        file: Option<PathBuf>,
+    },
 }
 
 /// Runs the command that the process was started with.
@@ -81,8 +105,9 @@ pub fn main() -> ExitCode {
     };
     // What the others find out is their output; the log is for what nobody expected.
     let level = |usual| arguments.log.unwrap_or(usual);
+    let places = (arguments.config, arguments.state);
     match arguments.command {
-        Command::Run => configured(arguments.config, |settings| {
+        Command::Run => configured(places, |settings| {
             log::start(level(settings.log_level));
             on_threads(run::run(settings))
         }),
@@ -91,16 +116,26 @@ pub fn main() -> ExitCode {
             log::start(level(LevelFilter::WARN));
             on_threads(demo::demo())
         }
-        Command::Check { address } => configured(arguments.config, |settings| {
+        Command::Check { address } => configured(places, |settings| {
             log::start(level(LevelFilter::WARN));
             on_threads(check::check(settings, address.as_deref()))
+        }),
+        Command::Certificate { action } => configured(places, |settings| {
+            log::start(level(LevelFilter::WARN));
+            ExitCode::from(match action {
+                Certificate::Show => certificate::show(&settings),
+                Certificate::Export { file } => certificate::export(&settings, file.as_deref()),
+            })
         }),
     }
 }
 
+/// What the command line says of the configuration file and the state folder.
+type Places = (Option<OsString>, Option<OsString>);
+
 /// Goes on with the configuration, or says what is wrong with it.
-fn configured(path: Option<OsString>, then: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
-    match settings(path) {
+fn configured(places: Places, then: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
+    match settings(places) {
         Ok(settings) => then(settings),
         Err(faults) => {
             faults.iter().for_each(|fault| complain(fault));
@@ -131,13 +166,18 @@ fn complain(sentence: &str) {
     let _ = writeln!(std::io::stderr(), "footbridge: {sentence}");
 }
 
-fn settings(path: Option<OsString>) -> Result<Settings, Vec<String>> {
+fn settings((path, state): Places) -> Result<Settings, Vec<String>> {
     // An empty variable is one that is not set; environment files of service managers write it so.
     let path = match path.filter(|path| !path.is_empty()) {
         Some(path) => PathBuf::from(path),
         None => place::usual().map_err(|fault| vec![fault])?,
     };
-    config::load(&path).map_err(|error| error.faults)
+    let mut settings = config::load(&path).map_err(|error| error.faults)?;
+    settings.state = match state.filter(|path| !path.is_empty()) {
+        Some(path) => Some(PathBuf::from(path)),
+        None => place::state(),
+    };
+    Ok(settings)
 }
 
 fn level(word: &str) -> Result<LevelFilter, String> {

@@ -5,9 +5,9 @@ use std::io;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{DONE, FAILED, complain};
+use super::{DONE, FAILED, WRONG, complain};
 use crate::config::Settings;
-use crate::server::Server;
+use crate::server::{Server, StartError};
 
 /// Binds, serves until SIGTERM or Ctrl-C, and lets running transfers end.
 pub(super) async fn run(settings: Settings) -> u8 {
@@ -20,7 +20,11 @@ pub(super) async fn run(settings: Settings) -> u8 {
     };
     let server = match Server::bind(&settings).await {
         Ok(server) => server,
-        Err(error) => return failed(&error.to_string()),
+        Err(error @ StartError::Bind(_)) => return failed(&error.to_string()),
+        Err(error) => {
+            complain(&error.to_string());
+            return WRONG;
+        }
     };
     info!(version = env!("CARGO_PKG_VERSION"), accounts = settings.accounts.len(), "started");
     server.run(stopping).await;

@@ -39,9 +39,15 @@ pub struct Listen {
     pub imap: Option<Vec<Text>>,
     /// Submission.
     pub smtp: Option<Vec<Text>>,
+    /// POP3, TLS from the first octet.
+    pub pop3s: Vec<Text>,
+    /// IMAP, TLS from the first octet.
+    pub imaps: Vec<Text>,
+    /// Submission, TLS from the first octet.
+    pub smtps: Vec<Text>,
 }
 
-/// `[tls]`: trust upstream.
+/// `[tls]`: trust upstream, and what apps are shown.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
@@ -49,6 +55,12 @@ pub struct Tls {
     pub roots: Option<Text>,
     /// PEM files.
     pub extra_roots: Vec<Text>,
+    /// `"off"`, `"offer"` or `"require"`.
+    pub local: Option<Text>,
+    /// A PEM file.
+    pub certificate: Option<Text>,
+    /// A PEM file.
+    pub key: Option<Text>,
 }
 
 /// `[cache]`

@@ -1,7 +1,7 @@
 //! What survived of the configuration: host names are host names, certificates are loaded.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_rustls::rustls::ClientConfig;
@@ -11,8 +11,10 @@ use tracing::level_filters::LevelFilter;
 use super::account;
 use super::faults::{Faults, shown};
 use super::file::{self, File};
+use super::permissions::others_may_read;
 use super::values::{choice, loopback, octets};
-use crate::mail::{Account, Deadlines};
+use crate::mail::{Account, AppTls, Deadlines};
+use crate::net::local_tls::{Files, LocalTls, Source};
 use crate::net::tls::{self, Roots};
 
 /// Enough for a day's mail of a few accounts, little on any machine that runs a mail program.
@@ -25,6 +27,12 @@ pub struct Settings {
     pub listen: Listen,
     /// Trust upstream, from `[tls]`.
     pub tls: Arc<ClientConfig>,
+    /// How apps on the plain ports stand to TLS: `[tls] local`.
+    pub local_tls: AppTls,
+    /// The certificate of one's own that apps are shown; without it footbridge makes one.
+    pub certificate: Option<Files>,
+    /// The state folder; not in the file, the command line names it.
+    pub state: Option<PathBuf>,
     /// Octets of bodies kept in memory; 0 keeps none.
     pub cache_memory: u64,
     /// `[log] level`.
@@ -46,6 +54,26 @@ pub struct Listen {
     pub imap: Vec<SocketAddr>,
     /// Submission.
     pub smtp: Vec<SocketAddr>,
+    /// POP3, TLS from the first octet.
+    pub pop3s: Vec<SocketAddr>,
+    /// IMAP, TLS from the first octet.
+    pub imaps: Vec<SocketAddr>,
+    /// Submission, TLS from the first octet.
+    pub smtps: Vec<SocketAddr>,
+}
+
+impl Settings {
+    /// Whether apps are shown a certificate at all.
+    pub fn shows_certificate(&self) -> bool {
+        let Listen { pop3s, imaps, smtps, .. } = &self.listen;
+        self.local_tls != AppTls::Off || [pop3s, imaps, smtps].into_iter().any(|listen| !listen.is_empty())
+    }
+
+    /// Where that certificate comes from; `None` where it is neither the user's own nor is there a state folder.
+    pub fn certificate_source(&self) -> Option<Source> {
+        let own = self.certificate.clone().map(Source::Own);
+        own.or_else(|| self.state.clone().map(Source::Made))
+    }
 }
 
 /// Everything that is wrong with the values goes to `faults`; what comes back counts only if nothing did.
@@ -54,11 +82,25 @@ pub(super) fn check(file: &File, path: &Path, faults: &mut Faults<'_>) -> Option
     let listen = listen(&file.listen, faults);
     let mut warnings = Vec::new();
     let tls = trust(&file.tls, folder, faults, &mut warnings);
+    let words = [("off", AppTls::Off), ("offer", AppTls::Offered), ("require", AppTls::Required)];
+    let local_tls = choice(&file.tls.local, "[tls] local", &words, &[], faults).unwrap_or_default();
+    let certificate = certificate(&file.tls, folder, faults);
     let cache_memory = memory(&file.cache.memory, faults);
     let log_level = level(&file.log.level, faults);
     let accounts = account::check_all(&file.account, path, faults, &mut warnings);
     let deadlines = Deadlines::default();
-    Some(Settings { listen, tls: tls?, cache_memory, log_level, accounts, warnings, deadlines })
+    Some(Settings {
+        listen,
+        tls: tls?,
+        local_tls,
+        certificate,
+        state: None,
+        cache_memory,
+        log_level,
+        accounts,
+        warnings,
+        deadlines,
+    })
 }
 
 /// The words of `[log] level` and `--log`.
@@ -80,19 +122,24 @@ fn listen(file: &file::Listen, faults: &mut Faults<'_>) -> Listen {
         Some(texts) => loopback(texts, key, faults),
         None => vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()],
     };
-    let listen = Listen {
-        pop3: service(&file.pop3, "pop3", 1110),
-        imap: service(&file.imap, "imap", 1143),
-        smtp: service(&file.smtp, "smtp", 1025),
-    };
-    let mut all = listen.pop3.iter().chain(&listen.imap).chain(&listen.smtp).collect::<Vec<_>>();
+    let (pop3, imap) = (service(&file.pop3, "pop3", 1110), service(&file.imap, "imap", 1143));
+    let smtp = service(&file.smtp, "smtp", 1025);
+    let mut with_tls = |texts: &[Spanned<String>], key: &str| loopback(texts, key, faults);
+    let (pop3s, imaps) = (with_tls(&file.pop3s, "pop3s"), with_tls(&file.imaps, "imaps"));
+    let smtps = with_tls(&file.smtps, "smtps");
+    let listen = Listen { pop3, imap, smtp, pop3s, imaps, smtps };
+    let Listen { pop3, imap, smtp, pop3s, imaps, smtps } = &listen;
+    let mut all = [pop3, imap, smtp, pop3s, imaps, smtps].into_iter().flatten().collect::<Vec<_>>();
     all.sort();
     let twice = |pair: &[&SocketAddr]| matches!(pair, [a, b] if a == b && a.port() != 0);
     if let Some([address, _]) = all.windows(2).find(|pair| twice(pair)) {
         faults.whole(format!("[listen] has {address} twice; give each service a port of its own"));
     }
     let given = [&file.pop3, &file.imap, &file.smtp];
-    if given.iter().all(|texts| texts.as_ref().is_some_and(Vec::is_empty)) {
+    let with_tls = [&file.pop3s, &file.imaps, &file.smtps];
+    if given.iter().all(|texts| texts.as_ref().is_some_and(Vec::is_empty))
+        && with_tls.iter().all(|texts| texts.is_empty())
+    {
         faults.whole("[listen] names no address at all; leave a key out for its default");
     }
     listen
@@ -116,6 +163,31 @@ fn trust(
     let trust = tls::trust(roots, &extra).map_err(|fault| faults.whole(fault)).ok()?;
     warnings.extend(trust.warning);
     Some(trust.config)
+}
+
+/// Both files are read here, so that a running bridge starts with a good pair.
+fn certificate(file: &file::Tls, folder: &Path, faults: &mut Faults<'_>) -> Option<Files> {
+    let (certificate, key) = match (&file.certificate, &file.key) {
+        (None, None) => return None,
+        (Some(certificate), Some(key)) => (certificate, key),
+        (Some(alone), None) => {
+            faults.at(alone.span(), "[tls] certificate needs its key; name its file: key = \"FILE\"");
+            return None;
+        }
+        (None, Some(alone)) => {
+            faults.at(alone.span(), "[tls] key needs its certificate; name its file: certificate = \"FILE\"");
+            return None;
+        }
+    };
+    let files = Files { certificate: folder.join(certificate.get_ref()), key: folder.join(key.get_ref()) };
+    if std::fs::metadata(&files.key).is_ok_and(|metadata| others_may_read(&metadata)) {
+        let path = files.key.display();
+        faults.at(key.span(), format!("[tls] key: others may read {path}; run: chmod 600 {path}"));
+    }
+    if let Err(fault) = LocalTls::open(&Source::Own(files.clone())) {
+        faults.at(certificate.span(), format!("[tls] certificate and key: {fault}"));
+    }
+    Some(files)
 }
 
 fn memory(text: &Option<Spanned<String>>, faults: &mut Faults<'_>) -> u64 {

@@ -85,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                     replies.iter().for_each(|reply| self.app.queue(&reply.encode()));
                     return Ok(true);
                 }
-                Step::Finish(reply) => {
+                Step::Finish(reply) | Step::BeginTls(reply) => {
                     self.app.queue(&reply.encode());
                     return Ok(false);
                 }

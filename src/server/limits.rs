@@ -47,9 +47,9 @@ impl Limits {
     /// A seat, if one is free now.
     pub(super) fn seat(&self, protocol: Protocol) -> Option<Seat> {
         let own = match protocol {
-            Protocol::Pop3 => &self.pop3,
-            Protocol::Imap => &self.imap,
-            Protocol::Smtp => &self.smtp,
+            Protocol::Pop3 | Protocol::Pop3s => &self.pop3,
+            Protocol::Imap | Protocol::Imaps => &self.imap,
+            Protocol::Smtp | Protocol::Smtps => &self.smtp,
         };
         let of_protocol = own.clone().try_acquire_owned().ok()?;
         let of_all = self.total.clone().try_acquire_owned().ok()?;

@@ -36,8 +36,14 @@ struct Fault {
 /// Binds every address; all of them or none, but for a family this machine lacks.
 pub(super) fn bind(listen: &Listen) -> Result<Vec<Listener>, BindError> {
     let (mut listeners, mut faults) = (Vec::new(), Vec::new());
-    let services =
-        [(Protocol::Pop3, &listen.pop3), (Protocol::Imap, &listen.imap), (Protocol::Smtp, &listen.smtp)];
+    let services = [
+        (Protocol::Pop3, &listen.pop3),
+        (Protocol::Imap, &listen.imap),
+        (Protocol::Smtp, &listen.smtp),
+        (Protocol::Pop3s, &listen.pop3s),
+        (Protocol::Imaps, &listen.imaps),
+        (Protocol::Smtps, &listen.smtps),
+    ];
     for (protocol, addresses) in services {
         let mut failed = Vec::new();
         let before = listeners.len();
@@ -139,7 +145,8 @@ mod tests {
 
     #[tokio::test]
     async fn port_zero_gets_a_port_of_its_own() {
-        let listen = Listen { pop3: vec![any_port(), any_port()], imap: vec![any_port()], smtp: vec![] };
+        let listen =
+            Listen { pop3: vec![any_port(), any_port()], imap: vec![any_port()], ..Listen::default() };
         let listeners = bind(&listen).unwrap();
         let ports: std::collections::HashSet<u16> =
             listeners.iter().map(|listener| listener.address.port()).collect();
@@ -151,7 +158,7 @@ mod tests {
         let (one, two) =
             (TcpListener::bind(any_port()).await.unwrap(), TcpListener::bind(any_port()).await.unwrap());
         let (one_at, two_at) = (one.local_addr().unwrap(), two.local_addr().unwrap());
-        let listen = Listen { pop3: vec![one_at, any_port()], imap: vec![], smtp: vec![two_at] };
+        let listen = Listen { pop3: vec![one_at, any_port()], smtp: vec![two_at], ..Listen::default() };
         let told = bind(&listen).unwrap_err().to_string();
         let lines: Vec<&str> = told.lines().collect();
         let [pop3, smtp] = lines[..] else { panic!("{told}") };

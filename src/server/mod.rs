@@ -5,9 +5,10 @@
 //!                   └──────no seat──────▶ one line in the protocol's own words, closed
 //! ```
 //!
-//! Knows no protocol beyond that line: the drivers of `bridge` greet, and end themselves when told to stop.
+//! Knows no protocol beyond that line, and TLS around it: the drivers of `bridge` greet, and end themselves when told to stop.
 
 mod accept;
+mod app;
 mod limits;
 mod listen;
 mod protocol;
@@ -23,9 +24,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::bridge::{Context, imap, pop3, smtp};
+use crate::bridge::Context;
 use crate::config::Settings;
 use crate::net::Connector;
+use crate::net::local_tls::{LocalTls, LocalTlsError};
 use limits::Limits;
 use listen::Listener;
 use protocol::Protocol;
@@ -41,6 +43,24 @@ const LETTING_GO: Duration = Duration::from_millis(500);
 pub struct Server {
     listeners: Vec<Listener>,
     context: Context,
+    /// Where apps are shown a certificate.
+    tls: Option<LocalTls>,
+}
+
+/// Why nothing listens.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Addresses that cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// No certificate for the apps.
+    #[error(transparent)]
+    Tls(#[from] LocalTlsError),
+    /// The same, for want of a place.
+    #[error(
+        "there is no place for the certificate that mail programs are shown; name a folder with --state DIR"
+    )]
+    NoStateFolder,
 }
 
 /// Where the listeners ended up, for callers that asked for port 0.
@@ -52,6 +72,12 @@ pub struct Bound {
     pub imap: Vec<SocketAddr>,
     /// Submission.
     pub smtp: Vec<SocketAddr>,
+    /// POP3, TLS from the first octet.
+    pub pop3s: Vec<SocketAddr>,
+    /// IMAP, TLS from the first octet.
+    pub imaps: Vec<SocketAddr>,
+    /// Submission, TLS from the first octet.
+    pub smtps: Vec<SocketAddr>,
 }
 
 impl Server {
@@ -60,12 +86,14 @@ impl Server {
     /// An address family this machine lacks is a warning where the protocol has another listener.
     ///
     /// # Errors
-    /// Every address that cannot be had, each with its cure; nothing listens then.
-    pub async fn bind(settings: &Settings) -> Result<Self, BindError> {
+    /// Every address that cannot be had, each with its cure, or why there is no certificate; nothing listens then.
+    pub async fn bind(settings: &Settings) -> Result<Self, StartError> {
+        let tls = local_tls(settings)?;
         let listeners = listen::bind(&settings.listen)?;
         let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
-        let context = Context::new(&settings.accounts, connector, settings.cache_memory);
-        Ok(Self { listeners, context })
+        let mut context = Context::new(&settings.accounts, connector, settings.cache_memory);
+        context.app_tls = settings.local_tls;
+        Ok(Self { listeners, context, tls })
     }
 
     /// Where apps can connect.
@@ -74,25 +102,33 @@ impl Server {
             let mine = self.listeners.iter().filter(|listener| listener.protocol == protocol);
             mine.map(|listener| listener.address).collect()
         };
-        Bound { pop3: of(Protocol::Pop3), imap: of(Protocol::Imap), smtp: of(Protocol::Smtp) }
+        Bound {
+            pop3: of(Protocol::Pop3),
+            imap: of(Protocol::Imap),
+            smtp: of(Protocol::Smtp),
+            pop3s: of(Protocol::Pop3s),
+            imaps: of(Protocol::Imaps),
+            smtps: of(Protocol::Smtps),
+        }
     }
 
     /// Accepts and serves until `stopping` is cancelled and the sessions have ended or `deadlines.stop` is over.
     pub async fn run(self, stopping: CancellationToken) {
         let context = Context { stopping: stopping.clone(), ..self.context };
         let patience = context.connector.deadlines().stop;
-        let serve = move |protocol, app| drive(protocol, app, context.clone());
+        let tls = self.tls;
+        let serve = move |protocol, app| app::stay(protocol, app, context.clone(), tls.clone());
         serve_all(self.listeners, Limits::default(), stopping, patience, serve).await;
     }
 }
 
-/// The driver of the protocol; boxed, so that a session costs no more than its own driver.
-fn drive(protocol: Protocol, app: TcpStream, context: Context) -> Session {
-    match protocol {
-        Protocol::Pop3 => Box::pin(pop3::serve(app, context)),
-        Protocol::Imap => Box::pin(imap::serve(app, context)),
-        Protocol::Smtp => Box::pin(smtp::serve(app, context)),
+/// The certificate, where apps are shown one; nothing is made where they are not.
+fn local_tls(settings: &Settings) -> Result<Option<LocalTls>, StartError> {
+    if !settings.shows_certificate() {
+        return Ok(None);
     }
+    let source = settings.certificate_source().ok_or(StartError::NoStateFolder)?;
+    Ok(Some(LocalTls::open(&source)?))
 }
 
 /// One app's whole stay.

@@ -1,4 +1,4 @@
-//! The three protocols apps speak, as far as the server knows them.
+//! The protocols apps speak, as far as the server knows them.
 
 use tracing::Span;
 use tracing::field::Empty;
@@ -12,6 +12,12 @@ pub(super) enum Protocol {
     Imap,
     /// RFC 6409.
     Smtp,
+    /// POP3 behind TLS from the first octet (RFC 8314 §3.2).
+    Pop3s,
+    /// IMAP, likewise.
+    Imaps,
+    /// Submission, likewise.
+    Smtps,
 }
 
 impl Protocol {
@@ -21,6 +27,9 @@ impl Protocol {
             Self::Pop3 => "POP3",
             Self::Imap => "IMAP",
             Self::Smtp => "SMTP",
+            Self::Pop3s => "POP3 with TLS",
+            Self::Imaps => "IMAP with TLS",
+            Self::Smtps => "SMTP with TLS",
         }
     }
 
@@ -30,16 +39,21 @@ impl Protocol {
             Self::Pop3 => "pop3",
             Self::Imap => "imap",
             Self::Smtp => "smtp",
+            Self::Pop3s => "pop3s",
+            Self::Imaps => "imaps",
+            Self::Smtps => "smtps",
         }
     }
 
     /// What an app hears in place of the greeting when there is no room for it: a passing fault in each protocol
-    /// (RFC 3206 §4; RFC 3501 §7.1.5, RFC 5530 §3; RFC 5321 §3.8, RFC 3463 §3.4).
+    /// (RFC 3206 §4; RFC 3501 §7.1.5, RFC 5530 §3; RFC 5321 §3.8, RFC 3463 §3.4). Nothing where only TLS would be
+    /// understood: a handshake is not worth its work then.
     pub(super) fn refusal(self) -> &'static str {
         match self {
             Self::Pop3 => "-ERR [SYS/TEMP] too many connections, try again later\r\n",
             Self::Imap => "* BYE [UNAVAILABLE] too many connections, try again later\r\n",
             Self::Smtp => "421 4.3.2 too many connections, try again later\r\n",
+            Self::Pop3s | Self::Imaps | Self::Smtps => "",
         }
     }
 
@@ -47,9 +61,14 @@ impl Protocol {
     /// connection however little is logged.
     pub(super) fn span(self, conn: u64) -> Span {
         match self {
-            Self::Pop3 => tracing::error_span!("pop3", conn, account = Empty),
-            Self::Imap => tracing::error_span!("imap", conn, account = Empty),
-            Self::Smtp => tracing::error_span!("smtp", conn, account = Empty),
+            Self::Pop3 | Self::Pop3s => tracing::error_span!("pop3", conn, account = Empty),
+            Self::Imap | Self::Imaps => tracing::error_span!("imap", conn, account = Empty),
+            Self::Smtp | Self::Smtps => tracing::error_span!("smtp", conn, account = Empty),
         }
+    }
+
+    /// Whether TLS begins with the first octet.
+    pub(super) fn begins_with_tls(self) -> bool {
+        matches!(self, Self::Pop3s | Self::Imaps | Self::Smtps)
     }
 }

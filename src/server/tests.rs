@@ -20,7 +20,7 @@ where
     F: Fn(Protocol, TcpStream) -> Session + Clone + Send + 'static,
 {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let listen = Listen { pop3: vec![any], imap: vec![any], smtp: vec![any] };
+    let listen = Listen { pop3: vec![any], imap: vec![any], smtp: vec![any], ..Listen::default() };
     let listeners = listen::bind(&listen).unwrap();
     let addresses = listeners.iter().map(|listener| (listener.protocol, listener.address)).collect();
     let stopping = CancellationToken::new();
@@ -79,6 +79,7 @@ async fn past_the_limit_an_app_is_told_in_its_own_protocol() {
             Protocol::Pop3 => "-ERR [SYS/TEMP] ",
             Protocol::Imap => "* BYE [UNAVAILABLE] ",
             Protocol::Smtp => "421 4.3.2 ",
+            _ => unreachable!("no listener with TLS here"),
         };
         assert!(line.starts_with(expected) && line.ends_with("\r\n"), "{line}");
         assert_eq!(app.read(&mut [0]).await.unwrap(), 0, "closed behind it");

@@ -3,6 +3,7 @@
 mod imap;
 mod pop3;
 mod smtp;
+mod tls;
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -141,6 +141,11 @@ impl InProcess {
         self.bound.smtp[0]
     }
 
+    /// Where everything listens.
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
     /// What stops it.
     pub fn stopping(&self) -> CancellationToken {
         self.stopping.clone()
@@ -185,6 +190,8 @@ impl Program {
         let mut child = command()
             .args(["--log", log_level, "--config"])
             .arg(&file)
+            .arg("--state")
+            .arg(folder.path().join("state"))
             .arg("run")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -226,6 +233,11 @@ impl Program {
     /// The configuration file.
     pub fn config_file(&self) -> PathBuf {
         self.folder.path().join("footbridge.toml")
+    }
+
+    /// The state folder.
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
     }
 
     /// Sends SIGTERM and waits for the end.

@@ -10,8 +10,8 @@ use memchr::memmem;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{PATIENCE, certs};
@@ -57,6 +57,13 @@ impl Wire {
         let name = ServerName::try_from("localhost").expect("a valid name");
         let io = TlsConnector::from(certs::client()).connect(name, plain.io).await?;
         Ok(Self { io: Box::new(io), socket: plain.socket, input: BytesMut::new(), end: None })
+    }
+
+    /// Takes the app's part of a TLS handshake with the bridge, by this name of it.
+    pub async fn begin_tls(self, client: Arc<ClientConfig>, name: &str) -> io::Result<Self> {
+        let name = ServerName::try_from(name.to_owned()).expect("a valid name");
+        let io = TlsConnector::from(client).connect(name, self.io).await?;
+        Ok(Self { io: Box::new(io), socket: self.socket, input: BytesMut::new(), end: None })
     }
 
     /// Takes the server's part of a TLS handshake.

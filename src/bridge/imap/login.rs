@@ -66,18 +66,30 @@ struct Told {
     alert: bool,
 }
 
-/// Serves the app until it is logged in. `None` when it left, was sent away, or the bridge stops.
+/// How the time before login ended.
+pub(super) enum Entry<U> {
+    /// The app is logged in.
+    LoggedIn(Box<Opened<U>>),
+    /// It was told to begin TLS.
+    BeginsTls,
+    /// It left, was sent away, or the bridge stops.
+    Left,
+}
+
+/// Serves the app until it is logged in.
 pub(super) async fn log_in<S, P>(
     app: &mut Buffered<S>,
     context: &Context,
     provider: &P,
-) -> io::Result<Option<Opened<P::Stream>>>
+) -> io::Result<Entry<P::Stream>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     P: Provider + Sync,
 {
-    let mut session = Session::new();
-    app.queue(Session::greeting().as_bytes());
+    let mut session = Session::with_tls(context.app_tls);
+    if let Some(greeting) = session.greeting() {
+        app.queue(greeting.as_bytes());
+    }
     let mut until = Instant::now() + context.connector.deadlines().app_login;
     loop {
         let step = tokio::select! {
@@ -86,15 +98,25 @@ where
         };
         match step {
             Ok(Ok(Some(Step::Reply(reply)))) => app.queue(reply.as_bytes()),
+            Ok(Ok(Some(Step::BeginTls(_)))) if !app.input().is_empty() => {
+                // Put there by somebody between (RFC 3501 §11.1, as CVE-2011-0411).
+                info!("octets in the clear behind STARTTLS");
+                return farewell(app, "* BYE nothing may follow STARTTLS\r\n").await;
+            }
+            Ok(Ok(Some(Step::BeginTls(reply)))) => {
+                app.queue(reply.as_bytes());
+                app.flush_moving(context.connector.deadlines().app_stall).await?;
+                return Ok(Entry::BeginsTls);
+            }
             Ok(Ok(Some(Step::Finish(reply)))) => return farewell(app, &reply).await,
             Ok(Ok(Some(Step::Login(offer)))) => {
                 let asked = Instant::now();
                 if let Some(opened) = answer(app, context, provider, &mut session, offer).await? {
-                    return Ok(Some(opened));
+                    return Ok(Entry::LoggedIn(Box::new(opened)));
                 }
                 until += asked.elapsed(); // The app's time does not run while it waits for us.
             }
-            Ok(Ok(None)) => return Ok(None),
+            Ok(Ok(None)) => return Ok(Entry::Left),
             Ok(Err(error)) => return Err(error),
             Err(_) => return farewell(app, "* BYE no login in time\r\n").await,
         }
@@ -118,7 +140,7 @@ where
 }
 
 /// Says the last words and closes.
-async fn farewell<S, U>(app: &mut Buffered<S>, reply: &str) -> io::Result<Option<Opened<U>>>
+async fn farewell<S, U>(app: &mut Buffered<S>, reply: &str) -> io::Result<Entry<U>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -126,7 +148,7 @@ where
     if timeout(FAREWELL, app.shutdown()).await.is_ok() {
         app.linger().await;
     }
-    Ok(None)
+    Ok(Entry::Left)
 }
 
 async fn answer<S, P>(

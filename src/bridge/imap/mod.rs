@@ -18,14 +18,20 @@ use tracing::{info, warn};
 
 use super::Context;
 use crate::net::Buffered;
-use login::{Opened, Provider};
+use login::{Entry, Opened, Provider};
 use splice::{Ending, Facts, Splice};
 
 /// How long a peer may take for the last words; they fit the system's buffers, unless it reads nothing at all.
 const FAREWELL: Duration = Duration::from_millis(250);
 
 /// Serves one app until it leaves. The greeting never waits for upstream.
-pub async fn serve<S>(app: S, context: Context) -> io::Result<()>
+///
+/// Gives the stream back where the app was told to begin TLS on it: it is to be served again, as
+/// [`AppTls::Upgraded`](crate::mail::AppTls::Upgraded).
+///
+/// # Errors
+/// The app's connection broke.
+pub async fn serve<S>(app: S, context: Context) -> io::Result<Option<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -33,7 +39,7 @@ where
     serve_with(app, context, provider).await
 }
 
-async fn serve_with<S, P>(app: S, context: Context, provider: P) -> io::Result<()>
+async fn serve_with<S, P>(app: S, context: Context, provider: P) -> io::Result<Option<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     P: Provider + Send + Sync,
@@ -41,11 +47,15 @@ where
     let mut app = Buffered::new(app);
     let begun = Instant::now();
     // On the heap, and gone before the splice: an idle session is to keep little.
-    let opened = Box::pin(login::log_in(&mut app, &context, &provider)).await?;
-    let Some(Opened { account, wire, conversation, seat: _seat }) = opened else {
-        info!(end = "left without login", seconds = begun.elapsed().as_secs(), "session ended");
-        return Ok(());
+    let opened = match Box::pin(login::log_in(&mut app, &context, &provider)).await? {
+        Entry::LoggedIn(opened) => *opened,
+        Entry::BeginsTls => return Ok(Some(app.into_parts().0)),
+        Entry::Left => {
+            info!(end = "left without login", seconds = begun.elapsed().as_secs(), "session ended");
+            return Ok(None);
+        }
     };
+    let Opened { account, wire, conversation, seat: _seat } = opened;
     let deadlines = context.connector.deadlines().clone();
     let splice = Splice::new(app, wire, conversation, deadlines);
     let facts = splice.run(&account, &context.stopping).await;
@@ -53,7 +63,7 @@ where
         warn!("{}", error.sentence(&account));
     }
     tell(&facts, begun);
-    Ok(())
+    Ok(None)
 }
 
 fn tell(facts: &Facts, begun: Instant) {

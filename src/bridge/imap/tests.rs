@@ -42,7 +42,7 @@ impl Provider for Scripted {
 struct Bridge {
     app: DuplexStream,
     context: Context,
-    session: JoinHandle<io::Result<()>>,
+    session: JoinHandle<io::Result<Option<DuplexStream>>>,
     script: Scripted,
 }
 

@@ -37,6 +37,12 @@ pub(super) enum End {
     /// A body broke off.
     #[error("a message broke off")]
     Broken,
+    /// STLS: what follows is TLS, and another session.
+    #[error("TLS begins")]
+    BeginsTls,
+    /// Octets came in the clear right behind STLS, put there by somebody between (RFC 2595 §4, as CVE-2011-0411).
+    #[error("octets in the clear behind STLS")]
+    Injected,
     /// SIGTERM.
     #[error("the bridge is stopping")]
     Stopping,
@@ -74,6 +80,13 @@ impl<S> App<S> {
     /// Octets read in all.
     pub(super) fn received(&self) -> u64 {
         self.received
+    }
+}
+
+impl<S> App<S> {
+    /// The stream; what was read and not taken is dropped.
+    pub(super) fn into_stream(self) -> S {
+        self.wire.into_parts().0
     }
 }
 

@@ -35,15 +35,19 @@ const BEFORE_LOGIN: u64 = 128 * 1024;
 
 /// Serves one app until it leaves. The greeting never waits for upstream.
 ///
+/// Gives the stream back where the app was told to begin TLS on it: it is to be served again, as
+/// [`AppTls::Upgraded`](crate::mail::AppTls::Upgraded).
+///
 /// # Errors
 /// The app's connection broke; the session's end has been logged all the same.
-pub async fn serve<S>(app: S, context: Context) -> io::Result<()>
+pub async fn serve<S>(app: S, context: Context) -> io::Result<Option<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let deadlines = context.connector.deadlines().clone();
     let upstream = Upstream { connector: context.connector, bodies: context.bodies };
-    Driver::new(app, context.accounts, upstream, deadlines, context.stopping).serve().await
+    let session = Session::with_tls(context.app_tls);
+    Driver::new(app, session, context.accounts, upstream, deadlines, context.stopping).serve().await
 }
 
 /// One session.
@@ -85,12 +89,13 @@ where
 {
     fn new(
         io: S,
+        session: Session,
         accounts: Accounts,
         provider: P,
         deadlines: Deadlines,
         stopping: CancellationToken,
     ) -> Self {
-        let (session, now) = (Session::new(), Instant::now());
+        let now = Instant::now();
         Self {
             app: App::new(io, session.line_limit(), deadlines.app_stall),
             session,
@@ -105,11 +110,14 @@ where
         }
     }
 
-    async fn serve(mut self) -> io::Result<()> {
+    async fn serve(mut self) -> io::Result<Option<S>> {
         let end = match self.converse().await {
             Err(end) => end,
             Ok(never) => match never {},
         };
+        if matches!(end, End::BeginsTls) {
+            return Ok(Some(self.app.into_stream()));
+        }
         let Done { retrieved, octets, deleted } = self.done;
         info!(%end, retrieved, octets, deleted, "session ended");
         let (open, patience) = (self.open.take(), self.deadlines.stop);
@@ -122,22 +130,23 @@ where
         tokio::join!(self.part(&end), logout);
         match end {
             End::Io(error) => Err(error),
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 
     /// The app's end of the connection: a last word is heard to its end, and anything else is just over.
     async fn part(&mut self, end: &End) {
         // What came before a broken message was whole.
-        let farewell = matches!(end, End::Finished | End::Broken);
+        let farewell = matches!(end, End::Finished | End::Broken | End::Injected);
         if farewell && self.app.close().await.is_ok() {
             self.app.linger().await;
         }
     }
 
     async fn converse(&mut self) -> Result<std::convert::Infallible, End> {
-        let greeting = self.session.greeting();
-        self.app.reply(&greeting).await?;
+        if let Some(greeting) = self.session.greeting() {
+            self.app.reply(&greeting).await?;
+        }
         loop {
             let line = self.next_line().await?;
             let over = grace(self.stopping.clone(), self.deadlines.stop);

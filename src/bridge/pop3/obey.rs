@@ -38,8 +38,19 @@ where
             Step::Retrieve { number, uid, octets } => self.retrieve(number, uid, octets).await,
             Step::Top { number, uid, lines } => self.top(number, uid, lines).await,
             Step::Update { retrieved, deleted } => self.update(&retrieved, &deleted).await,
+            Step::BeginTls(reply) => self.begin_tls(&reply).await,
             step => self.say(step).await,
         }
+    }
+
+    async fn begin_tls(&mut self, reply: &Reply) -> Result<(), End> {
+        if !self.app.unread().is_empty() {
+            self.app.reply(&Reply::err("nothing may follow STLS, goodbye")).await?;
+            return Err(End::Injected);
+        }
+        self.app.reply(reply).await?;
+        self.app.flush().await?;
+        Err(End::BeginsTls)
     }
 
     async fn say(&mut self, step: Step) -> Result<(), End> {

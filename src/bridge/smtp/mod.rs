@@ -32,7 +32,13 @@ use crate::proto::smtp::{Reply, Session};
 use relay::{Login, Relay};
 
 /// Serves one app until it leaves. The greeting never waits for upstream.
-pub async fn serve<S>(app: S, context: Context) -> io::Result<()>
+///
+/// Gives the stream back where the app was told to begin TLS on it: it is to be served again, as
+/// [`AppTls::Upgraded`](crate::mail::AppTls::Upgraded).
+///
+/// # Errors
+/// The app's connection broke; the session's end has been logged all the same.
+pub async fn serve<S>(app: S, context: Context) -> io::Result<Option<S>>
 where
     S: AsyncRead + AsyncWrite + QuickAck + Unpin + Send,
 {
@@ -41,12 +47,13 @@ where
 }
 
 /// The same with another way upstream.
-async fn serve_with<S, L>(app: S, context: Context, login: L) -> io::Result<()>
+async fn serve_with<S, L>(app: S, context: Context, login: L) -> io::Result<Option<S>>
 where
     S: AsyncRead + AsyncWrite + QuickAck + Unpin + Send,
     L: Login,
 {
-    let (session, greeting) = Session::new();
+    let session = Session::with_tls(context.app_tls);
+    let greets = context.app_tls.greets();
     let mut conversation = Conversation {
         app: Buffered::new(app),
         framer: LineFramer::new(LONGEST_LINE),
@@ -57,16 +64,22 @@ where
         since: Instant::now(),
         stopped_by: Arc::default(),
         sent: Sent::default(),
+        begins_tls: false,
     };
-    conversation.app.queue(&greeting.encode());
+    if greets {
+        conversation.app.queue(&Session::greeting().encode());
+    }
     let ended = conversation.run().await;
+    if conversation.begins_tls && ended.is_ok() {
+        return Ok(Some(conversation.app.into_parts().0)); // Nobody has logged in, so there is no upstream yet.
+    }
     let Sent { messages, recipients, octets } = conversation.sent;
     let how = ended.as_ref().map_or_else(|error| error.to_string(), |how| how.to_string());
     info!(end = how, messages, recipients, octets, "session ended");
     let Conversation { app, relay, .. } = conversation;
     drop(app); // An app that is gone, or has heard all, does not wait for upstream's farewell.
     relay.leave().await;
-    ended.map(|_| ())
+    ended.map(|_| None)
 }
 
 struct Conversation<S, L> {
@@ -80,6 +93,8 @@ struct Conversation<S, L> {
     /// By when a message under way must have ended, once the bridge stops.
     stopped_by: Arc<OnceLock<Instant>>,
     sent: Sent,
+    /// The app was told so, and nothing more is to be said in the clear.
+    begins_tls: bool,
 }
 
 /// What upstream accepted in this session.
@@ -140,6 +155,7 @@ where
                     replies.iter().for_each(|reply| self.queue(reply));
                     return Ok(Flow::Continue(()));
                 }
+                Step::BeginTls(reply) => return self.begin_tls(&reply).await.map(Flow::Break),
                 Step::Finish(reply) => return self.finish(&reply, "closed in order").await.map(Flow::Break),
                 Step::Ask(request) => {
                     let stop = self.stop();
@@ -161,6 +177,18 @@ where
                 }
             };
         }
+    }
+
+    async fn begin_tls(&mut self, reply: &Reply) -> io::Result<&'static str> {
+        if !self.app.input().is_empty() {
+            // Put there by somebody between (RFC 3207 §6, as CVE-2011-0411).
+            let reply = Reply::new(421, 7, 0, "nothing may follow STARTTLS, goodbye");
+            return self.finish(&reply, "octets in the clear behind STARTTLS").await;
+        }
+        self.queue(reply);
+        self.flush().await?;
+        self.begins_tls = true;
+        Ok("TLS begins")
     }
 
     /// Comes when what is under way must end: some time after the bridge was told to stop, of which a quarter is

@@ -41,7 +41,7 @@ struct Scene {
     upstreams: VecDeque<Scripted>,
     unused: Arc<Mutex<VecDeque<DuplexStream>>>,
     stopping: CancellationToken,
-    served: JoinHandle<io::Result<()>>,
+    served: JoinHandle<io::Result<Option<DuplexStream>>>,
 }
 
 /// ana logs in.
@@ -56,6 +56,7 @@ async fn scene_of(account: Account, connections: usize) -> Scene {
     let unused = Arc::new(Mutex::new(streams));
     let stopping = CancellationToken::new();
     let context = Context {
+        app_tls: crate::mail::AppTls::Off,
         accounts: Accounts::new([Arc::new(account)]),
         connector: Connector::new(trust(Roots::Bundled, &[]).unwrap().config, Deadlines::default()),
         bodies: Bodies::new(0),

@@ -6,6 +6,9 @@
 /// Before login all of it is ours; upstream is not known yet.
 pub const BEFORE_LOGIN: &str = "IMAP4rev1 SASL-IR LITERAL+ ID AUTH=PLAIN AUTH=LOGIN";
 
+/// What is true before TLS where nobody may log in without it (RFC 3501 §6.2.3, §7.2.1).
+pub const BEFORE_TLS: &str = "IMAP4rev1 LITERAL+ ID STARTTLS LOGINDISABLED";
+
 /// Never shown after login, and why: login and TLS are over (STARTTLS, LOGINDISABLED, SASL-IR); another server would
 /// be none of ours (referrals, JMAPACCESS); what would end the framing (UNAUTHENTICATE); credentials made from a
 /// password the app may not have (URLAUTH). LITERAL- gives way to our LITERAL+: never both (RFC 7888 §5).

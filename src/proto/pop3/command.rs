@@ -44,6 +44,8 @@ pub enum Command {
         /// As it stood on the line, still in base64.
         initial: Option<Secret>,
     },
+    /// `STLS` (RFC 2595 §4).
+    Stls,
     /// `CAPA`.
     Capa,
     /// `STAT`.
@@ -73,7 +75,7 @@ pub enum SyntaxError {
     Empty,
     /// No such keyword.
     Unknown,
-    /// A command we know and do not have: APOP (its digest could not be forwarded as a login), STLS, UTF8, LANG.
+    /// A command we know and do not have: APOP (its digest could not be forwarded as a login), UTF8, LANG.
     NotHere,
     /// The keyword is known, its arguments are not what it takes.
     Arguments,
@@ -96,6 +98,7 @@ impl Command {
             Self::User(_) => "USER",
             Self::Pass(_) => "PASS",
             Self::AuthList | Self::Auth { .. } => "AUTH",
+            Self::Stls => "STLS",
             Self::Capa => "CAPA",
             Self::Stat => "STAT",
             Self::List(_) => "LIST",
@@ -126,6 +129,7 @@ impl Command {
             (b"AUTH", []) => Ok(Self::AuthList),
             (b"AUTH", [mechanism]) => Ok(auth(mechanism, None)),
             (b"AUTH", [mechanism, initial]) => Ok(auth(mechanism, Some(initial))),
+            (b"STLS", []) => Ok(Self::Stls),
             (b"CAPA", []) => Ok(Self::Capa),
             (b"STAT", []) => Ok(Self::Stat),
             (b"LIST", []) => Ok(Self::List(None)),
@@ -139,7 +143,7 @@ impl Command {
             (b"NOOP", []) => Ok(Self::Noop),
             (b"QUIT", []) => Ok(Self::Quit),
             (b"", []) => Err(SyntaxError::Empty),
-            (b"APOP" | b"STLS" | b"UTF8" | b"LANG", _) => Err(SyntaxError::NotHere),
+            (b"APOP" | b"UTF8" | b"LANG", _) => Err(SyntaxError::NotHere),
             (keyword, _) if KEYWORDS.contains(&keyword) => Err(SyntaxError::Arguments),
             _ => Err(SyntaxError::Unknown),
         }
@@ -148,7 +152,8 @@ impl Command {
 
 /// Those whose arguments can be wrong.
 const KEYWORDS: &[&[u8]] = &[
-    b"USER", b"AUTH", b"CAPA", b"STAT", b"LIST", b"UIDL", b"RETR", b"TOP", b"DELE", b"RSET", b"NOOP", b"QUIT",
+    b"USER", b"AUTH", b"CAPA", b"STAT", b"LIST", b"UIDL", b"RETR", b"TOP", b"DELE", b"RSET", b"NOOP",
+    b"QUIT", b"STLS",
 ];
 
 fn split_word(line: &[u8]) -> (&[u8], &[u8]) {
@@ -254,7 +259,7 @@ mod tests {
             ("XTND XMIT", "Unknown"),
             ("GET / HTTP/1.1", "Unknown"),
             ("APOP ana c4c9334bac560ecc979e58001b3e22fb", "NotHere"),
-            ("STLS", "NotHere"),
+            ("STLS now", "Arguments"),
             ("QUIT now", "Arguments"),
             ("USER", "Arguments"),
             ("USER a\0b", "Arguments"),

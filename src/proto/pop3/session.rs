@@ -7,7 +7,8 @@
 //!        └──QUIT──▶ closed                 └──hang-up, time-out──▶ closed, nothing removed
 //! ```
 //!
-//! RFC 1939 §4 to §7, CAPA from RFC 2449, AUTH from RFC 5034. Not here: APOP, whose digest could not be forwarded
+//! RFC 1939 §4 to §7, CAPA from RFC 2449, AUTH from RFC 5034, STLS from RFC 2595 §4: the session ends there, and
+//! another one, which knows nothing of it, begins inside TLS. Not here: APOP, whose digest could not be forwarded
 //! as a login.
 
 mod authorization;
@@ -19,7 +20,7 @@ use self::transaction::transaction;
 use super::command::{COMMAND_LIMIT, SASL_LIMIT};
 use super::maildrop::NotThere;
 use super::{Command, Listing, Maildrop, MessageNumber, Reply, SyntaxError};
-use crate::mail::Uid;
+use crate::mail::{AppTls, Uid};
 use crate::proto::line::Line;
 use crate::proto::sasl::{Exchange, Offer};
 use crate::proto::stranger;
@@ -65,6 +66,8 @@ pub enum Step {
         /// What is to be removed.
         deleted: Vec<Uid>,
     },
+    /// Send it and begin TLS, unless octets have come behind the command; this session is over.
+    BeginTls(Reply),
     /// Send it and close.
     Finish(Reply),
 }
@@ -72,6 +75,7 @@ pub enum Step {
 /// The state machine.
 #[derive(Debug)]
 pub struct Session {
+    tls: AppTls,
     state: State,
     bad: u32,
     refused: u32,
@@ -91,14 +95,19 @@ enum State {
 }
 
 impl Session {
-    /// A session whose greeting is yet to be sent.
+    /// A session without TLS whose greeting is yet to be sent.
     pub fn new() -> Self {
-        Self { state: State::Authorization(None), bad: 0, refused: 0 }
+        Self::with_tls(AppTls::Off)
     }
 
-    /// The greeting: no time stamp, since APOP is not offered (RFC 1939 §7).
-    pub fn greeting(&self) -> Reply {
-        Reply::ok("footbridge POP3 ready")
+    /// The same where there is, or may be, TLS.
+    pub fn with_tls(tls: AppTls) -> Self {
+        Self { tls, state: State::Authorization(None), bad: 0, refused: 0 }
+    }
+
+    /// The greeting: no time stamp, since APOP is not offered (RFC 1939 §7). None behind STLS (RFC 2595 §4).
+    pub fn greeting(&self) -> Option<Reply> {
+        self.tls.greets().then(|| Reply::ok("footbridge POP3 ready"))
     }
 
     /// Octets of the next line, its end included; changes at login.
@@ -121,7 +130,12 @@ impl Session {
 
     /// Looks at the connection's first octets before a line has come.
     pub fn dismisses(&self, first: &[u8]) -> Option<Reply> {
-        stranger::is_binary(first).then(|| Reply::err("this port speaks POP3 in plain text, without TLS"))
+        let text = match self.tls {
+            AppTls::Off => "this port speaks POP3 in plain text, without TLS",
+            AppTls::Offered | AppTls::Required => "TLS begins at once here, or with STLS",
+            AppTls::Implicit | AppTls::Upgraded => "this port speaks POP3",
+        };
+        stranger::is_binary(first).then(|| Reply::err(text))
     }
 
     /// Takes the app's next line. The first value is the command's name, for the log: empty for what is none.

@@ -16,6 +16,8 @@ pub enum Command {
     Ehlo,
     /// HELO, likewise.
     Helo,
+    /// STARTTLS (RFC 3207 §4).
+    StartTls,
     /// AUTH (RFC 4954 §4).
     Auth {
         /// `None`: one that we do not speak.
@@ -70,6 +72,7 @@ impl Command {
         match verb.to_ascii_uppercase().as_slice() {
             b"EHLO" => Ok(Self::Ehlo),
             b"HELO" => Ok(Self::Helo),
+            b"STARTTLS" => alone(argument, Self::StartTls),
             b"AUTH" => auth(argument),
             b"MAIL" => mail(argument),
             b"RCPT" => rcpt(argument),
@@ -79,7 +82,7 @@ impl Command {
             b"NOOP" => Ok(Self::Noop),
             b"VRFY" => Ok(Self::Vrfy),
             b"HELP" => Ok(Self::Help),
-            b"EXPN" | b"ETRN" | b"TURN" | b"SEND" | b"SOML" | b"SAML" | b"STARTTLS" | b"BDAT" => {
+            b"EXPN" | b"ETRN" | b"TURN" | b"SEND" | b"SOML" | b"SAML" | b"BDAT" => {
                 Err(SyntaxError::NotImplemented)
             }
             _ => Err(SyntaxError::Unknown),
@@ -93,10 +96,14 @@ impl Command {
 
     /// The verb of a line, if it is one we know.
     pub fn verb(line: &[u8]) -> &'static str {
-        const VERBS: [&str; 11] =
-            ["EHLO", "HELO", "AUTH", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "VRFY", "HELP", "QUIT"];
+        const VERBS: [&str; 12] = [
+            "STARTTLS", "EHLO", "HELO", "AUTH", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "VRFY", "HELP",
+            "QUIT",
+        ];
         let word = line.get(..4).unwrap_or(line);
-        VERBS.into_iter().find(|verb| word.eq_ignore_ascii_case(verb.as_bytes())).unwrap_or("unknown")
+        let begins =
+            |verb: &&str| verb.as_bytes().get(..4).is_some_and(|verb| word.eq_ignore_ascii_case(verb));
+        VERBS.into_iter().find(begins).unwrap_or("unknown")
     }
 }
 

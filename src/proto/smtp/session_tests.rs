@@ -249,3 +249,35 @@ proptest! {
         }
     }
 }
+
+/// RFC 3207 §4: offered where it can be begun, not within TLS.
+#[test]
+fn starttls_is_offered_where_tls_may_begin_and_nowhere_else() {
+    for (tls, offered) in [
+        (AppTls::Off, false),
+        (AppTls::Offered, true),
+        (AppTls::Required, true),
+        (AppTls::Implicit, false),
+        (AppTls::Upgraded, false),
+    ] {
+        let mut session = Session::with_tls(tls);
+        let Step::Reply(reply) = session.handle_line(b"EHLO me") else { panic!("no reply") };
+        let text = String::from_utf8(reply.encode()).unwrap();
+        assert_eq!(text.contains("STARTTLS"), offered, "{tls:?}");
+        assert_eq!(text.contains("AUTH"), tls != AppTls::Required, "{tls:?}");
+        let step = session.handle_line(b"STARTTLS");
+        assert_eq!(matches!(&step, Step::BeginTls(reply) if reply.code() == 220), offered, "{tls:?}");
+    }
+}
+
+/// RFC 3207 §4: 530 to everything that needs a password.
+#[test]
+fn no_password_before_tls_where_it_is_required() {
+    let mut session = Session::with_tls(AppTls::Required);
+    session.handle_line(b"EHLO me");
+    for command in ["AUTH PLAIN AGFuYQB4", "AUTH LOGIN", "MAIL FROM:<a@b.c>", "RCPT TO:<a@b.c>", "DATA"] {
+        let step = session.handle_line(command.as_bytes());
+        assert!(matches!(&step, Step::Reply(reply) if reply.code() == 530), "{command}: {step:?}");
+    }
+    assert!(matches!(session.handle_line(b"STARTTLS x"), Step::Reply(reply) if reply.code() == 501));
+}

@@ -186,7 +186,7 @@ impl Octets for Flowing {
 /// The app's end, and the driver behind it.
 pub(super) struct Talk {
     app: DuplexStream,
-    driver: JoinHandle<std::io::Result<()>>,
+    driver: JoinHandle<std::io::Result<Option<DuplexStream>>>,
     stopping: CancellationToken,
 }
 
@@ -200,7 +200,14 @@ pub(super) fn talk_with(script: &Script, room: usize, pop3: &str) -> Talk {
     let settings = config::parse(&text, Path::new("test.toml")).expect("a good configuration");
     let (app, ours) = tokio::io::duplex(room);
     let (accounts, stopping) = (Accounts::new(settings.accounts), CancellationToken::new());
-    let driver = Driver::new(ours, accounts, script.clone(), deadlines(), stopping.clone());
+    let driver = Driver::new(
+        ours,
+        crate::proto::pop3::Session::new(),
+        accounts,
+        script.clone(),
+        deadlines(),
+        stopping.clone(),
+    );
     Talk { app, driver: tokio::spawn(driver.serve()), stopping }
 }
 

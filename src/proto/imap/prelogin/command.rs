@@ -16,6 +16,7 @@ pub(super) enum Command {
     Noop,
     Logout,
     Id,
+    StartTls,
     Login(Offer),
     /// `None`: a mechanism we do not speak.
     Authenticate {
@@ -37,7 +38,7 @@ pub(super) struct Fault {
 /// ```abnf
 /// command         = tag SP (command-any / command-nonauth) CRLF          ; RFC 3501 §9
 /// command-any     = "CAPABILITY" / "LOGOUT" / "NOOP" / id                ; RFC 2971 §6
-/// command-nonauth = login / authenticate
+/// command-nonauth = "STARTTLS" / login / authenticate
 /// login           = "LOGIN" SP userid SP password
 /// authenticate    = "AUTHENTICATE" SP auth-type [SP (base64 / "=")]      ; RFC 4959 §7
 /// userid          = astring
@@ -86,7 +87,7 @@ impl<'a> Arguments<'a> {
             b"ID" => Ok(Command::Id), // Whatever it says of itself: we neither keep it nor pass it on.
             b"LOGIN" => self.login(),
             b"AUTHENTICATE" => self.authenticate(),
-            b"STARTTLS" => Err("TLS is not offered here"),
+            b"STARTTLS" => self.end(Command::StartTls),
             b"" => Err("a command is missing"),
             _ => Err("log in first"),
         }

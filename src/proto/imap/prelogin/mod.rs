@@ -9,7 +9,8 @@
 //!             └──LOGOUT, three bad commands, another protocol──▶ BYE, closed
 //! ```
 //!
-//! RFC 3501 §6.1, §6.2; SASL-IR RFC 4959; literals RFC 7888; ID RFC 2971. Not here: STARTTLS, which is not offered yet.
+//! RFC 3501 §6.1, §6.2; SASL-IR RFC 4959; literals RFC 7888; ID RFC 2971. STARTTLS (§6.2.1) ends the session, and another
+//! one, which knows nothing of it, begins inside TLS.
 
 mod command;
 mod gather;
@@ -17,9 +18,10 @@ mod intruder;
 
 use bytes::BytesMut;
 
-use super::capability::BEFORE_LOGIN;
+use super::capability::{BEFORE_LOGIN, BEFORE_TLS};
 use super::splice::id;
 use super::text::clean;
+use crate::mail::AppTls;
 use crate::proto::sasl::{Exchange, Mechanism, Offer, Progress};
 use command::{Command, Fault};
 use gather::{Gather, Gathered};
@@ -34,6 +36,8 @@ pub enum Step {
     Reply(String),
     /// Ask upstream, then call [`Session::accepted`] or [`Session::refused`].
     Login(Offer),
+    /// Send this and begin TLS, unless octets have come behind the command; this session is over.
+    BeginTls(String),
     /// Send this and close.
     Finish(String),
 }
@@ -54,6 +58,7 @@ pub enum Code {
 /// The state machine.
 #[derive(Debug)]
 pub struct Session {
+    tls: AppTls,
     gather: Gather,
     exchange: Option<Exchange>,
     /// Of the command that is being answered.
@@ -63,14 +68,27 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session whose greeting has not been sent yet.
+    /// A session without TLS whose greeting has not been sent yet.
     pub fn new() -> Self {
-        Self { gather: Gather::new(), exchange: None, tag: String::new(), bad: 0, alerted: false }
+        Self::with_tls(AppTls::Off)
     }
 
-    /// The greeting; it never waits for upstream (RFC 3501 §7.1.1).
-    pub fn greeting() -> String {
-        format!("* OK [CAPABILITY {BEFORE_LOGIN}] footbridge ready\r\n")
+    /// The same where there is, or may be, TLS.
+    pub fn with_tls(tls: AppTls) -> Self {
+        Self { tls, gather: Gather::new(), exchange: None, tag: String::new(), bad: 0, alerted: false }
+    }
+
+    /// The greeting; it never waits for upstream (RFC 3501 §7.1.1). None behind STARTTLS (§6.2.1).
+    pub fn greeting(&self) -> Option<String> {
+        self.tls.greets().then(|| format!("* OK [CAPABILITY {}] footbridge ready\r\n", self.capabilities()))
+    }
+
+    fn capabilities(&self) -> String {
+        match self.tls {
+            AppTls::Required => BEFORE_TLS.to_owned(),
+            AppTls::Offered => format!("{BEFORE_LOGIN} STARTTLS"),
+            _ => BEFORE_LOGIN.to_owned(),
+        }
     }
 
     /// Takes octets from the front of `input` until there is something to do; `None` when all were taken and more
@@ -136,8 +154,14 @@ impl Session {
         let tag = &self.tag;
         match command {
             Command::Capability => {
-                Step::Reply(format!("* CAPABILITY {BEFORE_LOGIN}\r\n{tag} OK CAPABILITY completed\r\n"))
+                let capabilities = self.capabilities();
+                Step::Reply(format!("* CAPABILITY {capabilities}\r\n{tag} OK CAPABILITY completed\r\n"))
             }
+            Command::StartTls => self.begin_tls(),
+            // RFC 5530 §3.
+            Command::Login(_) | Command::Authenticate { .. } if self.tls.bars_login() => Step::Reply(
+                format!("{tag} NO [PRIVACYREQUIRED] TLS comes first; set the mail program to STARTTLS\r\n"),
+            ),
             Command::Noop => Step::Reply(format!("{tag} OK NOOP completed\r\n")),
             Command::Id => Step::Reply(id(tag)),
             Command::Logout => Step::Finish(format!("* BYE logging out\r\n{tag} OK LOGOUT completed\r\n")),
@@ -149,6 +173,14 @@ impl Session {
                 self.begin(mechanism, initial.as_ref().map(|octets| octets.as_slice()))
             }
         }
+    }
+
+    fn begin_tls(&mut self) -> Step {
+        if self.tls.can_begin() {
+            return Step::BeginTls(format!("{} OK begin TLS\r\n", self.tag));
+        }
+        let there = if self.tls == AppTls::Off { "TLS is not offered here" } else { "TLS is there already" };
+        self.refuse(Some(self.tag.clone()), there)
     }
 
     fn begin(&mut self, mechanism: Mechanism, initial: Option<&[u8]>) -> Step {

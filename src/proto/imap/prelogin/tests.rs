@@ -11,16 +11,22 @@ struct App {
     heard: String,
     offers: Vec<(String, Vec<u8>)>,
     closed: bool,
+    begins_tls: bool,
 }
 
 impl App {
     fn new() -> Self {
+        Self::with_tls(AppTls::Off)
+    }
+
+    fn with_tls(tls: AppTls) -> Self {
         Self {
-            session: Session::new(),
+            session: Session::with_tls(tls),
             input: BytesMut::new(),
             heard: String::new(),
             offers: Vec::new(),
             closed: false,
+            begins_tls: false,
         }
     }
 
@@ -31,6 +37,11 @@ impl App {
         {
             match step {
                 Step::Reply(reply) => self.heard += &reply,
+                Step::BeginTls(reply) => {
+                    self.heard += &reply;
+                    self.begins_tls = true;
+                    return self;
+                }
                 Step::Finish(reply) => {
                     self.heard += &reply;
                     self.closed = true;
@@ -72,7 +83,7 @@ fn offered(text: impl AsRef<[u8]>) -> (String, Vec<u8>) {
 #[test]
 fn the_greeting_is_one_ok_line_with_our_own_list() {
     // RFC 3501 §7.1.1, RFC 7888 §5.
-    let greeting = Session::greeting();
+    let greeting = Session::new().greeting().unwrap();
     assert!(greeting.starts_with("* OK [CAPABILITY IMAP4rev1 ") && greeting.ends_with("\r\n"));
     assert!(!greeting.contains("LITERAL-") && !greeting.contains("STARTTLS"));
 }
@@ -167,6 +178,38 @@ fn the_tag_comes_back_exactly() {
     app.says(format!("{tag} NOOP\r\n")).heard(&format!("{tag} OK NOOP completed\r\n"));
     app.says(format!("{tag}x NOOP\r\n")).heard("* BAD a command begins with a tag\r\n");
     app.says("a+b NOOP\r\n").heard("* BAD a command begins with a tag\r\n");
+}
+
+/// RFC 3501 §6.2.1: offered where it can be begun and nowhere else.
+#[test]
+fn starttls_is_offered_where_tls_may_begin_and_nowhere_else() {
+    let mut app = App::with_tls(AppTls::Offered);
+    assert!(app.session.greeting().unwrap().contains(" STARTTLS]"));
+    app.says("a CAPABILITY\r\n")
+        .heard(&format!("* CAPABILITY {BEFORE_LOGIN} STARTTLS\r\na OK CAPABILITY completed\r\n"));
+    app.says("b STARTTLS\r\nc NOOP\r\n").heard("b OK begin TLS\r\n");
+    assert!(app.begins_tls && app.input == b"c NOOP\r\n"[..], "what follows is left for the driver to judge");
+    for tls in [AppTls::Implicit, AppTls::Upgraded] {
+        let mut app = App::with_tls(tls);
+        app.says("a CAPABILITY\r\nb STARTTLS\r\n");
+        app.heard(&format!(
+            "* CAPABILITY {BEFORE_LOGIN}\r\na OK CAPABILITY completed\r\nb BAD TLS is there already\r\n"
+        ));
+    }
+    assert!(Session::with_tls(AppTls::Upgraded).greeting().is_none());
+}
+
+/// RFC 3501 §6.2.3 LOGINDISABLED, RFC 5530 §3 PRIVACYREQUIRED.
+#[test]
+fn no_password_before_tls_where_it_is_required() {
+    let mut app = App::with_tls(AppTls::Required);
+    let greeting = app.session.greeting().unwrap();
+    assert!(greeting.contains("STARTTLS LOGINDISABLED") && !greeting.contains("AUTH="), "{greeting}");
+    app.says("a LOGIN ana x\r\nb AUTHENTICATE PLAIN\r\n");
+    let told = "NO [PRIVACYREQUIRED] TLS comes first; set the mail program to STARTTLS\r\n";
+    app.heard(&format!("a {told}b {told}"));
+    assert!(app.offers.is_empty());
+    app.says("c STARTTLS\r\n").heard("c OK begin TLS\r\n");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! AUTHORIZATION: names, passwords, SASL (RFC 1939 §4, §7, RFC 5034 §4).
 
 use super::{Session, State, Step};
+use crate::mail::AppTls;
 use crate::proto::pop3::{Code, Command, Maildrop, Reply};
 use crate::proto::sasl::{Exchange, Mechanism, Offer, Progress};
 
@@ -14,10 +15,23 @@ const MECHANISMS: &[&str] = &["PLAIN", "LOGIN"];
 const CAPABILITIES_BEFORE_LOGIN: &[&str] =
     &["TOP", "UIDL", "USER", "SASL PLAIN LOGIN", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE"];
 
+/// Before TLS where no password may be sent without it; STLS from RFC 2595 §4.
+const CAPABILITIES_BEFORE_TLS: &[&str] =
+    &["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "STLS"];
+
 impl Session {
     /// `user` is the name of the USER just before this command: PASS may follow nothing else.
     pub(super) fn authorization(&mut self, user: Option<String>, command: Command) -> Step {
         match command {
+            Command::Stls => self.begin_tls(),
+            Command::User(_) | Command::Pass(_) | Command::AuthList | Command::Auth { .. }
+                if self.tls.bars_login() =>
+            {
+                Step::Reply(Reply::err_with(
+                    Code::SysPerm,
+                    "TLS comes first; set the mail program to STARTTLS",
+                ))
+            }
             Command::User(name) => {
                 self.state = State::Authorization(Some(name));
                 Step::Reply(Reply::ok("send PASS"))
@@ -32,10 +46,30 @@ impl Session {
                 Some(mechanism) => self.begin(mechanism, initial.as_ref().map(|initial| initial.expose())),
                 None => Step::Reply(Reply::err("no such mechanism; PLAIN and LOGIN are")),
             },
-            Command::Capa => Step::Reply(Reply::lines("", CAPABILITIES_BEFORE_LOGIN)),
+            Command::Capa => Step::Reply(self.capabilities_before_login()),
             Command::Quit => Step::Finish(Reply::ok("bye")),
             _ => Step::Reply(Reply::err("log in first")),
         }
+    }
+
+    fn capabilities_before_login(&self) -> Reply {
+        match self.tls {
+            AppTls::Required => Reply::lines("", CAPABILITIES_BEFORE_TLS),
+            AppTls::Offered => Reply::lines("", &[CAPABILITIES_BEFORE_LOGIN, &["STLS"]].concat()),
+            _ => Reply::lines("", CAPABILITIES_BEFORE_LOGIN),
+        }
+    }
+
+    /// RFC 2595 §4.
+    fn begin_tls(&mut self) -> Step {
+        if self.tls.can_begin() {
+            return Step::BeginTls(Reply::ok("begin TLS"));
+        }
+        Step::Reply(Reply::err(if self.tls == AppTls::Off {
+            "not supported here"
+        } else {
+            "TLS is there already"
+        }))
     }
 
     fn begin(&mut self, mechanism: Mechanism, initial: Option<&[u8]>) -> Step {

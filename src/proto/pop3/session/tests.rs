@@ -41,6 +41,7 @@ fn say(session: &mut Session, line: &str) -> String {
         Step::Update { retrieved, deleted } => {
             format!("update {:?} {:?}", numbers(&retrieved), numbers(&deleted))
         }
+        Step::BeginTls(reply) => format!("{}TLS follows", shown(&reply)),
         Step::Finish(reply) => format!("{}closed", shown(&reply)),
     }
 }
@@ -52,7 +53,7 @@ fn numbers(uids: &[Uid]) -> Vec<u32> {
 #[test]
 fn rfc1939_4_the_greeting_is_one_short_line_without_a_stamp() {
     let greeting = Session::new().greeting();
-    let text = String::from_utf8_lossy(greeting.octets()).into_owned();
+    let text = String::from_utf8_lossy(greeting.unwrap().octets()).into_owned();
     assert!(text.starts_with("+OK ") && text.ends_with("\r\n") && text.len() <= 512);
     assert!(!text.contains('<') && text.lines().count() == 1);
 }
@@ -297,5 +298,33 @@ proptest! {
             before.handle_line(match &line { Line::Whole(line) => Line::Whole(line.clone()), Line::TooLong => Line::TooLong });
             after.handle_line(line);
         }
+    }
+}
+
+/// RFC 2595 §4: STLS in AUTHORIZATION only, advertised only where it can be begun.
+#[test]
+fn stls_is_offered_where_tls_may_begin_and_nowhere_else() {
+    for (tls, offered) in [
+        (AppTls::Off, false),
+        (AppTls::Offered, true),
+        (AppTls::Required, true),
+        (AppTls::Implicit, false),
+        (AppTls::Upgraded, false),
+    ] {
+        let mut session = Session::with_tls(tls);
+        assert_eq!(session.greeting().is_none(), tls == AppTls::Upgraded);
+        assert_eq!(say(&mut session, "CAPA").contains("STLS"), offered, "{tls:?}");
+        assert_eq!(say(&mut session, "STLS").ends_with("TLS follows"), offered, "{tls:?}");
+    }
+}
+
+/// RFC 3206 §4: the user has to change something, and another password would not help.
+#[test]
+fn no_password_before_tls_where_it_is_required() {
+    let mut session = Session::with_tls(AppTls::Required);
+    let capabilities = say(&mut session, "CAPA");
+    assert!(!capabilities.contains("USER") && !capabilities.contains("SASL"), "{capabilities}");
+    for command in ["USER ana", "PASS x", "AUTH", "AUTH PLAIN AGFuYQB4"] {
+        assert!(say(&mut session, command).starts_with("-ERR [SYS/PERM] TLS comes first"), "{command}");
     }
 }

@@ -7,6 +7,8 @@
 //!      └──────────QUIT──────────▶ closed ◀──QUIT──┘   └──RSET, EHLO──▶ LOGGED IN
 //! ```
 //!
+//! STARTTLS (RFC 3207) ends the session, and another one, which knows nothing of it, begins inside TLS.
+//!
 //! RFC 5321 §4.1.4 (order), RFC 4954 (AUTH), RFC 2920 (pipelining). MAIL is answered here and travels with the
 //! first RCPT, so it costs no round trip; a refusal of the sender shows there. RCPTs that the app pipelines are
 //! gathered and go upstream together.
@@ -20,6 +22,7 @@ use super::command::Command;
 use super::parameters::{MailFrom, RcptTo};
 use super::syntax::SyntaxError;
 use super::{Capabilities, Reply};
+use crate::mail::AppTls;
 use crate::proto::sasl::{Exchange, Mechanism, Offer, Progress};
 use crate::proto::stranger;
 use transaction::{Batch, Transaction};
@@ -61,6 +64,8 @@ pub enum Step {
         /// Whether upstream takes 8-bit content.
         eight_bit: bool,
     },
+    /// Answer and begin TLS, unless octets have come behind the command; this session is over.
+    BeginTls(Reply),
     /// Answer and close.
     Finish(Reply),
 }
@@ -107,6 +112,7 @@ pub enum Answer {
 /// The state machine.
 #[derive(Debug)]
 pub struct Session {
+    tls: AppTls,
     greeted: bool,
     /// The app's last EHLO was answered with 8BITMIME. Apps do not ask again after AUTH: BODY is then taken from
     /// them even where upstream lacks 8BITMIME, is not passed on, and 8-bit content is refused when it comes.
@@ -127,9 +133,20 @@ enum Login {
 }
 
 impl Session {
-    /// A session and its greeting, which waits for nobody.
+    /// A session without TLS and its greeting, which waits for nobody.
     pub fn new() -> (Self, Reply) {
-        let session = Self {
+        (Self::with_tls(AppTls::Off), Self::greeting())
+    }
+
+    /// RFC 5321 §4.3.1; not behind STARTTLS (RFC 3207 §4.2).
+    pub fn greeting() -> Reply {
+        Reply::bare(220, "localhost ESMTP footbridge")
+    }
+
+    /// A session where there is, or may be, TLS.
+    pub fn with_tls(tls: AppTls) -> Self {
+        Self {
+            tls,
             greeted: false,
             told_eight_bit: false,
             login: Login::Anonymous,
@@ -137,8 +154,7 @@ impl Session {
             batch: Batch::default(),
             mistakes: 0,
             lines_before_login: 0,
-        };
-        (session, Reply::bare(220, "localhost ESMTP footbridge"))
+        }
     }
 
     /// Whether an app's first octets are another protocol's, which may never send a line end.
@@ -215,6 +231,13 @@ impl Session {
 
     fn obey(&mut self, command: Command) -> Step {
         match command {
+            Command::Auth { .. } | Command::Mail(_) | Command::Rcpt(_) | Command::Data
+                if self.tls.bars_login() =>
+            {
+                // RFC 3207 §4.
+                Step::Reply(Reply::new(530, 7, 0, "TLS comes first; set the mail program to STARTTLS"))
+            }
+            Command::StartTls => self.begin_tls(),
             Command::Ehlo => self.ehlo(),
             Command::Helo => {
                 self.hello(false);
@@ -274,10 +297,27 @@ impl Session {
             self.hello(true);
             lines.push(format!("SIZE {LARGEST_MESSAGE}").into());
             lines.extend(["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"].map(Into::into));
+            if self.tls.can_begin() {
+                lines.push("STARTTLS".into());
+            }
             // The second form is all that Outlook Express 4 and its age understand.
-            lines.extend(["AUTH PLAIN LOGIN", "AUTH=PLAIN LOGIN"].map(Into::into));
+            if !self.tls.bars_login() {
+                lines.extend(["AUTH PLAIN LOGIN", "AUTH=PLAIN LOGIN"].map(Into::into));
+            }
         }
         Step::Reply(Reply::lines(250, lines))
+    }
+
+    /// RFC 3207 §4.
+    fn begin_tls(&mut self) -> Step {
+        match self.tls {
+            AppTls::Off => self.mistake(SyntaxError::NotImplemented.reply()),
+            AppTls::Implicit | AppTls::Upgraded => {
+                self.mistake(Reply::new(503, 5, 1, "TLS is there already"))
+            }
+            _ if self.is_logged_in() => self.mistake(Reply::new(503, 5, 1, "too late for TLS")),
+            _ => Step::BeginTls(Reply::new(220, 0, 0, "begin TLS")),
+        }
     }
 
     /// RFC 4954 §4.

@@ -1,0 +1,93 @@
+//! An app from its first octet on: TLS where it wants it, and the driver of its protocol.
+//!
+//! ```text
+//!  pop3s, imaps, smtps ───────────▶ TLS ──▶ driver
+//!  a plain port, ClientHello ─────▶ TLS ──▶ driver
+//!  a plain port, silence ─────────▶ driver ──STLS, STARTTLS──▶ TLS ──▶ driver, which knows nothing of before
+//! ```
+//!
+//! Everything here happens in the connection's own task.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use super::Session;
+use super::protocol::Protocol;
+use crate::bridge::{Context, imap, pop3, smtp};
+use crate::mail::AppTls;
+use crate::net::local_tls::AppStream;
+use crate::net::{LocalTls, QuickAck};
+
+/// How long an app on a plain port may take to begin TLS unasked before it is greeted.
+///
+/// In all three protocols the server speaks first, so an app set to TLS can be told from one that waits for the
+/// greeting only by what it sends within a moment. It has the octets ready when it connects, and they do not leave
+/// this computer: milliseconds do, and this is several times as long. Nobody waits where TLS is off.
+const UNASKED: Duration = Duration::from_millis(50);
+
+/// One app's whole stay; boxed, so that a session costs no more than its own driver.
+pub(super) fn stay(protocol: Protocol, app: TcpStream, context: Context, tls: Option<LocalTls>) -> Session {
+    match tls {
+        Some(tls) => Box::pin(with_tls(protocol, app, context, tls)),
+        None => Box::pin(async move { drive(protocol, app, context).await.map(|_| ()) }),
+    }
+}
+
+async fn with_tls(protocol: Protocol, app: TcpStream, mut context: Context, tls: LocalTls) -> io::Result<()> {
+    let at_once = protocol.begins_with_tls() || context.app_tls.can_begin() && says_hello(&app).await?;
+    let app = if at_once {
+        context.app_tls = AppTls::Implicit;
+        app
+    } else {
+        let plain = context.clone();
+        context.app_tls = AppTls::Upgraded;
+        match drive(protocol, app, plain).await? {
+            Some(app) => app,
+            None => return Ok(()),
+        }
+    };
+    let Some(app) = shake_hands(app, &context, &tls).await else { return Ok(()) };
+    drive(protocol, app, context).await.map(|_| ())
+}
+
+/// Whether the first octets are a TLS handshake's (RFC 8446 §5.1); no command begins so.
+async fn says_hello(app: &TcpStream) -> io::Result<bool> {
+    const HANDSHAKE: u8 = 22;
+    let mut first = [0];
+    match timeout(UNASKED, app.peek(&mut first)).await {
+        Ok(peeked) => Ok(peeked? == 1 && first == [HANDSHAKE]),
+        Err(_) => Ok(false),
+    }
+}
+
+/// `None` after a handshake that came to nothing, which has been told.
+async fn shake_hands(app: TcpStream, context: &Context, tls: &LocalTls) -> Option<AppStream<TcpStream>> {
+    let handshake = tls.accept(app, context.connector.deadlines().handshake);
+    match context.stopping.run_until_cancelled(handshake).await? {
+        Ok(app) => {
+            debug!(version = ?app.version(), "TLS");
+            Some(app)
+        }
+        Err(error) => {
+            info!(%error, "no TLS with the mail program; does it trust the certificate? See footbridge certificate show");
+            None
+        }
+    }
+}
+
+/// The driver of the protocol.
+async fn drive<S>(protocol: Protocol, app: S, context: Context) -> io::Result<Option<S>>
+where
+    S: AsyncRead + AsyncWrite + QuickAck + Unpin + Send,
+{
+    match protocol {
+        Protocol::Pop3 | Protocol::Pop3s => Box::pin(pop3::serve(app, context)).await,
+        Protocol::Imap | Protocol::Imaps => Box::pin(imap::serve(app, context)).await,
+        Protocol::Smtp | Protocol::Smtps => Box::pin(smtp::serve(app, context)).await,
+    }
+}
