@@ -53,6 +53,11 @@ fn is_dns_name(name: &str) -> bool {
 /// Listening addresses: loopback only.
 pub(super) fn loopback(texts: &[Spanned<String>], key: &str, faults: &mut Faults<'_>) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
+    let reason = if key.ends_with('s') {
+        "others on the network could try passwords here, and the certificate is for this computer's own names"
+    } else {
+        "passwords and mail are not encrypted here and others on the network could read them"
+    };
     for text in texts {
         let given = shown(text.get_ref());
         match text.get_ref().parse::<SocketAddr>() {
@@ -60,8 +65,7 @@ pub(super) fn loopback(texts: &[Spanned<String>], key: &str, faults: &mut Faults
             Ok(address) => faults.at(
                 text.span(),
                 format!(
-                    "[listen] {key} = {given}: only loopback addresses are allowed, because passwords and mail are not \
-                     encrypted here and others on the network could read them; write \"127.0.0.1:{}\"",
+                    "[listen] {key} = {given}: only loopback addresses are allowed, because {reason}; write \"127.0.0.1:{}\"",
                     address.port()
                 ),
             ),

@@ -151,9 +151,7 @@ impl Folder {
 
     /// Said by its mode too: what an administrator closed is closed for a bridge that runs as one.
     fn can_be_written(&self) -> Result<(), FolderError> {
-        let closed = fs::metadata(&self.path).is_ok_and(|metadata| metadata.permissions().readonly())
-            || fs::metadata(&self.path).is_ok_and(|metadata| owner_may_not_write(&metadata));
-        if closed && cfg!(unix) {
+        if fs::metadata(&self.path).is_ok_and(|metadata| owner_may_not_write(&metadata)) {
             let cure = format!("run: chmod 700 {}, or name another with --state DIR", self.path.display());
             return Err(refuse(&self.path, format!("the state folder is read-only; {cure}")));
         }

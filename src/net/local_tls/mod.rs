@@ -27,6 +27,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{Error, ServerConfig};
+use tokio_rustls::server::TlsStream;
 use tracing::{info, warn};
 
 use crate::store::{Folder, FolderError};
@@ -116,13 +117,19 @@ impl LocalTls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let shaken = timeout(patience, self.shake_hands(app)).await;
+        shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(AppStream)
+    }
+
+    async fn shake_hands<S>(&self, app: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let tls = self.clone();
         // Files may have changed, and a disk may be slow.
         let today = tokio::task::spawn_blocking(move || tls.today(SystemTime::now()));
         let config = today.await.map_err(io::Error::other)?;
-        let handshake = TlsAcceptor::from(config).accept(app);
-        let shaken = timeout(patience, handshake).await;
-        shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(AppStream)
+        TlsAcceptor::from(config).accept(app).await
     }
 
     /// What to tell a person.

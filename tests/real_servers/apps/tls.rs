@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use super::{python, run, succeed};
 use crate::support::bridge::{Config, Program, command};
 use crate::support::dovecot::{Dovecot, PASSWORD};
+use crate::support::imap::Imap;
+use crate::support::mail;
+use crate::support::pop3::as_pop3_has_it;
 use crate::support::postfix::Postfix;
 
 /// A bridge that takes no password without TLS, and the file of the authority it made.
@@ -51,6 +54,21 @@ async fn curl_by_starttls_and_by_tls_at_once() {
     }
     let plain = run("curl", &["-sS", "-u", &login, &format!("pop3://localhost:{pop3}/")], b"");
     assert!(!plain.success, "{}", plain.said);
+}
+
+/// Megabytes cross TLS on both sides octet for octet.
+#[tokio::test]
+async fn a_large_message_crosses_whole() {
+    let user = "tls-large@example.test";
+    let (bridge, authority) = requiring(user).await;
+    let large = mail::large(5_000_000);
+    Imap::direct(Dovecot::shared().imaps().port, user).await.append("INBOX", &large).await;
+    let login = format!("{user}:{PASSWORD}");
+    let trust = ["-sS", "--cacert", authority.to_str().expect("UTF-8"), "-u", &login];
+    let pop3 = format!("pop3s://localhost:{}/2", bridge.pop3().port());
+    assert!(succeed("curl", &[&trust[..], &[&pop3]].concat(), b"") == as_pop3_has_it(&large));
+    let imap = format!("imaps://localhost:{}/INBOX;UID=2", bridge.imap().port());
+    assert!(succeed("curl", &[&trust[..], &[&imap]].concat(), b"") == large);
 }
 
 /// OpenSSL takes the chain at its strictest, and the authority's constraints are as they should be.
