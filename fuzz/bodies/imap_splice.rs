@@ -85,6 +85,8 @@ impl Between {
         (between.app.went.escape_ascii().to_string(), between.upstream.went.escape_ascii().to_string())
     }
 
+    /// The app is heard between any two things upstream says, as if they came one by one: what upstream answers before
+    /// it was asked would otherwise mean this or that by how much of it came at once.
     fn settle(&mut self) {
         loop {
             let up = self.hear_app();
@@ -108,18 +110,12 @@ impl Between {
     }
 
     fn hear_upstream(&mut self) -> bool {
-        let mut acted = false;
-        loop {
-            let between = self.conversation.between_responses();
-            let act = self.conversation.from_upstream(&self.upstream.input);
-            if matches!(act, Act::Replace(0, _)) {
-                assert!(between, "we speak in the middle of a response");
-            }
-            if !self.upstream.obey(act) {
-                return acted;
-            }
-            acted = true;
+        let between = self.conversation.between_responses();
+        let act = self.conversation.from_upstream(&self.upstream.input);
+        if matches!(act, Act::Replace(0, _)) {
+            assert!(between, "we speak in the middle of a response");
         }
+        self.upstream.obey(act)
     }
 
     fn assert_nobody_is_stuck(&self) {
