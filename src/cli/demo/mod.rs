@@ -73,8 +73,9 @@ async fn bind(provider: &Provider) -> Result<Server, String> {
 
 fn settings(provider: &Provider) -> Result<Settings, String> {
     let listen = [("pop3", 1110), ("imap", 1143), ("smtp", 1025)].map(|(key, usual)| {
-        let port = ports::free_from(usual).ok_or_else(|| format!("no port from {usual} on is free"))?;
-        Ok(format!("{key} = [\"127.0.0.1:{port}\", \"[::1]:{port}\"]"))
+        let free = ports::free_from(usual).ok_or_else(|| format!("no port from {usual} on is free"))?;
+        let addresses: Vec<_> = free.iter().map(|address| format!("\"{address}\"")).collect();
+        Ok(format!("{key} = [{}]", addresses.join(", ")))
     });
     let listen = listen.into_iter().collect::<Result<Vec<_>, String>>()?.join("\n");
     let server =
