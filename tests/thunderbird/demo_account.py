@@ -297,6 +297,25 @@ def deletion(account, told):
     print("ok  IMAP: a deleted message is in Trash, and only there", flush=True)
 
 
+def sending(account, told):
+    """What is written in Thunderbird arrives, and lies in Sent, whole: dots, and letters beyond ASCII."""
+    account.addOutgoing(told["smtp"], told["address"], told["password"])
+    text = "Grüße von hier:\n.\n..\n.profile\n"
+    account.send(told["address"], "Ein Gruß", text, "Sent")
+
+    def arrived():
+        found = mailbox(told)
+        return [[plain(one) for one in found[name] if one["subject"] == "Ein Gruß"] for name in ("INBOX", "Sent")]
+
+    until("the sent message is in INBOX and in Sent", 30, arrived, [[text], [text]].__eq__)
+    print("ok  SMTP: a message that is sent arrives whole, with a copy in Sent by IMAP", flush=True)
+
+
+def plain(one):
+    body = email.message_from_bytes(one["octets"], policy=email.policy.default).get_content()
+    return body.replace("\r\n", "\n").rstrip("\n") + "\n"
+
+
 def too_long(*_):
     raise Wrong(f"not done after {SECONDS} seconds")
 
@@ -317,6 +336,7 @@ def main(binary):
         by_imap(imap, there)
         new_mail(imap, told, log)
         deletion(imap, told)
+        sending(imap, told)
 
 
 if __name__ == "__main__":

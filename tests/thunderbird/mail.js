@@ -23,6 +23,7 @@ async function addAccount(type, port, address, password) {
   await Services.logins.addLoginAsync(login);
   const identity = MailServices.accounts.createIdentity();
   identity.email = address;
+  identity.composeHtml = false;
   const account = MailServices.accounts.createAccount();
   account.addIdentity(identity);
   account.incomingServer = server;
@@ -162,5 +163,68 @@ function remove(key, path, id) {
         }
       },
     }, true);
+  });
+}
+
+/// Account Settings → Outgoing Server → Add, for the account's identity.
+async function addOutgoing(key, port, address, password) {
+  const server = MailServices.outgoingServer.createServer("smtp");
+  server.QueryInterface(Ci.nsISmtpServer).hostname = "localhost";
+  server.QueryInterface(Ci.nsISmtpServer).port = port;
+  server.socketType = Ci.nsMsgSocketType.plain;
+  server.authMethod = Ci.nsMsgAuthMethod.passwordCleartext;
+  server.username = address;
+  server.password = password;
+  MailServices.outgoingServer.defaultServer = server;
+  identityOf(key).smtpServerKey = server.key;
+}
+
+function identityOf(key) {
+  const server = MailServices.accounts.getIncomingServer(key);
+  return MailServices.accounts.findAccountForServer(server).defaultIdentity;
+}
+
+/// Write, Send; a copy goes to the folder at `copy`.
+async function send(key, to, subject, text, copy) {
+  const identity = identityOf(key);
+  const fields = Cc["@mozilla.org/messengercompose/composefields;1"].createInstance(Ci.nsIMsgCompFields);
+  fields.from = identity.email;
+  fields.to = to;
+  fields.subject = subject;
+  fields.fcc = folderAt(key, copy).URI;
+  const account = MailServices.accounts.findAccountForServer(MailServices.accounts.getIncomingServer(key));
+  const message = Cc["@mozilla.org/messengercompose/send;1"].createInstance(Ci.nsIMsgSend);
+  await new Promise((resolve, reject) => {
+    const listener = {
+      QueryInterface: ChromeUtils.generateQI(["nsIMsgSendListener", "nsIMsgCopyServiceListener"]),
+      onStartSending() {},
+      onSendProgress() {},
+      onStatus() {},
+      onGetDraftFolderURI() {},
+      onSendNotPerformed: () => reject(new Error("not sent")),
+      onTransportSecurityError() {},
+      onStopSending(id, status) {
+        if (!Components.isSuccessCode(status)) {
+          reject(new Error(`sending ended with 0x${status.toString(16)}`));
+        }
+      },
+      onStartCopy() {},
+      onProgress() {},
+      setMessageKey() {},
+      getMessageId: () => null,
+      onStopCopy(status) {
+        if (Components.isSuccessCode(status)) {
+          resolve();
+        } else {
+          reject(new Error(`the copy ended with 0x${status.toString(16)}`));
+        }
+      },
+    };
+    message
+      .createAndSendMessage(
+        null, identity, account.key, fields, false, false, Ci.nsIMsgSend.nsMsgDeliverNow,
+        null, "text/plain", text, null, null, listener, null, null, Ci.nsIMsgCompType.New
+      )
+      .catch(reject);
   });
 }
