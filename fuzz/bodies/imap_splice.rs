@@ -68,25 +68,27 @@ impl Between {
         let mut between = Self { conversation, app: Side::default(), upstream: Side::default() };
         for turn in turns {
             match turn {
-                Turn::App(octets) => split(octets).into_iter().for_each(|piece| {
-                    between.app.input.extend_from_slice(piece);
-                    between.settle();
-                }),
-                Turn::Upstream(octets) => split(octets).into_iter().for_each(|piece| {
-                    between.upstream.input.extend_from_slice(piece);
-                    between.settle();
-                }),
-                Turn::Renew => {
-                    between.conversation.renew_idle();
-                    between.settle();
+                Turn::App(octets) => {
+                    for piece in split(octets) {
+                        between.app.input.extend_from_slice(piece);
+                        between.hear_app();
+                    }
                 }
+                Turn::Upstream(octets) => {
+                    for piece in split(octets) {
+                        between.upstream.input.extend_from_slice(piece);
+                        between.hear_upstream();
+                    }
+                }
+                Turn::Renew => between.conversation.renew_idle(),
             }
+            between.settle();
         }
         (between.app.went.escape_ascii().to_string(), between.upstream.went.escape_ascii().to_string())
     }
 
-    /// The app is heard between any two things upstream says, as if they came one by one: what upstream answers before
-    /// it was asked would otherwise mean this or that by how much of it came at once.
+    /// Both are heard until neither has more to say. Within a turn only one is, however it is split: which command
+    /// upstream answers, and what literals it takes, is rightly a question of who was heard first.
     fn settle(&mut self) {
         loop {
             let up = self.hear_app();
@@ -110,12 +112,18 @@ impl Between {
     }
 
     fn hear_upstream(&mut self) -> bool {
-        let between = self.conversation.between_responses();
-        let act = self.conversation.from_upstream(&self.upstream.input);
-        if matches!(act, Act::Replace(0, _)) {
-            assert!(between, "we speak in the middle of a response");
+        let mut acted = false;
+        loop {
+            let between = self.conversation.between_responses();
+            let act = self.conversation.from_upstream(&self.upstream.input);
+            if matches!(act, Act::Replace(0, _)) {
+                assert!(between, "we speak in the middle of a response");
+            }
+            if !self.upstream.obey(act) {
+                return acted;
+            }
+            acted = true;
         }
-        self.upstream.obey(act)
     }
 
     fn assert_nobody_is_stuck(&self) {
