@@ -8,6 +8,7 @@ import contextlib
 import email
 import email.header
 import email.policy
+import email.utils
 import imaplib
 import json
 import os
@@ -228,6 +229,7 @@ def message(start, octets):
         "octets": octets,
         "id": header["Message-ID"].strip("<>"),
         "subject": decoded(header["Subject"]),
+        "date": int(email.utils.parsedate_to_datetime(header["Date"]).timestamp()),
         "read": b"\\Seen" in start,
         "flagged": b"\\Flagged" in start,
         "answered": b"\\Answered" in start,
@@ -260,7 +262,7 @@ def by_imap(account, there):
     check("IMAP: folders and their special use", seen, {name: USES.get(name) for name in there})
     for name, held in there.items():
         account.openFolder(name)
-        facts = ("id", "subject", "read", "flagged", "answered")
+        facts = ("id", "subject", "date", "read", "flagged", "answered")
         check(f"IMAP: messages of {name}", shown(account.messages(name), *facts), shown(held, *facts))
         for one in held:
             check_source("IMAP", account, name, one)
@@ -271,7 +273,8 @@ def by_imap(account, there):
 def by_pop3(account, there):
     account.receive()
     seen = account.messages("Inbox")
-    check("POP3: messages of the maildrop", shown(seen, "id", "subject"), shown(there["INBOX"], "id", "subject"))
+    facts = ("id", "subject", "date")
+    check("POP3: messages of the maildrop", shown(seen, *facts), shown(there["INBOX"], *facts))
     for one in there["INBOX"]:
         check_source("POP3", account, "Inbox", one)
 
@@ -282,8 +285,8 @@ def new_mail(account, told, log):
     until("Thunderbird waits with IDLE", 30, log.read_text, lambda text: 'command="IDLE"' in text)
     with smtplib.SMTP("127.0.0.1", told["smtp"]) as smtp:
         smtp.login(told["address"], told["password"])
-        text = "From: {0}\r\nTo: {0}\r\nMessage-ID: <late@footbridge.test>\r\nSubject: It is late\r\n\r\nGood night.\r\n"
-        smtp.sendmail(told["address"], [told["address"]], text.format(told["address"]))
+        text = "From: {0}\r\nTo: {0}\r\nDate: {1}\r\nMessage-ID: <late@footbridge.test>\r\nSubject: Late\r\n\r\nGood night.\r\n"
+        smtp.sendmail(told["address"], [told["address"]], text.format(told["address"], email.utils.formatdate()))
     ids = lambda: [one["id"] for one in account.messages("INBOX")]
     until("the message that arrived", 60, ids, lambda seen: "late@footbridge.test" in seen)
     print("ok  IMAP: a message that arrives is shown unasked", flush=True)

@@ -99,6 +99,7 @@ function messages(key, path) {
   return [...folderAt(key, path).messages].map(header => ({
     id: header.messageId,
     subject: (header.flags & HasRe ? "Re: " : "") + header.mime2DecodedSubject,
+    date: header.dateInSeconds,
     read: Boolean(header.flags & Read),
     flagged: Boolean(header.flags & Marked),
     answered: Boolean(header.flags & Replied),

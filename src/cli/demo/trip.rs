@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::DateTime;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -21,13 +22,18 @@ const LINE: u64 = 4096;
 /// The first message of a demo.
 pub(super) struct Letter {
     id: String,
+    date: String,
 }
 
 impl Letter {
     /// A message that no other demo sent.
     pub(super) fn new() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { id: format!("<first-{}-{}@footbridge.test>", since.as_nanos(), std::process::id()) }
+        let seconds = i64::try_from(since.as_secs()).unwrap_or_default();
+        Self {
+            id: format!("<first-{}-{}@footbridge.test>", since.as_nanos(), std::process::id()),
+            date: DateTime::from_timestamp(seconds, 0).unwrap_or_default().to_rfc2822(),
+        }
     }
 
     pub(super) fn subject(&self) -> &'static str {
@@ -36,11 +42,13 @@ impl Letter {
 
     /// As it stands in a mailbox.
     fn lines(&self) -> Vec<String> {
-        let (id, subject) = (&self.id, self.subject());
+        let Self { id, date } = self;
+        let subject = self.subject();
         let lines = [
             &format!("From: footbridge <{ADDRESS}>"),
             &format!("To: <{ADDRESS}>"),
             &format!("Subject: {subject}"),
+            &format!("Date: {date}"),
             &format!("Message-ID: {id}"),
             "MIME-Version: 1.0",
             "Content-Type: text/plain; charset=utf-8",
