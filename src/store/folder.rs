@@ -87,6 +87,13 @@ impl Folder {
     pub fn hold(&self) -> Result<Held, FolderError> {
         self.can_be_written()?;
         let path = self.file("lock");
+        if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            // Opening a pipe would wait without end, and a link leads elsewhere.
+            return Err(refuse(
+                &path,
+                "this is not a file, a symbolic link maybe; remove it or name another --state DIR",
+            ));
+        }
         let mut options = OpenOptions::new();
         let opened = private_file(options.create(true).truncate(false).write(true)).open(&path);
         let held = opened.and_then(|file| file.lock().map(|()| Held(file)));
@@ -338,6 +345,16 @@ mod tests {
         }
         assert_eq!(folder.read("key").unwrap().unwrap(), b"one");
         chmod(&path, 0o700);
+    }
+
+    #[test]
+    fn a_lock_that_is_no_file_is_refused_and_not_followed() {
+        let (outer, path) = place();
+        let folder = Folder::open(&path).unwrap();
+        let elsewhere = outer.path().join("elsewhere");
+        symlink(&elsewhere, folder.file("lock")).unwrap();
+        assert!(folder.hold().unwrap_err().to_string().contains("not a file"));
+        assert!(!elsewhere.exists());
     }
 
     #[test]

@@ -101,7 +101,12 @@ impl Files {
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, LocalTlsError> {
     let read = || {
-        if fs::metadata(path)?.len() > LARGEST {
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
+            // A pipe would be waited for without end, a device read without end.
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        if metadata.len() > LARGEST {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large for that"));
         }
         fs::read(path).map(Zeroizing::new)

@@ -164,6 +164,12 @@ fn an_own_certificate_that_is_no_use_is_told_with_its_cure() {
     assert!(told().contains("no private key"));
     fs::write(&files.certificate, "").unwrap();
     assert!(told().contains("no certificate"));
+    #[cfg(unix)]
+    {
+        let device = Files { certificate: "/dev/null".into(), ..files.clone() };
+        let told = LocalTls::open(&Source::Own(device)).unwrap_err().to_string();
+        assert!(told.contains("no regular file"), "pipes and devices have no end: {told}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
