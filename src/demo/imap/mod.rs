@@ -33,6 +33,10 @@ use session::{Next, Session};
 /// A command without the message it may bring.
 const COMMAND: u32 = 64 * 1024;
 
+/// Answers that may wait for the end of pipelined commands; beyond it each answer is sent before the next command is
+/// obeyed, so commands of one read do not add up in memory.
+const UNSENT: usize = 256 * 1024;
+
 /// Serves one app until it leaves.
 pub(super) async fn serve<S>(stream: S, account: Arc<Account>) -> io::Result<()>
 where
@@ -81,6 +85,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 && let Some(fragment) = self.fragmentizer.progress()
             {
                 self.take(fragment);
+                if self.app.queued() > UNSENT {
+                    self.app.flush_moving(self.deadlines.app_stall).await?;
+                }
             }
             if matches!(self.expecting, Expecting::Nothing) {
                 return self.app.shutdown_moving(self.deadlines.app_stall).await;

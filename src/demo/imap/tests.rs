@@ -288,3 +288,21 @@ async fn answers(octets: &[u8], size: usize) -> String {
     serving.await.unwrap().unwrap();
     String::from_utf8(heard).unwrap()
 }
+
+/// Commands of one read do not pile their answers up in memory.
+#[tokio::test]
+async fn an_app_that_does_not_read_is_not_obeyed_further() {
+    let account = account();
+    let message = [b"Subject: x\r\n\r\n".as_slice(), &vec![b'x'; 700 * 1024]].concat();
+    account.with(|store| store.add("INBOX", message.into(), Vec::new(), crate::demo::now())).unwrap();
+    let mut app = App::logged_in(&account).await;
+    app.ask("SELECT INBOX").await;
+    let pipelined = "x FETCH * BODY.PEEK[]\r\n".repeat(10) + "y CREATE behind\r\n";
+    app.stream.write_all(pipelined.as_bytes()).await.unwrap();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(account.with(|store| store.folder("behind").is_none()));
+    app.until("y OK").await;
+    assert!(account.with(|store| store.folder("behind").is_some()));
+}
