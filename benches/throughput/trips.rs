@@ -92,6 +92,15 @@ pub const ALL: &[Trip] = &[
         peers: any,
     },
     Trip {
+        name: "imap bodies one by one, again",
+        bar: "<= 2 % of the octets upstream",
+        mail: Amount::Few,
+        before: one_by_one,
+        work: one_by_one,
+        reference: None,
+        peers: asks_upstream,
+    },
+    Trip {
         name: "imap login",
         bar: "cold 4 R (5 with capabilities), held 0 R",
         mail: Amount::None,
@@ -306,6 +315,20 @@ fn one_fetch(app: &App<'_>) -> io::Result<()> {
         session.line()?;
     }
     session.expect("c OK")?;
+    app::imap_command(&mut session, "d", "LOGOUT")
+}
+
+/// Every message in a command of its own, as apps show one after another.
+fn one_by_one(app: &App<'_>) -> io::Result<()> {
+    let mut session = app.imap()?;
+    app::imap_command(&mut session, "b", "EXAMINE INBOX")?;
+    for number in app.numbers() {
+        session.say(&format!("c{number} UID FETCH {number} (BODY.PEEK[])\r\n"))?;
+        session.expect(&format!("* {number} FETCH ("))?;
+        session.message(Check::new(app.messages, number))?;
+        session.line()?;
+        session.expect(&format!("c{number} OK"))?;
+    }
     app::imap_command(&mut session, "d", "LOGOUT")
 }
 
