@@ -3,6 +3,8 @@
 pub mod imap;
 pub mod login;
 pub mod pop3;
+#[cfg(test)]
+mod shown;
 pub mod smtp;
 
 pub use login::{Accounts, Admitted, LoginError, Refusal, Seat};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::bridge::shown::Shown;
 use crate::mail::account::BareNewline;
 
 #[tokio::test(start_paused = true)]
@@ -273,31 +274,9 @@ async fn a_large_message_streams_through_whatever_upstream_reads() {
     scene.app.hears("250 2.0.0 ok").await;
 }
 
-/// Collects what the log would show.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(octets);
-        Ok(octets.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_log_has_the_outcome_and_neither_secrets_nor_mail() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::level_filters::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Shown::begin();
     let (mut scene, mut upstream) = logged_in(1, OFFERS).await;
     scene.begin(&mut upstream).await;
     scene.app.sends(b"Subject: canary\r\n\r\ncanary\r\n.\r\n").await;
@@ -305,7 +284,7 @@ async fn the_log_has_the_outcome_and_neither_secrets_nor_mail() {
     drop(scene.app);
     upstream.says("250 2.0.0 <bob@example.net> queued as 4711").await;
     let _ = scene.served.await.unwrap();
-    let shown = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let shown = log.text();
     for fact in ["queued as 4711", "code=250", "recipients=1", "messages=1", "command=\"RCPT\""] {
         assert!(shown.contains(fact), "{fact} in {shown}");
     }
