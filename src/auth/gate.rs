@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+use super::credentials::Credentials;
 use super::slow::Slow;
 use super::stored;
 use super::verdicts::{Judgement, Purpose, Trial, Verdicts};
 use crate::mail::account::SecretSource;
-use crate::mail::{Account, Credential, Secret};
+use crate::mail::{Account, Secret};
 
 /// A program that asks its user has this long; apps wait 30 to 60 seconds for the answer to a login.
 const COMMAND: Duration = Duration::from_secs(25);
@@ -76,7 +77,7 @@ pub enum Denied {
 #[derive(Clone, Debug)]
 pub struct Pass {
     /// What to show.
-    pub credential: Credential,
+    pub credentials: Credentials,
     purpose: Purpose,
     _trial: Option<std::sync::Arc<Trial>>,
 }
@@ -101,20 +102,23 @@ impl Gate {
 
     /// Upstream took it.
     pub fn accepted(&self, pass: &Pass) {
-        let Credential::Password(secret) = &pass.credential;
-        self.verdicts.accepted(secret, pass.purpose);
+        if let Credentials::Password(secret) = &pass.credentials {
+            self.verdicts.accepted(secret, pass.purpose);
+        }
     }
 
     /// Upstream refused it.
     pub fn refused(&self, pass: &Pass) {
-        let Credential::Password(secret) = &pass.credential;
-        self.verdicts.refused(secret, pass.purpose, Instant::now());
+        if let Credentials::Password(secret) = &pass.credentials {
+            self.verdicts.refused(secret, pass.purpose, Instant::now());
+        }
     }
 
     /// `None` where the app's own is the provider's.
     async fn stored(&self, source: &SecretSource) -> Result<Option<Secret>, Denied> {
         let secret = match source {
             SecretSource::App => return Ok(None),
+            SecretSource::Vault => Err("there is no vault yet".to_owned()),
             SecretSource::Env { secret, .. } => Ok(secret.clone()),
             SecretSource::File(path) => stored::from_file(path).await,
             SecretSource::Command(command) => {
@@ -126,7 +130,8 @@ impl Gate {
     }
 
     async fn judge(&self, secret: &Secret, purpose: Purpose, from_app: bool) -> Result<Pass, Denied> {
-        let pass = |trial| Pass { credential: Credential::Password(secret.clone()), purpose, _trial: trial };
+        let pass =
+            |trial| Pass { credentials: Credentials::Password(secret.clone()), purpose, _trial: trial };
         loop {
             match self.verdicts.judge(secret, purpose, from_app, Instant::now()) {
                 Judgement::Show(trial) => return Ok(pass(trial)),
@@ -249,7 +254,7 @@ mod tests {
     #[test]
     fn debug_prints_no_secret() {
         let pass = Pass {
-            credential: Credential::Password(Secret::new("CANARY")),
+            credentials: Credentials::Password(Secret::new("CANARY")),
             purpose: Purpose::Reading,
             _trial: None,
         };

@@ -6,11 +6,13 @@
 //!                                                                    └ no: wrong, slowed (slow)
 //! ```
 
+pub mod credentials;
 pub mod gate;
 mod slow;
 mod stored;
 mod verdicts;
 
+pub use credentials::{AccessTokens, Credentials, NoToken};
 pub use gate::{Denied, Gate, Pass};
 pub(crate) use slow::Slow;
 pub use verdicts::Purpose;

@@ -1,4 +1,4 @@
-//! From what an app says at login to an account and a credential.
+//! From what an app says at login to an account and a credentials.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::auth::{Denied, Gate, Pass, Purpose, Slow};
-use crate::mail::{Account, Credential, Secret};
+use crate::auth::{Credentials, Denied, Gate, Pass, Purpose, Slow};
+use crate::mail::{Account, Secret};
 
 /// Every account by every name an app may log in as.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl Entry {
     }
 }
 
-/// An app that may go on: ask upstream with `credential`, then tell [`Accounts`] how that went.
+/// An app that may go on: ask upstream with `credentials`, then tell [`Accounts`] how that went.
 ///
 /// Drop it at once where upstream gave no verdict (it could not be reached): other connections with the same
 /// password wait for one.
@@ -57,7 +57,7 @@ pub struct Admitted {
     /// Whose mail.
     pub account: Arc<Account>,
     /// What upstream is shown.
-    pub credential: Credential,
+    pub credentials: Credentials,
     pass: Pass,
 }
 
@@ -151,19 +151,21 @@ impl Accounts {
             return Err(LoginError::NoAccount);
         };
         match gate.admit(account, offered, purpose).await {
-            Ok(pass) => Ok(Admitted { account: account.clone(), credential: pass.credential.clone(), pass }),
+            Ok(pass) => {
+                Ok(Admitted { account: account.clone(), credentials: pass.credentials.clone(), pass })
+            }
             Err(denied) => Err(LoginError::Denied { address: account.address.clone(), denied }),
         }
     }
 
-    /// Upstream took the credential.
+    /// Upstream took the credentials.
     pub fn accepted(&self, admitted: &Admitted) {
         if let Some(gate) = self.gate(admitted) {
             gate.accepted(&admitted.pass);
         }
     }
 
-    /// Upstream refused the credential.
+    /// Upstream refused the credentials.
     pub fn refused(&self, admitted: &Admitted) {
         if let Some(gate) = self.gate(admitted) {
             gate.refused(&admitted.pass);

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use super::ask;
 use super::{DONE, FAILED, WRONG, complain};
+use crate::auth::Credentials;
 use crate::auth::gate;
 use crate::config::Settings;
+use crate::mail::Account;
 use crate::mail::account::{Security, Service};
-use crate::mail::{Account, Credential};
 use crate::mailbox::{Mailbox, RemovalPlan};
 use crate::net::Connector;
 use crate::provider::{Provider, Table};
@@ -48,8 +49,8 @@ pub(super) async fn check(settings: Settings, address: Option<&str>) -> u8 {
     let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
     let mut running = Vec::new();
     for account in accounts {
-        let credential = credential(&account).await;
-        let inspection = tokio::spawn(inspect(connector.clone(), account.clone(), credential));
+        let credentials = credentials(&account).await;
+        let inspection = tokio::spawn(inspect(connector.clone(), account.clone(), credentials));
         running.push((account, inspection));
     }
     let mut faults = 0;
@@ -78,7 +79,7 @@ fn chosen(settings: &Settings, address: Option<&str>) -> Vec<Arc<Account>> {
 }
 
 /// `Ok(None)` where nobody has a password to give; `Err` is a sentence.
-async fn credential(account: &Account) -> Result<Option<Credential>, String> {
+async fn credentials(account: &Account) -> Result<Option<Credentials>, String> {
     let stored =
         gate::stored_secret(account).await.map_err(|denied| format!("{}: {denied}", account.address))?;
     let secret = match stored {
@@ -86,19 +87,19 @@ async fn credential(account: &Account) -> Result<Option<Credential>, String> {
         None => ask::password(&account.address)
             .map_err(|error| format!("{}: the password cannot be read: {error}", account.address))?,
     };
-    Ok(secret.map(Credential::Password))
+    Ok(secret.map(Credentials::Password))
 }
 
 async fn inspect(
     connector: Connector,
     account: Arc<Account>,
-    credential: Result<Option<Credential>, String>,
+    credentials: Result<Option<Credentials>, String>,
 ) -> Report {
     let mut report = Report::default();
-    match credential {
-        Ok(Some(credential)) => {
-            reading(&connector, &account, &credential, &mut report).await;
-            submission(&connector, &account, &credential, &mut report).await;
+    match credentials {
+        Ok(Some(credentials)) => {
+            reading(&connector, &account, &credentials, &mut report).await;
+            submission(&connector, &account, &credentials, &mut report).await;
         }
         Ok(None) => without_password(&connector, &account, &mut report).await,
         Err(sentence) => {
@@ -112,11 +113,11 @@ async fn inspect(
 async fn reading(
     connector: &Connector,
     account: &Arc<Account>,
-    credential: &Credential,
+    credentials: &Credentials,
     report: &mut Report,
 ) {
     // A check keeps no bodies.
-    let opened = Mailbox::open(connector.clone(), account.clone(), credential.clone(), Bodies::new(0)).await;
+    let opened = Mailbox::open(connector.clone(), account.clone(), credentials.clone(), Bodies::new(0)).await;
     let (mut mailbox, listing) = match opened {
         Ok(opened) => opened,
         Err(error) => return refused(account, &error, report),
@@ -141,13 +142,13 @@ async fn reading(
 async fn submission(
     connector: &Connector,
     account: &Arc<Account>,
-    credential: &Credential,
+    credentials: &Credentials,
     report: &mut Report,
 ) {
     let Some(service) = &account.smtp else {
         return report.good(account, "no submission server is named, so apps can read but not send");
     };
-    match submission::check_login(connector, account, credential).await {
+    match submission::check_login(connector, account, credentials).await {
         Ok(()) => {
             let host = &service.endpoint.host;
             report.good(account, format_args!("submission login at {host} works"));

@@ -12,7 +12,7 @@ use super::secret;
 use super::servers::{Given, Servers};
 use super::values::choice;
 use crate::mail::Account;
-use crate::mail::account::{BareNewline, Delete, Pop3Options, Seen, Service, SmtpOptions};
+use crate::mail::account::{Auth, BareNewline, Delete, Pop3Options, Seen, Service, SmtpOptions};
 use crate::provider::{Provider, Table};
 
 /// Every account; a fault in one does not hide those of the next.
@@ -79,6 +79,7 @@ fn check(
         provider: row.map(|row| row.id.as_str()),
         imap: Service { endpoint: imap, usernames: names(Provider::imap_usernames) },
         smtp: smtp.map(|endpoint| Service { endpoint, usernames: names(Provider::smtp_usernames) }),
+        auth: Auth::Password,
         secret: secret?,
         mask,
         pop3,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Quirks, Secret};
+use super::{OAuth2, Quirks, Secret};
 
 /// One `[[account]]` of the configuration, checked and completed from the provider table.
 #[derive(Clone, Debug)]
@@ -18,7 +18,9 @@ pub struct Account {
     pub imap: Service,
     /// Where mail is submitted; `None` where the account reads only.
     pub smtp: Option<Service>,
-    /// Where upstream's password comes from.
+    /// How upstream is logged in to.
+    pub auth: Auth,
+    /// Where upstream's password comes from, or with OAuth2 the refresh token.
     pub secret: SecretSource,
     /// IMAP capabilities hidden from the apps, upper case.
     pub mask: Vec<String>,
@@ -65,7 +67,16 @@ pub enum Security {
     StartTls,
 }
 
-/// Where upstream's password comes from.
+/// How upstream is logged in to.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// With a password.
+    Password,
+    /// With access tokens of this server; never together with [`SecretSource::App`].
+    OAuth2(Arc<OAuth2>),
+}
+
+/// Where upstream's password comes from, or with OAuth2 the refresh token.
 #[derive(Clone, Debug)]
 pub enum SecretSource {
     /// The app sends the provider's password; nothing is stored.
@@ -81,6 +92,8 @@ pub enum SecretSource {
     File(PathBuf),
     /// A program and its arguments, whose first line of output is the secret; the app must send the same.
     Command(Arc<[String]>),
+    /// The vault, where `account add` or `account sign-in` put it; the app uses a bridge password.
+    Vault,
 }
 
 /// `[account.pop3]`.

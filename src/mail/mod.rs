@@ -3,6 +3,7 @@
 pub mod account;
 pub mod app_tls;
 pub mod deadlines;
+pub mod oauth2;
 pub mod quirk;
 pub mod secret;
 pub mod uid;
@@ -10,6 +11,7 @@ pub mod uid;
 pub use account::Account;
 pub use app_tls::AppTls;
 pub use deadlines::Deadlines;
+pub use oauth2::OAuth2;
 pub use quirk::{Quirk, Quirks};
 pub use secret::{Credential, Secret};
 pub use uid::{Uid, UidValidity};

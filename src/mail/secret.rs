@@ -42,6 +42,8 @@ impl fmt::Debug for Secret {
 pub enum Credential {
     /// A password, an app password among them.
     Password(Secret),
+    /// An OAuth2 access token (RFC 6750).
+    Token(Secret),
 }
 
 #[cfg(test)]

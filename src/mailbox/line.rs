@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, timeout};
 
-use crate::mail::{Account, Credential, UidValidity};
+use crate::auth::Credentials;
+use crate::mail::{Account, UidValidity};
 use crate::net::Connector;
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::Session;
@@ -60,10 +61,10 @@ impl std::fmt::Debug for Line {
 }
 
 /// Logs in to the account's provider.
-pub(super) fn provider(connector: Connector, account: Arc<Account>, credential: Credential) -> Dial {
+pub(super) fn provider(connector: Connector, account: Arc<Account>, credentials: Credentials) -> Dial {
     Box::new(move || {
-        let (connector, account, credential) = (connector.clone(), account.clone(), credential.clone());
-        Box::pin(async move { Session::log_in(&connector, &account, &credential).await })
+        let (connector, account, credentials) = (connector.clone(), account.clone(), credentials.clone());
+        Box::pin(async move { Session::log_in(&connector, &account, &credentials).await })
     })
 }
 

@@ -20,7 +20,8 @@ use std::time::Duration;
 pub use body::Body;
 pub use removal::RemovalPlan;
 
-use crate::mail::{Account, Credential, Uid, UidValidity};
+use crate::auth::Credentials;
+use crate::mail::{Account, Uid, UidValidity};
 use crate::net::Connector;
 use crate::store::{Bodies, BodyKey};
 use crate::upstream::UpstreamError;
@@ -67,11 +68,11 @@ impl Mailbox {
     pub async fn open(
         connector: Connector,
         account: Arc<Account>,
-        credential: Credential,
+        credentials: Credentials,
         bodies: Bodies,
     ) -> Result<(Mailbox, Listing), UpstreamError> {
         let stall = connector.deadlines().app_stall;
-        let dial = line::provider(connector, account.clone(), credential);
+        let dial = line::provider(connector, account.clone(), credentials);
         Self::open_by(dial, account, bodies, stall).await
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::auth::NoToken;
 use crate::mail::{Account, UidValidity};
 use crate::net::ConnectError;
 
@@ -34,6 +35,15 @@ pub enum UpstreamError {
         /// Upstream's words.
         text: String,
     },
+    /// Upstream would not take a fresh access token; needs the user.
+    #[error("the provider refused the sign-in: {text}")]
+    TokenRefused {
+        /// Upstream's words.
+        text: String,
+    },
+    /// There is no access token: the user has to sign in, or the token server cannot be asked now.
+    #[error(transparent)]
+    NoToken(#[from] NoToken),
     /// Upstream cannot now: BYE at greeting, `[UNAVAILABLE]`, `[INUSE]`, `[LIMIT]`, 421, 4yz at login.
     #[error("the provider cannot serve now: {text}")]
     Unavailable {
@@ -98,6 +108,8 @@ impl UpstreamError {
                 | Self::NotTheProtocol { .. }
                 | Self::NoTls { .. }
                 | Self::LoginRefused { .. }
+                | Self::TokenRefused { .. }
+                | Self::NoToken(NoToken::SignIn { .. })
                 | Self::NoSubmission
                 | Self::NoFolder { .. }
         )
@@ -116,6 +128,13 @@ impl UpstreamError {
                 "no password was sent; check host, port and security"
             }
             Self::LoginRefused { .. } => "check user name and password; many providers want an app password",
+            Self::TokenRefused { .. } | Self::NoToken(NoToken::SignIn { .. }) => {
+                return bounded(format!(
+                    "{address}: {self}; run: footbridge account sign-in {address}",
+                    address = account.address
+                ));
+            }
+            Self::NoToken(NoToken::Later { .. }) => "try again later",
             Self::NoSubmission => "name it with smtp = { host = ... } in the account",
             Self::NoFolder { .. } => "create it or name another one in the configuration",
             Self::UidValidityChanged { .. } => "nothing was removed; fetch again",

@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Span, debug, info, warn};
 
 use super::FAREWELL;
+use crate::auth::Credentials;
 use crate::bridge::{Admitted, Context, LoginError, Refusal, Seat};
-use crate::mail::{Account, Credential};
+use crate::mail::Account;
 use crate::net::{Buffered, Connector, Stream};
 use crate::proto::imap::capability::Mask;
 use crate::proto::imap::prelogin::{Code, Session, Step};
@@ -26,7 +27,7 @@ pub(super) trait Provider {
     fn login(
         &self,
         account: &Arc<Account>,
-        credential: &Credential,
+        credentials: &Credentials,
     ) -> impl Future<Output = Result<LoggedIn<Self::Stream>, UpstreamError>> + Send;
 }
 
@@ -43,9 +44,9 @@ impl Provider for Connector {
     async fn login(
         &self,
         account: &Arc<Account>,
-        credential: &Credential,
+        credentials: &Credentials,
     ) -> Result<LoggedIn<Stream>, UpstreamError> {
-        let Spliceable { wire, capabilities, alerts } = login_for_splice(self, account, credential).await?;
+        let Spliceable { wire, capabilities, alerts } = login_for_splice(self, account, credentials).await?;
         Ok(LoggedIn { wire, capabilities, alerts })
     }
 }
@@ -199,7 +200,7 @@ where
         warn!("{sentence}");
         return Err(Told { code: Code::Limit, sentence, alert: true });
     };
-    match provider.login(&admitted.account, &admitted.credential).await {
+    match provider.login(&admitted.account, &admitted.credentials).await {
         Ok(logged_in) => {
             context.accounts.accepted(&admitted);
             debug!("logged in");

@@ -8,9 +8,10 @@ use tokio::time::{Duration, Instant};
 
 use super::login::LoggedIn;
 use super::*;
+use crate::auth::Credentials;
 use crate::config;
+use crate::mail::Deadlines;
 use crate::mail::account::Account;
-use crate::mail::{Credential, Deadlines};
 use crate::net::{ConnectError, Connector};
 use crate::upstream::UpstreamError;
 
@@ -30,9 +31,9 @@ impl Provider for Scripted {
     async fn login(
         &self,
         _: &Arc<Account>,
-        credential: &Credential,
+        credentials: &Credentials,
     ) -> Result<LoggedIn<DuplexStream>, UpstreamError> {
-        let Credential::Password(secret) = credential;
+        let Credentials::Password(secret) = credentials else { panic!("{credentials:?}") };
         let mut script = self.0.lock().expect("no panic");
         script.offered.push(secret.expose().to_vec());
         script.answers.remove(0)

@@ -38,7 +38,7 @@ where
 
     async fn open(&mut self, admitted: Admitted) -> Result<Step, End> {
         Span::current().record("account", admitted.account.address.as_str());
-        let opening = self.provider.open(admitted.account.clone(), admitted.credential.clone());
+        let opening = self.provider.open(admitted.account.clone(), admitted.credentials.clone());
         match self.app.meanwhile(opening).await? {
             Ok((mailbox, listing)) => {
                 self.accounts.accepted(&admitted);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::mail::{Account, Credential, Uid};
+use crate::auth::Credentials;
+use crate::mail::{Account, Uid};
 use crate::mailbox::{Body, Listing, Mailbox};
 use crate::net::Connector;
 use crate::store::Bodies;
@@ -17,7 +18,7 @@ pub(super) trait Provider: Send + Sync {
     fn open(
         &self,
         account: Arc<Account>,
-        credential: Credential,
+        credentials: Credentials,
     ) -> impl Future<Output = Result<(Self::Maildrop, Listing), UpstreamError>> + Send;
 }
 
@@ -59,9 +60,9 @@ impl Provider for Upstream {
     async fn open(
         &self,
         account: Arc<Account>,
-        credential: Credential,
+        credentials: Credentials,
     ) -> Result<(Mailbox, Listing), UpstreamError> {
-        Mailbox::open(self.connector.clone(), account, credential, self.bodies.clone()).await
+        Mailbox::open(self.connector.clone(), account, credentials, self.bodies.clone()).await
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
+use crate::auth::Credentials;
 use crate::bridge::login::{Accounts, Admitted, LoginError, Refusal};
-use crate::mail::{Account, Credential};
+use crate::mail::Account;
 use crate::net::{ConnectError, Connector};
 use crate::proto::sasl::Offer;
 use crate::proto::smtp::Reply;
@@ -18,13 +19,13 @@ pub(super) trait Login: Send {
     fn login(
         &self,
         account: &Account,
-        credential: &Credential,
+        credentials: &Credentials,
     ) -> impl Future<Output = Result<Submission, UpstreamError>> + Send;
 }
 
 impl Login for Connector {
-    async fn login(&self, account: &Account, credential: &Credential) -> Result<Submission, UpstreamError> {
-        Submission::login(self, account, credential).await
+    async fn login(&self, account: &Account, credentials: &Credentials) -> Result<Submission, UpstreamError> {
+        Submission::login(self, account, credentials).await
     }
 }
 
@@ -69,7 +70,7 @@ impl<L: Login> Relay<L> {
             Ok(admitted) => admitted,
             Err(error) => return Answer::NotLoggedIn(not_admitted(&error)),
         };
-        match self.login.login(&admitted.account, &admitted.credential).await {
+        match self.login.login(&admitted.account, &admitted.credentials).await {
             Ok(submission) => {
                 self.accounts.accepted(&admitted);
                 let capabilities = *submission.capabilities();
@@ -122,7 +123,7 @@ impl<L: Login> Relay<L> {
             (Some(submission), _) => submission,
             (None, Some(admitted)) if may_connect => {
                 *fresh = true;
-                let outcome = self.login.login(&admitted.account, &admitted.credential).await;
+                let outcome = self.login.login(&admitted.account, &admitted.credentials).await;
                 if matches!(outcome, Err(UpstreamError::LoginRefused { .. })) {
                     self.accounts.refused(admitted);
                 }

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::relay::Login;
 use super::serve_with;
+use crate::auth::Credentials;
 use crate::bridge::{Accounts, Context};
-use crate::mail::{Account, Credential, Deadlines};
+use crate::mail::{Account, Deadlines};
 use crate::net::tls::{Roots, trust};
 use crate::net::{ConnectError, Connector};
 use crate::store::Bodies;
@@ -25,13 +26,13 @@ use crate::upstream::submission::scripted::{Scripted, account, pipe};
 struct Pipes(Arc<Mutex<VecDeque<DuplexStream>>>);
 
 impl Login for Pipes {
-    async fn login(&self, account: &Account, credential: &Credential) -> Result<Submission, UpstreamError> {
+    async fn login(&self, account: &Account, credentials: &Credentials) -> Result<Submission, UpstreamError> {
         let stream = self.0.lock().unwrap().pop_front().ok_or_else(|| ConnectError::Unreachable {
             host: "mx.example.org".into(),
             port: 465,
             source: io::ErrorKind::ConnectionRefused.into(),
         })?;
-        Submission::login_over(stream, &Deadlines::default(), account, credential).await
+        Submission::login_over(stream, &Deadlines::default(), account, credentials).await
     }
 }
 

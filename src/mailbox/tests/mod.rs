@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::mail::account::{
-    BareNewline, Delete, Endpoint, FolderNames, Pop3Options, SecretSource, Security, Seen, Service,
+    Auth, BareNewline, Delete, Endpoint, FolderNames, Pop3Options, SecretSource, Security, Seen, Service,
     SmtpOptions,
 };
 use crate::mail::{Quirk, Quirks};
@@ -83,6 +83,7 @@ fn account() -> Account {
             usernames: vec!["ana".to_owned()],
         },
         smtp: None,
+        auth: Auth::Password,
         secret: SecretSource::App,
         mask: Vec::new(),
         pop3: Pop3Options { folder: "INBOX".to_owned(), delete: Delete::Auto, seen: Seen::Never },

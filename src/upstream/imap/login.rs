@@ -12,6 +12,7 @@ use super::conversation::{self, Conversation, Octets, has};
 use super::greeting;
 use super::refusal;
 use super::wire::Wire;
+use crate::auth::Credentials;
 use crate::mail::{Account, Credential, Quirk, Secret};
 use crate::net::{Connector, Stream};
 use crate::proto::imap::response::{self, Response, Status};
@@ -61,9 +62,12 @@ const UNASKED: usize = 4096;
 pub async fn log_in<D: Dial>(
     dial: &D,
     account: &Account,
-    credential: &Credential,
+    credentials: &Credentials,
 ) -> Result<Conversation<D::Octets>, UpstreamError> {
-    let Credential::Password(password) = credential;
+    let Credential::Password(password) = credentials.current().await? else {
+        return Err(UpstreamError::Refused { command: "LOGIN", text: "tokens are not known yet".to_owned() });
+    };
+    let password = &password;
     let mut kept = None;
     let mut refused = None;
     for username in &account.imap.usernames {

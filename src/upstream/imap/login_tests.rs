@@ -8,11 +8,12 @@ use super::conversation::Conversation;
 use super::login::{Dial, log_in};
 use super::wire::Wire;
 use super::{greeting, script};
-use crate::mail::account::SecretSource;
+use crate::auth::Credentials;
+use crate::mail::account::{Auth, SecretSource};
 use crate::mail::account::{
     BareNewline, Delete, Endpoint, FolderNames, Pop3Options, Security, Seen, Service, SmtpOptions,
 };
-use crate::mail::{Account, Credential, Quirk, Quirks, Secret};
+use crate::mail::{Account, Quirk, Quirks, Secret};
 use crate::net::Buffered;
 use crate::upstream::UpstreamError;
 
@@ -57,6 +58,7 @@ fn account(usernames: &[&str], quirks: &[Quirk]) -> Account {
             usernames: usernames.iter().map(|name| (*name).to_owned()).collect(),
         },
         smtp: None,
+        auth: Auth::Password,
         secret: SecretSource::App,
         mask: Vec::new(),
         pop3: Pop3Options { folder: "INBOX".to_owned(), delete: Delete::Auto, seen: Seen::Never },
@@ -72,7 +74,7 @@ type Outcome = Result<Conversation<DuplexStream>, UpstreamError>;
 
 async fn attempt(account: &Account, password: &str, scripts: &[&'static str]) -> Outcome {
     let scripts = Scripts::new(scripts);
-    let outcome = log_in(&scripts, account, &Credential::Password(Secret::new(password))).await;
+    let outcome = log_in(&scripts, account, &Credentials::Password(Secret::new(password))).await;
     match outcome {
         Ok(mut conversation) => {
             // Whoever logs in asks this next; then the connection may end.

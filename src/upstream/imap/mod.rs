@@ -23,7 +23,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::UpstreamError;
-use crate::mail::{Account, Credential};
+use crate::auth::Credentials;
+use crate::mail::Account;
 use crate::net::{Buffered, Connector, Stream};
 use conversation::Conversation;
 
@@ -51,12 +52,12 @@ pub struct Spliceable {
 pub async fn login_for_splice(
     connector: &Connector,
     account: &Arc<Account>,
-    credential: &Credential,
+    credentials: &Credentials,
 ) -> Result<Spliceable, UpstreamError> {
-    let (connector, account, credential) = (connector.clone(), account.clone(), credential.clone());
+    let (connector, account, credentials) = (connector.clone(), account.clone(), credentials.clone());
     apart(async move {
         let provider = login::Provider { connector: &connector, account: &account };
-        let logged_in = async { spliceable(login::log_in(&provider, &account, &credential).await?).await };
+        let logged_in = async { spliceable(login::log_in(&provider, &account, &credentials).await?).await };
         in_time(&connector, logged_in).await
     })
     .await
@@ -65,10 +66,10 @@ pub async fn login_for_splice(
 async fn log_in(
     connector: &Connector,
     account: &Account,
-    credential: &Credential,
+    credentials: &Credentials,
 ) -> Result<Conversation<Stream>, UpstreamError> {
     let provider = login::Provider { connector, account };
-    in_time(connector, login::log_in(&provider, account, credential)).await
+    in_time(connector, login::log_in(&provider, account, credentials)).await
 }
 
 async fn in_time<T>(

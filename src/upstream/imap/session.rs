@@ -21,7 +21,8 @@ use super::fetch::{After, Sink, Wanted};
 use super::heard::Answer;
 use super::listing::{self, Listed, Selected};
 use super::log_in;
-use crate::mail::{Account, Credential};
+use crate::auth::Credentials;
+use crate::mail::Account;
 use crate::net::Connector;
 use crate::upstream::UpstreamError;
 
@@ -57,16 +58,16 @@ impl Session {
     pub async fn log_in(
         connector: &Connector,
         account: &Arc<Account>,
-        credential: &Credential,
+        credentials: &Credentials,
     ) -> Result<Self, UpstreamError> {
-        let (connector, account, credential) = (connector.clone(), account.clone(), credential.clone());
+        let (connector, account, credentials) = (connector.clone(), account.clone(), credentials.clone());
         let (asks, asked) = mpsc::channel(1);
         let (told, logged_in) = oneshot::channel();
         let task = async move {
             // An app that gives up ends the attempt too.
             let mut told = told;
             let outcome = tokio::select! {
-                outcome = log_in(&connector, &account, &credential) => outcome,
+                outcome = log_in(&connector, &account, &credentials) => outcome,
                 () = told.closed() => return,
             };
             match outcome {

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::wire::{Transport, Wire};
 use super::{GOODBYE, Submission, UpstreamError};
+use crate::auth::Credentials;
 use crate::mail::account::{Account, Endpoint, Security, Service};
 use crate::mail::{Credential, Deadlines, Quirk, Secret};
 use crate::net::{Connector, Stream};
@@ -38,23 +39,23 @@ enum Greeting {
 pub(super) async fn login(
     connector: &Connector,
     account: &Account,
-    credential: &Credential,
+    credentials: &Credentials,
 ) -> Result<Submission, UpstreamError> {
     let service = service(account)?;
     let submission = connect(connector, &service.endpoint).await?;
-    authenticate(submission, account, service, credential, Some(connector)).await
+    authenticate(submission, account, service, credentials, Some(connector)).await
 }
 
 pub(super) async fn login_over(
     stream: impl Transport + 'static,
     deadlines: &Deadlines,
     account: &Account,
-    credential: &Credential,
+    credentials: &Credentials,
 ) -> Result<Submission, UpstreamError> {
     let service = service(account)?;
     let stream: Box<dyn Transport> = Box::new(stream);
     let opened = open(stream, &service.endpoint, Greeting::Expected, deadlines).await?;
-    authenticate(opened.into_submission(deadlines), account, service, credential, None).await
+    authenticate(opened.into_submission(deadlines), account, service, credentials, None).await
 }
 
 /// Tries the user names in their order.
@@ -62,9 +63,10 @@ async fn authenticate(
     mut submission: Submission,
     account: &Account,
     service: &Service,
-    credential: &Credential,
+    credentials: &Credentials,
     connector: Option<&Connector>,
 ) -> Result<Submission, UpstreamError> {
+    let credential = &credentials.current().await?;
     let mut refused = None;
     for username in &service.usernames {
         let mut outcome = submission.authenticate(username, credential).await;
@@ -213,7 +215,12 @@ impl Opened<Box<dyn Transport>> {
 
 impl Submission {
     async fn authenticate(&mut self, username: &str, credential: &Credential) -> Result<(), UpstreamError> {
-        let Credential::Password(password) = credential;
+        let Credential::Password(password) = credential else {
+            return Err(UpstreamError::Refused {
+                command: AUTH,
+                text: "tokens are not known yet".to_owned(),
+            });
+        };
         let Capabilities { auth_plain, auth_login, .. } = self.capabilities;
         let reply = match (auth_plain, auth_login) {
             (true, _) => {

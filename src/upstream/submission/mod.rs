@@ -27,7 +27,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{error::Elapsed, timeout};
 
 use super::UpstreamError;
-use crate::mail::{Account, Credential, Deadlines};
+use crate::auth::Credentials;
+use crate::mail::{Account, Deadlines};
 use crate::net::Connector;
 use crate::proto::smtp::{Capabilities, Reply, session::Envelope};
 pub use transfer::Cut;
@@ -61,9 +62,9 @@ impl Submission {
     pub async fn login(
         connector: &Connector,
         account: &Account,
-        credential: &Credential,
+        credentials: &Credentials,
     ) -> Result<Self, UpstreamError> {
-        login::login(connector, account, credential).await
+        login::login(connector, account, credentials).await
     }
 
     /// Logs in over a stream that is there already and safe; the greeting has not been read.
@@ -71,9 +72,9 @@ impl Submission {
         stream: impl Transport + 'static,
         deadlines: &Deadlines,
         account: &Account,
-        credential: &Credential,
+        credentials: &Credentials,
     ) -> Result<Self, UpstreamError> {
-        login::login_over(stream, deadlines, account, credential).await
+        login::login_over(stream, deadlines, account, credentials).await
     }
 
     /// What upstream offers.
@@ -191,9 +192,9 @@ impl fmt::Debug for Submission {
 pub async fn check_login(
     connector: &Connector,
     account: &Arc<Account>,
-    credential: &Credential,
+    credentials: &Credentials,
 ) -> Result<(), UpstreamError> {
-    Submission::login(connector, account, credential).await?.quit().await;
+    Submission::login(connector, account, credentials).await?.quit().await;
     Ok(())
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 use tokio::time::timeout;
 
+use crate::auth::Credentials;
 use crate::mail::account::{
-    Account, BareNewline, Delete, Endpoint, FolderNames, Pop3Options, SecretSource, Security, Seen, Service,
-    SmtpOptions,
+    Account, Auth, BareNewline, Delete, Endpoint, FolderNames, Pop3Options, SecretSource, Security, Seen,
+    Service, SmtpOptions,
 };
-use crate::mail::{Credential, Quirks, Secret};
+use crate::mail::{Quirks, Secret};
 
 /// One end of a pipe, line by line.
 #[derive(Debug)]
@@ -107,6 +108,7 @@ pub(crate) fn account() -> Account {
         provider: None,
         imap: Service { endpoint: endpoint(993), usernames: vec!["ana".into()] },
         smtp: Some(Service { endpoint: endpoint(465), usernames: vec!["ana".into()] }),
+        auth: Auth::Password,
         secret: SecretSource::App,
         mask: Vec::new(),
         pop3: Pop3Options { folder: "INBOX".into(), delete: Delete::Keep, seen: Seen::Never },
@@ -119,6 +121,6 @@ pub(crate) fn account() -> Account {
 }
 
 /// Its password.
-pub(crate) fn credential() -> Credential {
-    Credential::Password(Secret::new("hunter2"))
+pub(crate) fn credentials() -> Credentials {
+    Credentials::Password(Secret::new("hunter2"))
 }

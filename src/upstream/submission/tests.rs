@@ -1,5 +1,5 @@
 use super::login::offer_starttls;
-use super::scripted::{Scripted, account, credential, pipe};
+use super::scripted::{Scripted, account, credentials, pipe};
 use super::*;
 use crate::mail::account::{Endpoint, Security};
 use crate::mail::{Quirk, Quirks};
@@ -34,9 +34,9 @@ async fn login_as(
     script: impl AsyncFnOnce(&mut Scripted),
 ) -> (Result<Submission, UpstreamError>, Scripted) {
     let (stream, mut server) = pipe();
-    let (deadlines, credential) = (Deadlines::default(), credential());
+    let (deadlines, credentials) = (Deadlines::default(), credentials());
     let (login, ()) =
-        tokio::join!(Submission::login_over(stream, &deadlines, &account, &credential), script(&mut server));
+        tokio::join!(Submission::login_over(stream, &deadlines, &account, &credentials), script(&mut server));
     (login, server)
 }
 
@@ -161,7 +161,7 @@ async fn greetings_that_are_none() {
     assert!(matches!(login, Err(UpstreamError::TimedOut { .. })), "silence: {login:?}");
     let (stream, server) = pipe();
     drop(server);
-    let login = Submission::login_over(stream, &Deadlines::default(), &account(), &credential()).await;
+    let login = Submission::login_over(stream, &Deadlines::default(), &account(), &credentials()).await;
     assert!(matches!(login, Err(UpstreamError::Lost { .. })), "{login:?}");
 }
 

@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::provider::{Inbox, Octets, Provider};
 use super::{Accounts, Driver};
+use crate::auth::Credentials;
 use crate::config;
-use crate::mail::{Account, Credential, Deadlines, Uid, UidValidity};
+use crate::mail::{Account, Deadlines, Uid, UidValidity};
 use crate::mailbox::{Listing, Message};
 use crate::upstream::UpstreamError;
 
@@ -114,11 +115,15 @@ impl Script {
 impl Provider for Script {
     type Maildrop = Self;
 
-    async fn open(&self, _: Arc<Account>, credential: Credential) -> Result<(Self, Listing), UpstreamError> {
+    async fn open(
+        &self,
+        _: Arc<Account>,
+        credentials: Credentials,
+    ) -> Result<(Self, Listing), UpstreamError> {
         let takes = self.seen().login_takes;
         tokio::time::sleep(takes).await;
         let mut seen = self.seen();
-        let Credential::Password(secret) = credential;
+        let Credentials::Password(secret) = credentials else { panic!("{credentials:?}") };
         seen.passwords.push(secret.expose().to_vec());
         if let Some(error) = seen.login_error {
             return Err(error());
