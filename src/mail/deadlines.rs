@@ -34,6 +34,8 @@ pub struct Deadlines {
     pub smtp_idle: Duration,
     /// How long an app may take no octet of what we have for it.
     pub app_stall: Duration,
+    /// One request to a token server, from the name's resolution to the last octet of the answer.
+    pub http: Duration,
     /// From SIGTERM to the end: a running transfer may finish in this time.
     pub stop: Duration,
 }
@@ -55,6 +57,7 @@ impl Default for Deadlines {
             imap_idle: Duration::from_secs(31 * 60),
             smtp_idle: Duration::from_secs(6 * 60),
             app_stall: Duration::from_secs(120),
+            http: Duration::from_secs(30),
             stop: Duration::from_secs(4),
         }
     }

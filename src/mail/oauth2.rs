@@ -47,7 +47,7 @@ pub enum Grant {
 /// Where the browser is sent back to (RFC 8252 §7.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redirect {
-    /// `http://HOST:PORT/` with a port the system chooses.
+    /// `http://HOST:PORT` with a port the system chooses.
     Loopback {
         /// `127.0.0.1` or `localhost`, as the server's rules have it.
         host: &'static str,

@@ -5,6 +5,7 @@ mod ahead;
 pub mod buffered;
 pub mod connect;
 mod fault;
+pub mod http;
 mod linger;
 pub mod local_tls;
 mod quick_ack;
