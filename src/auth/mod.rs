@@ -8,6 +8,7 @@
 
 pub mod credentials;
 pub mod gate;
+pub mod oauth;
 mod slow;
 mod stored;
 mod verdicts;

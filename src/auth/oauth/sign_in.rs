@@ -1,0 +1,50 @@
+//! Why a sign-in came to nothing.
+
+use std::io;
+use std::time::Duration;
+
+use super::Fault;
+
+/// Why a person's sign-in gave no tokens; each is one plain clause without a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// The server has no such way to sign in.
+    #[error("{server} offers no {way}")]
+    NotOffered {
+        /// What a person calls the server.
+        server: String,
+        /// "sign-in with a browser" for example.
+        way: &'static str,
+    },
+    /// No port could be opened for the browser to come back to.
+    #[error("no port of this machine could be opened for the browser to come back to: {0}")]
+    NoListener(#[from] io::Error),
+    /// Nobody came back in time.
+    #[error("nobody finished the sign-in within {}", minutes(*after))]
+    TimedOut {
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The browser was sent back already: what it brought is good once.
+    #[error("this sign-in was used already; begin again")]
+    Used,
+    /// What was pasted is not what the browser shows at the end of this sign-in.
+    #[error("{0}")]
+    NotOurs(&'static str),
+    /// The server said no, or could not be asked.
+    #[error("{0}")]
+    Fault(Fault),
+}
+
+impl From<Fault> for SignInError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+fn minutes(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds < 120 => format!("{seconds} seconds"),
+        seconds => format!("{} minutes", seconds / 60),
+    }
+}
