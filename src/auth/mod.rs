@@ -11,9 +11,11 @@ pub mod gate;
 pub mod oauth;
 mod slow;
 mod stored;
+pub mod vault;
 mod verdicts;
 
 pub use credentials::{AccessTokens, Credentials, NoToken};
 pub use gate::{Denied, Gate, Pass};
 pub(crate) use slow::Slow;
+pub use vault::Vault;
 pub use verdicts::Purpose;

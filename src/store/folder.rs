@@ -8,8 +8,8 @@ use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// A file of state: ten certificates and keys have 16 KiB, so what is larger is not ours.
-const LARGEST: u64 = 1024 * 1024;
+/// A file of state: a thousand accounts' tokens have less, so what is larger is not ours.
+const LARGEST: u64 = 8 * 1024 * 1024;
 
 /// Why the folder, or a file in it, is not used: one sentence with its cure.
 #[derive(Debug, thiserror::Error)]
