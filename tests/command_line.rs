@@ -70,6 +70,7 @@ fn help_and_version_end_with_0_and_go_to_standard_output() {
         "--log",
         "--state",
         "certificate",
+        "account",
     ] {
         assert!(help.contains(word), "--help says nothing of {word}");
     }
@@ -340,4 +341,88 @@ fn an_own_certificate_that_does_not_match_its_key_ends_with_2() {
     write("own.key", &one.signing_key.serialize_pem());
     assert!(text(&show().stdout).contains("it is your own"));
     assert!(!std::path::Path::new(&state).exists(), "no state folder is needed for it");
+}
+
+#[test]
+fn a_bridge_password_is_shown_once_listed_by_its_name_and_taken_back() {
+    let (folder, path) = written(&format!("{ACCOUNT}secret = {{ env = \"ANA_MAIL\" }}\n"));
+    let state = folder.path().join("state");
+    let password = |more: &[&str]| {
+        let state = state.to_str().expect("UTF-8");
+        let start = ["--config", &path, "--state", state, "account", "password", "ana@gmx.net"];
+        footbridge(&[&start, more].concat()).env("ANA_MAIL", "CANARY").output().expect("it starts")
+    };
+    assert_eq!(
+        (password(&["--list"]).status.code(), state.exists()),
+        (Some(0), false),
+        "looking makes nothing"
+    );
+    let made = password(&["--name", "copier"]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let (shown, told) = (text(&made.stdout), text(&made.stderr));
+    assert_eq!((shown.len(), shown.lines().count()), (33, 1), "{shown}");
+    let letters = shown.trim_end();
+    assert!(told.contains("\"copier\"") && told.contains("stored password itself no longer"), "{told}");
+    assert!(!told.contains(letters));
+    let second = password(&[]);
+    assert!(!text(&second.stderr).contains("no longer"), "said with the first one");
+    assert_ne!(text(&second.stdout), shown);
+
+    let listed = text(&password(&["--list"]).stdout);
+    let lines = listed.lines().collect::<Vec<_>>();
+    assert!(
+        lines.len() == 2 && lines[0].starts_with("copier    made 20") && lines[1].starts_with("mail app  "),
+        "{listed}"
+    );
+    assert!(lines.iter().all(|line| line.ends_with("not used yet")) && !listed.contains(letters), "{listed}");
+    let json = text(&password(&["--list", "--json"]).stdout);
+    assert!(
+        json.starts_with("[{\"") && json.contains("\"last_used\":null") && json.contains("\"copier\""),
+        "{json}"
+    );
+
+    for (wrong, words) in [
+        (&["--name", "copier"][..], "already"),
+        (&["--name", ""], "1 to 64 characters"),
+        (&["--revoke", "nobody"], "no bridge password"),
+    ] {
+        let refused = password(wrong);
+        let told = text(&refused.stderr);
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0), "{told}");
+        assert!(
+            told.lines().count() == 1
+                && told.starts_with("footbridge: ana@gmx.net: ")
+                && told.contains(words),
+            "{told}"
+        );
+    }
+    assert_eq!(password(&["--revoke", "copier"]).status.code(), Some(0));
+    assert_eq!(text(&password(&["--list"]).stdout).lines().count(), 1);
+    for wrong in [&["--revoke", "a", "--list"][..], &["--name", "a", "--list"], &["--json"]] {
+        assert_eq!(password(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_bridge_password_that_would_open_nothing_is_not_made() {
+    let (folder, path) = written(ACCOUNT);
+    let state = folder.path().join("state");
+    let password = |address: &str| {
+        output(&[
+            "--config",
+            &path,
+            "--state",
+            state.to_str().expect("UTF-8"),
+            "account",
+            "password",
+            address,
+        ])
+    };
+    let unasked = password("ana@gmx.net");
+    assert_eq!(unasked.status.code(), Some(2));
+    assert!(text(&unasked.stderr).contains("would open nothing"), "{}", text(&unasked.stderr));
+    let nobody = password("eve@gmx.net");
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(text(&nobody.stderr).contains("no account has the address eve@gmx.net"));
+    assert!(!state.exists());
 }

@@ -6,10 +6,12 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::credentials::Credentials;
+use super::password::Verdict;
 use super::slow::Slow;
 use super::stored;
+use super::stores::Stores;
 use super::verdicts::{Judgement, Purpose, Trial, Verdicts};
-use crate::mail::account::SecretSource;
+use crate::mail::account::{Auth, SecretSource};
 use crate::mail::{Account, Secret};
 
 /// A program that asks its user has this long; apps wait 30 to 60 seconds for the answer to a login.
@@ -24,11 +26,13 @@ const TRIAL: Duration = Duration::from_secs(20);
 /// Judges what an app offers, one for each account.
 ///
 /// `secret = "app"`: upstream judges, but a password it refused is not shown to it again for some minutes, and at
-/// most three distinct ones a minute are (the last good one always passes). Otherwise the offered secret must
-/// equal the stored one, compared in constant time; a wrong one never goes upstream, and is slowed. A stored one
-/// that upstream refused is not shown to it again for some minutes either.
+/// most three distinct ones a minute are (the last good one always passes). Otherwise the app has to offer one of the
+/// account's bridge passwords or, while there is none, the stored secret itself; compared in constant time. A wrong
+/// one never goes upstream, and is slowed. A stored one that upstream refused is not shown to it again for some
+/// minutes either.
 #[derive(Debug)]
 pub struct Gate {
+    stores: Stores,
     verdicts: Verdicts,
     slow: Slow,
     commands: Semaphore,
@@ -40,6 +44,18 @@ pub enum Denied {
     /// The app's secret is not the one of this account.
     #[error("the password is wrong")]
     Wrong,
+    /// The account needs a bridge password and has none. The app is told that its password is wrong.
+    #[error("there is no bridge password yet; run: footbridge account password {address}")]
+    NoPassword {
+        /// The account.
+        address: String,
+    },
+    /// Whether the app's secret is right cannot be told; needs the user.
+    #[error("{reason}")]
+    Closed {
+        /// A sentence with its cure.
+        reason: String,
+    },
     /// Upstream refused this very password of the app's of late.
     #[error(
         "the provider refused this password; another one is tried at once, this one again in {} seconds",
@@ -84,20 +100,37 @@ pub struct Pass {
 
 impl Gate {
     /// A gate that saw nothing yet.
-    pub fn new() -> Self {
-        Self { verdicts: Verdicts::new(), slow: Slow::default(), commands: Semaphore::new(COMMANDS) }
+    pub fn new(stores: Stores) -> Self {
+        let (verdicts, slow) = (Verdicts::new(), Slow::default());
+        Self { stores, verdicts, slow, commands: Semaphore::new(COMMANDS) }
     }
 
     /// What to show upstream for what the app offered.
     pub async fn admit(&self, account: &Account, offered: &Secret, purpose: Purpose) -> Result<Pass, Denied> {
-        let Some(stored) = self.stored(&account.secret).await? else {
+        if matches!(account.secret, SecretSource::App) {
             return self.judge(offered, purpose, true).await;
-        };
-        if !self.verdicts.same(offered, &stored) {
-            self.slow.wrong().await;
-            return Err(Denied::Wrong);
+        }
+        let verdict = self.stores.passwords.judge(&account.address, offered);
+        let verdict = verdict.map_err(|error| Denied::Closed { reason: error.to_string() })?;
+        let opens_itself = verdict == Verdict::NoneYet && opens_itself(account);
+        match verdict {
+            Verdict::NoneYet if !opens_itself => {
+                self.slow.wrong().await;
+                return Err(Denied::NoPassword { address: account.address.clone() });
+            }
+            Verdict::Wrong => return self.wrong().await,
+            Verdict::Right | Verdict::NoneYet => {}
+        }
+        let Some(stored) = self.stored(&account.secret).await? else { return self.wrong().await };
+        if opens_itself && !self.verdicts.same(offered, &stored) {
+            return self.wrong().await;
         }
         self.judge(&stored, purpose, false).await
+    }
+
+    async fn wrong(&self) -> Result<Pass, Denied> {
+        self.slow.wrong().await;
+        Err(Denied::Wrong)
     }
 
     /// Upstream took it.
@@ -149,20 +182,33 @@ impl Gate {
     }
 }
 
-/// The secret an account's provider wants, where this machine has it: for `check`, which has no app to ask.
-pub async fn stored_secret(account: &Account) -> Result<Option<Secret>, Denied> {
-    Gate::new().stored(&account.secret).await
+/// Whether the stored secret opens the account as long as it has no bridge password: apps may know a password that is
+/// the provider's, and nobody has the one in a vault, or a token.
+fn opens_itself(account: &Account) -> bool {
+    match account.secret {
+        SecretSource::Env { .. } | SecretSource::File(_) | SecretSource::Command(_) => {
+            matches!(account.auth, Auth::Password)
+        }
+        SecretSource::App | SecretSource::Vault => false,
+    }
 }
 
+/// The secret an account's provider wants, where this machine has it: for `check`, which has no app to ask.
+pub async fn stored_secret(account: &Account) -> Result<Option<Secret>, Denied> {
+    Gate::default().stored(&account.secret).await
+}
+
+/// Without a state folder.
 impl Default for Gate {
     fn default() -> Self {
-        Self::new()
+        Self::new(Stores::new(None))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Passwords;
     use crate::config;
     use std::sync::Arc;
 
@@ -181,7 +227,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_apps_password_goes_upstream_until_upstream_refuses_it() {
-        let (gate, account) = (Gate::new(), account("\"app\""));
+        let (gate, account) = (Gate::default(), account("\"app\""));
         let pass = offer(&gate, &account, "old").await.expect("unknown");
         gate.refused(&pass);
         assert!(
@@ -196,7 +242,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_crowd_with_one_wrong_password_shows_it_once() {
-        let (gate, account) = (Arc::new(Gate::new()), account("\"app\""));
+        let (gate, account) = (Arc::new(Gate::default()), account("\"app\""));
         let first = offer(&gate, &account, "wrong").await.expect("unknown");
         let crowd = (0..20).map(|_| {
             let (gate, account) = (gate.clone(), account.clone());
@@ -212,14 +258,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_hanging_upstream_holds_up_nobody_for_ever() {
-        let (gate, account) = (Gate::new(), account("\"app\""));
+        let (gate, account) = (Gate::default(), account("\"app\""));
         let _first = offer(&gate, &account, "x").await.expect("unknown");
         assert!(offer(&gate, &account, "x").await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wrong_local_secret_never_goes_upstream_and_waits() {
-        let (gate, account) = (Gate::new(), account(ENV));
+        let (gate, account) = (Gate::default(), account(ENV));
         let start = Instant::now();
         for guess in ["", "footbridg", "footbridge ", "Footbridge"] {
             assert!(matches!(offer(&gate, &account, guess).await, Err(Denied::Wrong)), "{guess:?}");
@@ -232,7 +278,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stored_password_that_upstream_refused_rests_too() {
-        let (gate, account) = (Gate::new(), account(ENV));
+        let (gate, account) = (Gate::default(), account(ENV));
         let pass = offer(&gate, &account, "footbridge").await.expect("equal");
         gate.refused(&pass);
         assert!(matches!(offer(&gate, &account, "footbridge").await, Err(Denied::Refused { .. })));
@@ -247,8 +293,123 @@ mod tests {
             secret: SecretSource::Command(Arc::new(["false".to_owned()])),
             ..(*account(ENV)).clone()
         };
-        let denied = offer(&Gate::new(), &account, "x").await.expect_err("no secret");
+        let denied = offer(&Gate::default(), &account, "x").await.expect_err("no secret");
         assert!(matches!(denied, Denied::Unreadable { .. }), "{denied}");
+    }
+
+    /// A gate, and the bridge passwords that a command makes beside it.
+    fn with_state() -> (tempfile::TempDir, Gate, Passwords) {
+        let state = tempfile::tempdir().expect("a folder");
+        let path = state.path().join("state");
+        let gate = Gate::new(Stores::new(Some(&path)));
+        (state, gate, Passwords::new(Some(&path)))
+    }
+
+    fn shown(pass: &Pass) -> &[u8] {
+        match &pass.credentials {
+            Credentials::Password(secret) => secret.expose(),
+            Credentials::Tokens(_) => panic!("{pass:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_stored_secret_opens_until_there_is_a_bridge_password_and_stays_what_upstream_is_shown() {
+        let ((_state, gate, passwords), account) = (with_state(), account(ENV));
+        assert_eq!(shown(&offer(&gate, &account, "footbridge").await.expect("equal")), b"footbridge");
+        let made = passwords.make("ANA@gmx.net", None).expect("made").password;
+        assert!(matches!(offer(&gate, &account, "footbridge").await, Err(Denied::Wrong)));
+        let pass = gate.admit(&account, &made, Purpose::Reading).await.expect("right");
+        assert_eq!(shown(&pass), b"footbridge");
+        passwords.revoke("ana@gmx.net", "mail app").expect("there");
+        assert!(matches!(gate.admit(&account, &made, Purpose::Reading).await, Err(Denied::Wrong)));
+        assert!(offer(&gate, &account, "footbridge").await.is_ok());
+    }
+
+    /// What apps may not know opens nothing: neither a secret in the vault nor a refresh token.
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_needs_a_bridge_password_and_has_none_is_closed() {
+        let (_state, gate, passwords) = with_state();
+        let vault = Account { secret: SecretSource::Vault, ..(*account(ENV)).clone() };
+        for account in [vault, with_oauth2()] {
+            let start = Instant::now();
+            let denied = offer(&gate, &account, "footbridge").await.expect_err("closed");
+            assert!(matches!(denied, Denied::NoPassword { .. }));
+            assert!(denied.to_string().ends_with("run: footbridge account password ana@gmx.net"), "{denied}");
+            assert!(start.elapsed() >= Duration::from_secs(1), "as slow as a wrong one");
+        }
+        passwords.make("ana@gmx.net", None).expect("made");
+        assert!(matches!(offer(&gate, &with_oauth2(), "footbridge").await, Err(Denied::Wrong)));
+    }
+
+    fn with_oauth2() -> Account {
+        let server = crate::mail::OAuth2 {
+            id: "test".into(),
+            name: "Test".into(),
+            authorization_endpoint: None,
+            token_endpoint: "http://127.0.0.1:9/".into(),
+            device_authorization_endpoint: None,
+            scopes: Vec::new(),
+            extra_authorize: Vec::new(),
+            login_hint: false,
+            redirect: crate::mail::oauth2::Redirect::Loopback { host: "127.0.0.1" },
+            grant: crate::mail::oauth2::Grant::User,
+            mechanisms: vec![crate::mail::oauth2::Mechanism::XOAuth2],
+            client_id: None,
+            client_secret: None,
+            registration: None,
+        };
+        Account { auth: Auth::OAuth2(Arc::new(server)), ..(*account(ENV)).clone() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bridge_passwords_that_cannot_be_read_let_nobody_in() {
+        let ((state, gate, passwords), account) = (with_state(), account(ENV));
+        let made = passwords.make("ana@gmx.net", None).expect("made").password;
+        std::fs::write(state.path().join("state/bridge-passwords"), "{").expect("written");
+        for offered in [made, Secret::new("footbridge")] {
+            let denied = gate.admit(&account, &offered, Purpose::Reading).await.expect_err("closed");
+            assert!(matches!(&denied, Denied::Closed { .. }), "{denied}");
+        }
+    }
+
+    /// A wrong one asks no command, which could be slow, costly, or a window that asks the user.
+    #[cfg(unix)]
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_bridge_password_reads_no_secret() {
+        let (state, gate, passwords) = with_state();
+        let mark = state.path().join("asked");
+        let touch = ["touch", mark.to_str().expect("UTF-8")].map(str::to_owned);
+        let account = Account { secret: SecretSource::Command(Arc::new(touch)), ..(*account(ENV)).clone() };
+        let made = passwords.make("ana@gmx.net", None).expect("made").password;
+        assert!(matches!(offer(&gate, &account, "x").await, Err(Denied::Wrong)));
+        assert!(!mark.exists());
+        tokio::time::resume(); // A program takes its own time.
+        assert!(matches!(
+            gate.admit(&account, &made, Purpose::Reading).await,
+            Err(Denied::Unreadable { .. }) // It prints nothing.
+        ));
+        assert!(mark.exists());
+    }
+
+    /// Ten thousand wrong ones wait, each for itself; the right one passes between them at once.
+    #[tokio::test(start_paused = true)]
+    async fn the_right_one_is_never_held_up_by_wrong_ones() {
+        let ((_state, gate, passwords), account) = (with_state(), account(ENV));
+        let made = passwords.make("ana@gmx.net", None).expect("made").password;
+        let gate = Arc::new(gate);
+        let guesses = (0..10_000).map(|number: u32| {
+            let (gate, account) = (gate.clone(), account.clone());
+            tokio::spawn(async move { offer(&gate, &account, &format!("guess-{number}")).await })
+        });
+        let guesses = guesses.collect::<Vec<_>>();
+        tokio::task::yield_now().await;
+        let start = Instant::now();
+        assert!(gate.admit(&account, &made, Purpose::Reading).await.is_ok());
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        for guess in guesses {
+            assert!(matches!(guess.await.expect("no panic"), Err(Denied::Wrong)));
+        }
+        assert!(gate.admit(&account, &made, Purpose::Reading).await.is_ok(), "nothing was locked");
     }
 
     #[test]
@@ -258,6 +419,6 @@ mod tests {
             purpose: Purpose::Reading,
             _trial: None,
         };
-        assert!(!format!("{pass:?}{:?}", Gate::new()).contains("CANARY"));
+        assert!(!format!("{pass:?}{:?}", Gate::default()).contains("CANARY"));
     }
 }

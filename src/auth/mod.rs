@@ -2,20 +2,24 @@
 //!
 //! ```text
 //!  app offers ──▶ gate ── secret = "app": what upstream thought of it before (verdicts) ──▶ upstream
-//!                   └──── stored: equal to what is stored (stored)? ── yes, and verdicts ──▶ upstream
-//!                                                                    └ no: wrong, slowed (slow)
+//!                   └──── stored: a bridge password (password)? ── yes: what is stored (stored), and verdicts ──▶ upstream
+//!                         or, while there is none, what is stored? └ no: wrong, slowed (slow)
 //! ```
 
 pub mod credentials;
 pub mod gate;
 pub mod oauth;
+pub mod password;
 mod slow;
 mod stored;
+mod stores;
 pub mod vault;
 mod verdicts;
 
 pub use credentials::{AccessTokens, Credentials, NoToken};
 pub use gate::{Denied, Gate, Pass};
+pub use password::Passwords;
 pub(crate) use slow::Slow;
+pub use stores::Stores;
 pub use vault::Vault;
 pub use verdicts::Purpose;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::auth::{Credentials, Denied, Gate, Pass, Purpose, Slow};
+use super::told::Told;
+use crate::auth::{Credentials, Denied, Gate, Pass, Purpose, Slow, Stores};
 use crate::mail::{Account, Secret};
 
 /// Every account by every name an app may log in as.
@@ -18,12 +19,14 @@ struct Doors {
     entries: Vec<Entry>,
     /// For names of nobody: told as slowly as a wrong password.
     nobody: Slow,
+    nobody_told: Told,
 }
 
 #[derive(Debug)]
 struct Entry {
     account: Arc<Account>,
     gate: Gate,
+    told: Told,
     /// Places for apps that keep a connection upstream of their own; `None` where no limit is known.
     seats: Option<Arc<Semaphore>>,
 }
@@ -41,10 +44,10 @@ pub struct Seat {
 }
 
 impl Entry {
-    fn new(account: Arc<Account>) -> Self {
+    fn new(account: Arc<Account>, stores: &Stores) -> Self {
         let limit = account.imap_connections.map(|limit| limit.saturating_sub(OURS).max(1));
         let seats = limit.map(|limit| Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX))));
-        Self { account, gate: Gate::new(), seats }
+        Self { account, gate: Gate::new(stores.clone()), told: Told::default(), seats }
     }
 }
 
@@ -61,7 +64,7 @@ pub struct Admitted {
     pass: Pass,
 }
 
-/// Why an app may not go on; upstream was not asked. `Display` is for the log; apps get [`LoginError::reply`].
+/// Why an app may not go on; upstream was not asked. `Display` is what was logged; apps get [`LoginError::reply`].
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// No account has this name. The app is told the same as for a wrong password.
@@ -92,13 +95,14 @@ impl LoginError {
     /// Which reply it is. The name of nobody and a wrong password are the same (RFC 1939 §13).
     pub fn refusal(&self) -> Refusal {
         match self {
-            Self::NoAccount | Self::Denied { denied: Denied::Wrong | Denied::Resting { .. }, .. } => {
-                Refusal::Wrong
-            }
-            Self::Denied { denied: Denied::TooMany { .. }, .. } => Refusal::Later,
-            Self::Denied { denied: Denied::Refused { .. } | Denied::Unreadable { .. }, .. } => {
-                Refusal::NeedsUser
-            }
+            Self::NoAccount => Refusal::Wrong,
+            Self::Denied { denied, .. } => match denied {
+                Denied::Wrong | Denied::NoPassword { .. } | Denied::Resting { .. } => Refusal::Wrong,
+                Denied::TooMany { .. } => Refusal::Later,
+                Denied::Refused { .. } | Denied::Unreadable { .. } | Denied::Closed { .. } => {
+                    Refusal::NeedsUser
+                }
+            },
         }
     }
 
@@ -107,7 +111,7 @@ impl LoginError {
     pub fn reply(&self) -> String {
         const LONGEST: usize = 300; // With its code it fits every protocol's line (RFC 1939 §3: 512 octets).
         match self {
-            Self::NoAccount | Self::Denied { denied: Denied::Wrong, .. } => {
+            Self::NoAccount | Self::Denied { denied: Denied::Wrong | Denied::NoPassword { .. }, .. } => {
                 "login name or password is wrong".to_owned()
             }
             Self::Denied { .. } => {
@@ -119,13 +123,18 @@ impl LoginError {
 }
 
 impl Accounts {
-    /// Takes the configured accounts.
+    /// Takes the configured accounts; there is no state folder.
     pub fn new(accounts: impl IntoIterator<Item = Arc<Account>>) -> Self {
-        let entries = accounts.into_iter().map(Entry::new).collect();
-        Self(Arc::new(Doors { entries, nobody: Slow::default() }))
+        Self::with_stores(accounts, &Stores::new(None))
     }
 
-    /// For an app that wants to read: looks the account up (any case) and passes its gate.
+    /// Takes the configured accounts, and where their gates keep what they keep.
+    pub fn with_stores(accounts: impl IntoIterator<Item = Arc<Account>>, stores: &Stores) -> Self {
+        let entries = accounts.into_iter().map(|account| Entry::new(account, stores)).collect();
+        Self(Arc::new(Doors { entries, nobody: Slow::default(), nobody_told: Told::default() }))
+    }
+
+    /// For an app that wants to read: looks the account up (any case) and passes its gate. A refusal is logged here.
     ///
     /// With `secret = "app"` a name that exists costs a round trip to the provider and one that does not costs
     /// none: who measures that learns which names exist here.
@@ -146,15 +155,22 @@ impl Accounts {
     ) -> Result<Admitted, LoginError> {
         let folded = login.to_lowercase();
         let entry = self.0.entries.iter().find(|entry| entry.account.logins.contains(&folded));
-        let Some(Entry { account, gate, .. }) = entry else {
+        let Some(Entry { account, gate, told, .. }) = entry else {
             self.0.nobody.wrong().await;
-            return Err(LoginError::NoAccount);
+            let error = LoginError::NoAccount;
+            self.0.nobody_told.tell(&error);
+            return Err(error);
         };
         match gate.admit(account, offered, purpose).await {
             Ok(pass) => {
+                told.over();
                 Ok(Admitted { account: account.clone(), credentials: pass.credentials.clone(), pass })
             }
-            Err(denied) => Err(LoginError::Denied { address: account.address.clone(), denied }),
+            Err(denied) => {
+                let error = LoginError::Denied { address: account.address.clone(), denied };
+                told.tell(&error);
+                Err(error)
+            }
         }
     }
 

@@ -6,13 +6,18 @@ pub mod pop3;
 #[cfg(test)]
 mod shown;
 pub mod smtp;
+#[cfg(test)]
+mod tests;
+mod told;
 
 pub use login::{Accounts, Admitted, LoginError, Refusal, Seat};
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Stores;
 use crate::mail::{Account, AppTls};
 use crate::net::Connector;
 use crate::store::Bodies;
@@ -22,6 +27,8 @@ use crate::store::Bodies;
 pub struct Context {
     /// The accounts and their gates.
     pub accounts: Accounts,
+    /// What the gates keep on this machine.
+    pub stores: Stores,
     /// The way upstream.
     pub connector: Connector,
     /// Bodies in memory.
@@ -33,10 +40,18 @@ pub struct Context {
 }
 
 impl Context {
-    /// For all connections of one run; `cache_memory` are the octets of bodies kept, 0 keeps none.
-    pub fn new(accounts: &[Arc<Account>], connector: Connector, cache_memory: u64) -> Self {
+    /// For all connections of one run; `cache_memory` are the octets of bodies kept, 0 keeps none. `state` is the folder
+    /// of what the gates keep on this machine.
+    pub fn new(
+        accounts: &[Arc<Account>],
+        connector: Connector,
+        cache_memory: u64,
+        state: Option<&Path>,
+    ) -> Self {
+        let stores = Stores::new(state);
         Self {
-            accounts: Accounts::new(accounts.iter().cloned()),
+            accounts: Accounts::with_stores(accounts.iter().cloned(), &stores),
+            stores,
             connector,
             bodies: Bodies::new(cache_memory),
             app_tls: AppTls::Off,

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong. What a person asked for goes
 //! to standard output, the log and faults to standard error.
 
+mod account;
 mod ask;
 mod certificate;
 mod check;
@@ -43,8 +44,8 @@ struct Arguments {
     /// /etc/footbridge/footbridge.toml.
     #[arg(long, value_name = "FILE", env = "FOOTBRIDGE_CONFIG", global = true, value_parser = OsStringValueParser::new())]
     config: Option<OsString>,
-    /// The folder of what outlives a run: the certificate that mail programs are shown. Made where it is needed and
-    /// not there. Without this: footbridge in the user's state folder ($XDG_STATE_HOME or ~/.local/state; within
+    /// The folder of what outlives a run: bridge passwords, the certificate that mail programs are shown. Made where it
+    /// is needed and not there. Without this: footbridge in the user's state folder ($XDG_STATE_HOME or ~/.local/state; within
     /// ~/Library/Application Support on macOS, %LOCALAPPDATA% on Windows).
     #[arg(long, value_name = "DIR", env = "FOOTBRIDGE_STATE", global = true, value_parser = OsStringValueParser::new())]
     state: Option<OsString>,
@@ -72,6 +73,11 @@ enum Command {
     Check {
         /// This account only.
         address: Option<String>,
+    },
+    /// The accounts of the configuration, and what is kept for them on this machine.
+    Account {
+        #[command(subcommand)]
+        action: account::Action,
     },
     /// The certificate that mail programs are shown where they use TLS ([tls] local, or pop3s, imaps, smtps in
     /// [listen]); made where there is none yet.
@@ -119,6 +125,10 @@ pub fn main() -> ExitCode {
         Command::Check { address } => configured(places, |settings| {
             log::start(level(LevelFilter::WARN));
             on_threads(check::check(settings, address.as_deref()))
+        }),
+        Command::Account { action } => configured(places, |settings| {
+            log::start(level(LevelFilter::WARN));
+            ExitCode::from(account::act(&settings, action))
         }),
         Command::Certificate { action } => configured(places, |settings| {
             log::start(level(LevelFilter::WARN));

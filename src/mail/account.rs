@@ -81,16 +81,16 @@ pub enum Auth {
 pub enum SecretSource {
     /// The app sends the provider's password; nothing is stored.
     App,
-    /// An environment variable, read at start; the app must send the same.
+    /// An environment variable, read at start.
     Env {
         /// The variable's name.
         name: String,
         /// Its value when the configuration was read.
         secret: Secret,
     },
-    /// A file whose first line is the secret, read at each login; the app must send the same.
+    /// A file whose first line is the secret, read at each login.
     File(PathBuf),
-    /// A program and its arguments, whose first line of output is the secret; the app must send the same.
+    /// A program and its arguments, whose first line of output is the secret.
     Command(Arc<[String]>),
     /// The vault, where `account add` or `account sign-in` put it; the app uses a bridge password.
     Vault,

@@ -91,7 +91,8 @@ impl Server {
         let tls = local_tls(settings)?;
         let listeners = listen::bind(&settings.listen)?;
         let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
-        let mut context = Context::new(&settings.accounts, connector, settings.cache_memory);
+        let state = settings.state.as_deref();
+        let mut context = Context::new(&settings.accounts, connector, settings.cache_memory, state);
         context.app_tls = settings.local_tls;
         Ok(Self { listeners, context, tls })
     }
@@ -116,9 +117,11 @@ impl Server {
     pub async fn run(self, stopping: CancellationToken) {
         let context = Context { stopping: stopping.clone(), ..self.context };
         let patience = context.connector.deadlines().stop;
-        let tls = self.tls;
+        let (tls, stores) = (self.tls, context.stores.clone());
         let serve = move |protocol, app| app::stay(protocol, app, context.clone(), tls.clone());
-        serve_all(self.listeners, Limits::default(), stopping, patience, serve).await;
+        let kept = stores.keep(stopping.clone());
+        tokio::join!(serve_all(self.listeners, Limits::default(), stopping, patience, serve), kept);
+        stores.close().await;
     }
 }
 

@@ -211,7 +211,6 @@ where
 }
 
 fn not_admitted(error: &LoginError) -> Told {
-    info!(%error, "login refused");
     let (code, alert) = match error.refusal() {
         Refusal::Wrong => (Code::AuthenticationFailed, false),
         Refusal::Later => (Code::Limit, false),

@@ -50,7 +50,8 @@ struct Bridge {
 fn bridge(answers: Vec<Result<LoggedIn<DuplexStream>, UpstreamError>>) -> Bridge {
     let text = "[[account]]\naddress = \"ana@gmx.net\"\nmask = [\"MOVE\"]\n";
     let settings = config::parse(text, Path::new("test.toml")).expect("a good configuration");
-    let context = Context::new(&settings.accounts, Connector::new(settings.tls, Deadlines::default()), 0);
+    let context =
+        Context::new(&settings.accounts, Connector::new(settings.tls, Deadlines::default()), 0, None);
     let script = Scripted::default();
     script.0.lock().expect("no panic").answers = answers;
     let (app, app_side) = duplex(4096);

@@ -72,7 +72,6 @@ where
     }
 
     fn not_admitted(&mut self, error: &LoginError) -> Step {
-        warn!("{error}");
         let reply = |code| Reply::err_with(code, &error.reply());
         match error.refusal() {
             Refusal::Wrong => self.session.login_refused(reply(Code::Auth)),

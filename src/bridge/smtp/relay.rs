@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::auth::Credentials;
 use crate::bridge::login::{Accounts, Admitted, LoginError, Refusal};
@@ -170,7 +170,6 @@ impl<L: Login> Relay<L> {
 
 /// Nothing went upstream (RFC 4954 §6).
 fn not_admitted(error: &LoginError) -> Reply {
-    info!("login refused: {error}");
     match error.refusal() {
         Refusal::Wrong => Reply::new(535, 7, 8, error.reply()),
         Refusal::Later | Refusal::NeedsUser => Reply::new(454, 7, 0, error.reply()),

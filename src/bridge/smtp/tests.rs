@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::relay::Login;
 use super::serve_with;
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Stores};
 use crate::bridge::{Accounts, Context};
 use crate::mail::{Account, Deadlines};
 use crate::net::tls::{Roots, trust};
@@ -59,6 +59,7 @@ async fn scene_of(account: Account, connections: usize) -> Scene {
     let context = Context {
         app_tls: crate::mail::AppTls::Off,
         accounts: Accounts::new([Arc::new(account)]),
+        stores: Stores::new(None),
         connector: Connector::new(trust(Roots::Bundled, &[]).unwrap().config, Deadlines::default()),
         bodies: Bodies::new(0),
         stopping: stopping.clone(),

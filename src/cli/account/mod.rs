@@ -1,0 +1,60 @@
+//! `footbridge account`: what is kept on this machine for an account, beside its lines of the configuration.
+
+mod password;
+mod when;
+
+use clap::Subcommand;
+
+use super::{WRONG, complain};
+use crate::config::Settings;
+use crate::mail::Account;
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Action {
+    /// Makes a bridge password: what a mail program sends where the provider's secret is stored here.
+    ///
+    /// It is shown once and kept nowhere; a mail program that lost its password gets a new one. An account may have
+    /// several, each with a name, so that one program's can be taken back alone. A bridge that runs knows of it from the
+    /// next login on.
+    Password {
+        /// The account.
+        address: String,
+        /// What to call it; the program or device it is for. Without this: "mail app", with a number if need be.
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["revoke", "list"])]
+        name: Option<String>,
+        /// Takes the one of this name back.
+        #[arg(long, value_name = "NAME", conflicts_with = "list")]
+        revoke: Option<String>,
+        /// Lists them: names, when made, when last used.
+        #[arg(long)]
+        list: bool,
+        /// The list as JSON.
+        #[arg(long, requires = "list")]
+        json: bool,
+    },
+}
+
+/// Does it, and says so.
+pub(super) fn act(settings: &Settings, action: Action) -> u8 {
+    match action {
+        Action::Password { address, name, revoke, list, json } => {
+            let Some(account) = chosen(settings, &address) else { return WRONG };
+            match (revoke, list) {
+                (Some(name), _) => password::revoke(settings, account, &name),
+                (None, true) => password::list(settings, account, json),
+                (None, false) => password::make(settings, account, name.as_deref()),
+            }
+        }
+    }
+}
+
+/// By any name an app may log in as; that there is none has been told.
+fn chosen<'a>(settings: &'a Settings, address: &str) -> Option<&'a Account> {
+    let folded = address.to_lowercase();
+    let account = settings.accounts.iter().find(|account| account.logins.contains(&folded));
+    if account.is_none() {
+        complain(&format!("no account has the address {address}"));
+    }
+    account.map(AsRef::as_ref)
+}

@@ -1,0 +1,26 @@
+//! Times as a person reads them.
+
+use std::time::Duration;
+
+/// The last second of the year 9999; a clock beyond that is not one.
+const LAST: u64 = 253_402_300_799;
+
+/// Seconds since 1970 as `2026-11-28 03:31 UTC`.
+pub(super) fn shown(seconds: u64) -> String {
+    let date = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds.min(LAST));
+    let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", date.hour(), date.minute())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_shown_as_day_and_minute() {
+        assert_eq!(shown(0), "1970-01-01 00:00 UTC");
+        assert_eq!(shown(951_782_399), "2000-02-28 23:59 UTC");
+        assert_eq!(shown(951_782_400), "2000-02-29 00:00 UTC");
+        assert_eq!(shown(u64::MAX), "9999-12-31 23:59 UTC");
+    }
+}
