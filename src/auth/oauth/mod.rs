@@ -10,6 +10,7 @@
 //! [`fault`] tells what a person has to cure from what passes by itself. No answer of a token server is shown or
 //! logged as it came: it may hold tokens, or anything.
 
+pub mod code;
 pub mod device;
 pub mod exchange;
 pub mod fault;
