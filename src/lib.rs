@@ -69,6 +69,9 @@
 //!   would have served.
 //! - **lettre is shown the last line of a reply.** It parses a reply anew with every line of it, so a long one costs
 //!   the square of its length; the lines themselves are recorded beside it and reach the app as they were.
+//! - **The oauth2 crate is shown canonical answers only.** It is strict where token servers are not (lives as text,
+//!   errors under status 200, HTML), and its error for what it cannot read carries the body, tokens included; so each
+//!   answer is put into the form of RFC 6749 §5 beneath it, and what is none is told by its status alone.
 //! - **BODY=8BITMIME from an app that was offered it before AUTH is taken even where upstream lacks 8BITMIME**, and is
 //!   not passed on: apps do not ask again after AUTH. Content that really is 8-bit is refused when it comes.
 //! - **The local authority signs for ten years and is forgotten.** A key that is kept to renew a certificate could speak

@@ -209,10 +209,16 @@ impl Drop for Wiped {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
     use super::*;
     use crate::mail::Deadlines;
@@ -290,6 +296,50 @@ mod tests {
         assert!(matches!(asked(cut).await, Err(HttpError::Broken { .. })));
         assert!(matches!(asked(b"* OK IMAP4rev1\r\n".to_vec()).await, Err(HttpError::Broken { .. })));
         assert!(matches!(asked(Vec::new()).await, Err(HttpError::Broken { .. })));
+    }
+
+    /// A server over TLS whose certificate an authority of the test signed; it answers one request.
+    async fn tls_server() -> (u16, Vec<CertificateDer<'static>>) {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &authority);
+        let chain = vec![certificate.unwrap().der().clone()];
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (tcp, _) = listener.accept().await.unwrap();
+            // Who does not trust it ends the handshake.
+            let Ok(mut io) = TlsAcceptor::from(Arc::new(config)).accept(tcp).await else { return };
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"a=b") {
+                assert!(io.read_buf(&mut heard).await.unwrap() > 0, "the request is whole");
+            }
+            io.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            io.shutdown().await.unwrap();
+        });
+        (port, vec![authority.der().clone()])
+    }
+
+    #[tokio::test]
+    async fn over_tls_to_whom_is_trusted_only() {
+        let (port, authority) = tls_server().await;
+        let trusting = trust(Roots::Bundled, &authority).unwrap().config;
+        let trusting = Client::new(Connector::new(trusting, Deadlines::default()));
+        let answer = trusting.send(post(format!("https://localhost:{port}/token"))).await.unwrap();
+        assert_eq!(answer.body(), b"ok");
+        let (port, _) = tls_server().await;
+        let error = client(Deadlines::default()).send(post(format!("https://localhost:{port}/token"))).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("no trusted TLS connection to localhost"), "{error}");
     }
 
     #[tokio::test]

@@ -40,6 +40,8 @@ impl Heard {
 pub enum Answer {
     /// Status, content type, body.
     Say(u16, &'static str, String),
+    /// Status, and after how many seconds to come back.
+    Wait(u16, u64),
     /// Nothing, ever.
     Stall,
 }
@@ -145,6 +147,10 @@ async fn serve(shared: &Shared, request: Request<Incoming>) -> Result<Response<F
         Answer::Say(status, kind, body) => {
             let answer = Response::builder().status(status).header("content-type", kind);
             Ok(answer.body(Full::new(body.into())).expect("a status and a type of the test"))
+        }
+        Answer::Wait(status, seconds) => {
+            let answer = Response::builder().status(status).header("retry-after", seconds);
+            Ok(answer.body(Full::default()).expect("a status of the test"))
         }
         Answer::Stall => std::future::pending().await,
     }

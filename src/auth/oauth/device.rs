@@ -93,7 +93,7 @@ impl Device {
         let outcome =
             timeout(self.expires_in, request.request_async(&ask, pause, Some(self.expires_in))).await;
         let outcome = outcome.map_err(|_| SignInError::TimedOut { after: self.expires_in })?;
-        let answer = exchange::answered(&self.server, outcome)?;
+        let answer = exchange::answered(&self.server, outcome, fault::refused)?;
         let client_id = self.server.client_id.as_deref().unwrap_or_default();
         Ok(Grant::new(answer, client_id, grant::unix_now()))
     }

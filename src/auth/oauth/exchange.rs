@@ -7,9 +7,10 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use oauth2::basic::{BasicClient, BasicTokenResponse};
 use oauth2::{
     AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet, ErrorResponseType,
@@ -63,7 +64,7 @@ pub async fn code(
     let request = client
         .exchange_code(AuthorizationCode::new(text(code)?))
         .set_pkce_verifier(PkceCodeVerifier::new(text(verifier)?));
-    answered(server, request.request_async(&asking(http)).await)
+    answered(server, request.request_async(&asking(http)).await, fault::refused_code)
 }
 
 /// A refresh token for an access token (RFC 6749 §6). No scope is named: it stays what was granted.
@@ -73,7 +74,7 @@ pub async fn code(
 pub async fn refresh(server: &OAuth2, http: &Http, token: &Secret) -> Result<Answer, Fault> {
     let (client, token) = (client(server)?, RefreshToken::new(text(token)?));
     let request = client.exchange_refresh_token(&token);
-    answered(server, request.request_async(&asking(http)).await)
+    answered(server, request.request_async(&asking(http)).await, fault::refused)
 }
 
 /// Our own name and secret for an access token (RFC 6749 §4.4).
@@ -83,7 +84,7 @@ pub async fn refresh(server: &OAuth2, http: &Http, token: &Secret) -> Result<Ans
 pub async fn client_credentials(server: &OAuth2, http: &Http) -> Result<Answer, Fault> {
     let client = client(server)?;
     let request = client.exchange_client_credentials().add_scopes(scopes(server));
-    answered(server, request.request_async(&asking(http)).await)
+    answered(server, request.request_async(&asking(http)).await, fault::refused)
 }
 
 /// The crate's client for a server.
@@ -113,10 +114,11 @@ fn text(secret: &Secret) -> Result<String, Fault> {
     text.ok_or_else(|| Fault::sign_in("the stored token is no text"))
 }
 
-/// What the crate made of the answer.
+/// What the crate made of the answer; `refused` puts a refusal into words.
 pub(super) fn answered<E>(
     server: &OAuth2,
     outcome: Result<BasicTokenResponse, RequestTokenError<Unheard, StandardErrorResponse<E>>>,
+    refused: fn(&OAuth2, &str, Option<&str>) -> Fault,
 ) -> Result<Answer, Fault>
 where
     E: ErrorResponseType + AsRef<str> + Display + 'static,
@@ -125,7 +127,7 @@ where
         Ok(answer) => answer,
         Err(RequestTokenError::ServerResponse(error)) => {
             let description = error.error_description().map(String::as_str);
-            return Err(fault::refused(server, error.error().as_ref(), description));
+            return Err(refused(server, error.error().as_ref(), description));
         }
         Err(RequestTokenError::Request(unheard)) => return Err(unheard.into()),
         Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
@@ -161,7 +163,7 @@ pub(super) enum Unheard {
     #[error("the token server cannot be asked: {0}")]
     Http(#[from] HttpError),
     #[error("the token server {host} has trouble (status {status})")]
-    Trouble { host: String, status: u16 },
+    Trouble { host: String, status: u16, pause: Duration },
     #[error("the token server {host} gave an answer that is none of a token server (status {status})")]
     NotUnderstood { host: String, status: u16 },
 }
@@ -179,20 +181,27 @@ pub(super) fn asking(http: &Http) -> impl Fn(HttpRequest) -> Asked + Send + Sync
         Box::pin(async move {
             let host = request.uri().host().unwrap_or_default().to_owned();
             let (head, body) = http.send(request).await?.into_parts();
-            canonical(&host, head.status, &Zeroizing::new(body))
+            let body = Zeroizing::new(body);
+            if matches!(head.status.as_u16(), 408 | 425 | 429) || head.status.is_server_error() {
+                let (status, pause) = (head.status.as_u16(), pause(&head.headers));
+                return Err(Unheard::Trouble { host, status, pause });
+            }
+            canonical(&host, head.status, &body)
         })
     }
 }
 
 pub(super) type Asked = Pin<Box<dyn Future<Output = Result<HttpResponse, Unheard>> + Send>>;
 
+/// `Retry-After` in seconds (RFC 9110 §10.2.3); as a date nobody sends it here.
+fn pause(headers: &HeaderMap) -> Duration {
+    let told = headers.get(RETRY_AFTER).and_then(|told| told.to_str().ok());
+    Duration::from_secs(told.and_then(|told| told.trim().parse().ok()).unwrap_or(0))
+}
+
 /// The answer as RFC 6749 §5 would have it.
 fn canonical(host: &str, status: StatusCode, body: &[u8]) -> Result<HttpResponse, Unheard> {
-    let (host, number) = (host.to_owned(), status.as_u16());
-    if matches!(number, 408 | 425 | 429) || status.is_server_error() {
-        return Err(Unheard::Trouble { host, status: number });
-    }
-    let not_understood = || Unheard::NotUnderstood { host: host.clone(), status: number };
+    let not_understood = || Unheard::NotUnderstood { host: host.to_owned(), status: status.as_u16() };
     let fields = match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) if status.is_success() || status.is_client_error() => fields,
         _ => return Err(not_understood()),

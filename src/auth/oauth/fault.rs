@@ -3,6 +3,8 @@
 //! Answers hold three things we read: the error's name (RFC 6749 §5.2, §4.1.2.1), Microsoft's number (`AADSTS50076`)
 //! and a few words of Google's. Nothing else of an answer is shown or logged.
 
+use std::time::Duration;
+
 use super::exchange::Unheard;
 use crate::auth::NoToken;
 use crate::mail::OAuth2;
@@ -14,17 +16,19 @@ pub struct Fault {
     pub why: NoToken,
     /// The refresh token is dead for good: to ask again with it is of no use.
     pub dead: bool,
+    /// How long the server wants to be left alone; zero where it does not say.
+    pub pause: Duration,
 }
 
 impl Fault {
     /// The user has to do something; what was asked with may be good.
     pub fn sign_in(reason: impl Into<String>) -> Self {
-        Self { why: NoToken::SignIn { reason: reason.into() }, dead: false }
+        Self { why: NoToken::SignIn { reason: reason.into() }, dead: false, pause: Duration::ZERO }
     }
 
     /// It may pass.
     pub fn later(reason: impl Into<String>) -> Self {
-        Self { why: NoToken::Later { reason: reason.into() }, dead: false }
+        Self { why: NoToken::Later { reason: reason.into() }, dead: false, pause: Duration::ZERO }
     }
 }
 
@@ -36,7 +40,11 @@ impl std::fmt::Display for Fault {
 
 impl From<Unheard> for Fault {
     fn from(unheard: Unheard) -> Self {
-        Self::later(unheard.to_string())
+        let pause = match &unheard {
+            Unheard::Trouble { pause, .. } => *pause,
+            Unheard::Http(_) | Unheard::NotUnderstood { .. } => Duration::ZERO,
+        };
+        Self { pause, ..Self::later(unheard.to_string()) }
     }
 }
 
@@ -52,6 +60,16 @@ pub fn refused(server: &OAuth2, error: &str, description: Option<&str>) -> Fault
         return with_number(fault, number);
     }
     by_name(server, &name, description)
+}
+
+/// The same for a code that a browser brought, which is no sign-in yet that could have ended.
+pub fn refused_code(server: &OAuth2, error: &str, description: Option<&str>) -> Fault {
+    if error == "invalid_grant" && aadsts(description.unwrap_or_default()).is_none() {
+        let words =
+            "the token server does not take the code, which is good for a few minutes and once; begin again";
+        return Dead.fault(&format!("{words} (invalid_grant)"));
+    }
+    refused(server, error, description)
 }
 
 /// There is no client id for this server.
@@ -312,6 +330,16 @@ pub(super) mod tests {
             unknown.dead && unknown.to_string().ends_with("(invalid_grant) (AADSTS99999999)"),
             "{unknown}"
         );
+    }
+
+    /// A code that came too late is no sign-in that was revoked.
+    #[test]
+    fn a_code_that_is_not_taken_is_told_apart_from_a_sign_in_that_ended() {
+        let told = |description| {
+            refused_code(&server("https://login.example.org/token"), "invalid_grant", description).to_string()
+        };
+        assert!(told(None).starts_with("the token server does not take the code"));
+        assert!(told(Some("AADSTS70008: expired")).ends_with("(AADSTS70008)"));
     }
 
     #[test]

@@ -38,6 +38,9 @@ const BACK_OFF_FIRST: Duration = Duration::from_secs(5);
 /// And at most.
 const BACK_OFF_AT_MOST: Duration = Duration::from_secs(300);
 
+/// A server that asks for a longer pause gets it, up to this.
+const PAUSE_AT_MOST: Duration = Duration::from_secs(3600);
+
 /// How often a token that should be good and is refused may be renewed: upstream may refuse all of them, because they
 /// are for another mailbox for example.
 const FORCED: Duration = Duration::from_secs(60);
@@ -64,8 +67,8 @@ struct Held {
     grant: Option<Grant>,
     /// What was kept when it was last looked at.
     kept: Option<Grant>,
-    /// The newest grant is not kept: the disk is full, for example.
-    unkept: bool,
+    /// Since when the newest grant could not be kept: the disk is full, for example.
+    unkept: Option<Moment>,
     /// The last request failed, and no grant came since.
     failure: Option<Failure>,
     /// When a token that should be good was renewed.
@@ -151,7 +154,10 @@ impl Tokens {
             (fresh, grant.and_then(|grant| grant.alive(now.wall, LOGIN)).cloned())
         };
         match (fresh, alive) {
-            (Some(fresh), _) => Ok(fresh),
+            (Some(fresh), _) => {
+                self.keep_at_last(now);
+                Ok(fresh)
+            }
             (None, Some(alive)) => {
                 if let Ok(flight) = self.0.flight.clone().try_lock_owned() {
                     // Whether it succeeds, the next one who asks finds out.
@@ -160,6 +166,25 @@ impl Tokens {
                 Ok(alive)
             }
             (None, None) => self.renewal(None).await,
+        }
+    }
+
+    /// Tries again to keep what could not be kept, behind the login.
+    fn keep_at_last(&self, now: Moment) {
+        let due = |held: &Held| held.unkept.is_some_and(|tried| now.is_past(tried, FORCED));
+        if due(&self.0.held())
+            && let Ok(flight) = self.0.flight.clone().try_lock_owned()
+        {
+            let inner = self.0.clone();
+            drop(tokio::spawn(async move {
+                let _flight = flight;
+                let grant = inner.held().grant.clone();
+                if let Some(grant) = grant
+                    && !inner.overtaken().await
+                {
+                    inner.keep(&grant).await;
+                }
+            }));
         }
     }
 
@@ -328,42 +353,57 @@ impl Inner {
 
     /// Keeps the new grant, then uses it.
     async fn take(&self, grant: Grant) -> Result<Secret, NoToken> {
-        let token = grant.access_token.clone();
-        let kept = !self.signs_in() || self.keep(&grant).await;
-        let mut held = self.held();
-        if kept && self.signs_in() {
-            held.kept = Some(grant.clone());
+        let overtaken = self.signs_in() && self.overtaken().await;
+        if self.signs_in() && !overtaken {
+            self.keep(&grant).await;
         }
-        held.unkept = !kept;
-        held.grant = Some(grant);
+        let mut held = self.held();
+        if !overtaken {
+            held.grant = Some(grant);
+        }
         held.failure = None;
+        let token = held.grant.as_ref().and_then(|grant| grant.access_token.clone());
         token.ok_or_else(|| never_signed_in().why)
     }
 
-    /// Whether it is kept now.
-    async fn keep(&self, grant: &Grant) -> bool {
-        let (grants, grant) = (self.grants.clone(), grant.clone());
-        let saved = tokio::task::spawn_blocking(move || grants.save(&grant)).await;
-        match saved.unwrap_or_else(|_| Err("the program stops".into())) {
-            Ok(()) => true,
+    /// Whether somebody signed in, or renewed, while the server was asked: that one wins, and has been taken over.
+    async fn overtaken(&self) -> bool {
+        let before = self.held().kept.clone();
+        // What cannot be read has not overtaken.
+        let looked = self.look().await;
+        looked.is_ok() && !same(before.as_ref(), self.held().kept.as_ref())
+    }
+
+    async fn keep(&self, grant: &Grant) {
+        let (grants, kept) = (self.grants.clone(), grant.clone());
+        let saved = tokio::task::spawn_blocking(move || grants.save(&kept)).await;
+        let saved = saved.unwrap_or_else(|_| Err("the program stops".into()));
+        let mut held = self.held();
+        match saved {
+            Ok(()) => {
+                held.kept = Some(grant.clone());
+                held.unkept = None;
+            }
             Err(reason) => {
-                if !self.held().unkept {
+                if held.unkept.is_none() {
                     tracing::warn!(
                         account = self.address,
                         reason,
-                        "the renewed sign-in could not be kept; it serves until the bridge stops, then the one before it is tried"
+                        "the renewed sign-in could not be kept; it serves from memory, and what was kept before is as it was"
                     );
                 }
-                false
+                held.unkept = Some(self.now());
             }
         }
     }
 
-    fn failed(&self, fault: Fault, now: Moment, refused: Option<&Secret>) -> Result<Secret, NoToken> {
+    fn failed(&self, mut fault: Fault, now: Moment, refused: Option<&Secret>) -> Result<Secret, NoToken> {
+        // Only another sign-in brings a dead one back; where nobody signs in, the cure is at the provider.
+        fault.dead &= self.signs_in();
         let mut held = self.held();
         let times = held.failure.as_ref().map_or(0, |failure| failure.times.saturating_add(1));
         let wait = match fault.why {
-            NoToken::Later { .. } => jittered(back_off(times)),
+            NoToken::Later { .. } => jittered(back_off(times)).max(fault.pause.min(PAUSE_AT_MOST)),
             // A person has to do something first.
             NoToken::SignIn { .. } => BACK_OFF_AT_MOST,
         };

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use tokio::sync::mpsc;
+
 use super::*;
 use crate::auth::oauth::fault::tests::server;
 use crate::auth::oauth::token_server::{Answer as Said, Heard, TokenServer, json, refusal, tokens};
@@ -19,6 +21,8 @@ struct Shelf {
     /// Why it can be neither read nor written.
     fault: Mutex<Option<String>>,
     saves: AtomicUsize,
+    /// Where a save waits, once it has begun, until it is let go on.
+    gate: Mutex<Option<(mpsc::UnboundedSender<()>, std::sync::mpsc::Receiver<()>)>>,
 }
 
 impl Grants for Shelf {
@@ -30,6 +34,10 @@ impl Grants for Shelf {
     }
 
     fn save(&self, grant: &Grant) -> Result<(), String> {
+        if let Some((begun, go)) = self.gate.lock().unwrap().take() {
+            begun.send(()).unwrap();
+            go.recv().unwrap();
+        }
         if let Some(reason) = self.fault.lock().unwrap().clone() {
             return Err(reason);
         }
@@ -246,6 +254,42 @@ async fn a_changed_refresh_token_is_kept_before_it_is_used() {
     assert_eq!(bench.server.heard()[1].field("refresh_token"), "refresh-1");
 }
 
+#[tokio::test]
+async fn nobody_has_the_new_token_before_it_is_kept() {
+    let bench = Bench::new(rotating).await;
+    bench.pass(4000);
+    let (begun, mut saving) = mpsc::unbounded_channel();
+    let (go, gone) = std::sync::mpsc::channel();
+    *bench.shelf.gate.lock().unwrap() = Some((begun, gone));
+    let mut asking = bench.tokens.current();
+    tokio::select! {
+        given = &mut asking => panic!("{given:?} is not kept yet"),
+        begun = saving.recv() => begun.unwrap(),
+    }
+    assert!(futures_util::FutureExt::now_or_never(&mut asking).is_none());
+    assert!(futures_util::FutureExt::now_or_never(bench.tokens.current()).is_none());
+    go.send(()).unwrap();
+    assert_eq!(text(asking.await.unwrap()), "access-1");
+}
+
+/// Somebody signs in anew while the server is asked with the old sign-in.
+#[tokio::test]
+async fn a_new_sign_in_is_not_overwritten_by_a_renewal_of_the_old_one() {
+    let shelf = Arc::new(Mutex::new(None::<Arc<Shelf>>));
+    let signing_in = shelf.clone();
+    let bench = Bench::new(move |heard| {
+        if let Some(shelf) = signing_in.lock().unwrap().as_ref() {
+            shelf.put(grant_of("signed-in-anew", "refresh-anew"));
+        }
+        rotating(heard)
+    })
+    .await;
+    *shelf.lock().unwrap() = Some(bench.shelf.clone());
+    assert_eq!(bench.renewed("access-0").await.unwrap(), "signed-in-anew");
+    assert_eq!(bench.shelf.kept(), ("refresh-anew".into(), None));
+    assert_eq!(bench.current().await.unwrap(), "signed-in-anew");
+}
+
 /// A process that was killed between the server's answer and the disk comes back with what it had.
 #[tokio::test]
 async fn the_refresh_token_before_is_tried_once_where_the_new_one_is_refused() {
@@ -388,6 +432,18 @@ async fn a_failing_server_is_asked_less_and_less() {
     }
 }
 
+/// RFC 9110 §10.2.3: a server that says when to come back is believed, within reason.
+#[tokio::test]
+async fn a_pause_that_the_server_wants_is_made() {
+    let bench = Bench::new(|heard| Said::Wait(429, if heard.number == 0 { 1800 } else { u64::MAX })).await;
+    bench.pass(4000);
+    for (wait, requests) in [(0, 1), (1799, 1), (1, 2), (3599, 2), (1, 3)] {
+        bench.pass(wait);
+        later(bench.current().await);
+        assert_eq!(bench.requests(), requests);
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_is_back_is_asked_as_usual() {
     let bench = Bench::new(|heard| if heard.number < 3 { json(500, "") } else { rotating(heard) }).await;
@@ -462,6 +518,25 @@ async fn what_cannot_be_kept_serves_from_memory() {
     assert_eq!((bench.shelf.kept().0.as_str(), bench.shelf.saves.load(Ordering::SeqCst)), ("refresh-3", 1));
 }
 
+/// A disk that was full for a moment: what is in memory goes there at a later login.
+#[tokio::test]
+async fn what_could_not_be_kept_is_kept_later() {
+    let bench = Bench::new(rotating).await;
+    bench.tokens.state().await;
+    bench.shelf.break_with(Some("no space left"));
+    bench.pass(4000);
+    assert_eq!(bench.current().await.unwrap(), "access-1");
+    bench.shelf.break_with(None);
+    for (wait, kept) in [(59, "refresh-0"), (1, "refresh-1")] {
+        bench.pass(wait);
+        assert_eq!(bench.current().await.unwrap(), "access-1");
+        // Looking waits for the one who keeps.
+        bench.tokens.state().await;
+        assert_eq!(bench.shelf.kept().0, kept);
+    }
+    assert_eq!((bench.requests(), bench.shelf.saves.load(Ordering::SeqCst)), (1, 1));
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_is_not_called_missing() {
     let bench = Bench::new(rotating).await;
@@ -526,6 +601,22 @@ async fn client_credentials_are_shown_again_each_time() {
         assert_eq!(heard.field("scope"), "imap smtp");
     }
     assert_eq!(bench.requests(), 3);
+}
+
+/// Where nobody signs in, no sign-in can bring it back: the server is asked again, seldom.
+#[tokio::test]
+async fn refused_client_credentials_may_be_cured_at_the_provider() {
+    let answer = |heard: &Heard| match heard.number {
+        0 => refusal("access_denied"),
+        _ => tokens("access", "", 3600),
+    };
+    let bench = Bench::with(answer, Kind::ClientCredentials, Deadlines::default()).await;
+    sign_in(bench.current().await);
+    bench.pass(299);
+    sign_in(bench.current().await);
+    bench.pass(1);
+    assert_eq!(bench.current().await.unwrap(), "access");
+    assert_eq!(bench.requests(), 2);
 }
 
 /// A clock that jumps costs a request, not the mail.
