@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::auth::NoToken;
+use crate::auth::{Credentials, NoToken};
 use crate::mail::{Account, UidValidity};
 use crate::net::ConnectError;
 
@@ -38,6 +38,13 @@ pub enum UpstreamError {
     /// Upstream would not take a fresh access token; needs the user.
     #[error("the provider refused the sign-in: {text}")]
     TokenRefused {
+        /// Upstream's words.
+        text: String,
+    },
+    /// Upstream took the login and serves no mailbox for it, as Exchange does where the token is of another mailbox than
+    /// the user name; needs the user.
+    #[error("the provider took the login and opens no mailbox for it: {text}")]
+    NotServed {
         /// Upstream's words.
         text: String,
     },
@@ -109,9 +116,29 @@ impl UpstreamError {
                 | Self::NoTls { .. }
                 | Self::LoginRefused { .. }
                 | Self::TokenRefused { .. }
+                | Self::NotServed { .. }
                 | Self::NoToken(NoToken::SignIn { .. })
                 | Self::NoSubmission
                 | Self::NoFolder { .. }
+        )
+    }
+
+    /// Whether what was shown must not be shown again at once: upstream judged it, or took a token and found out afterwards
+    /// that it is good for nothing. A password that was taken is right, whatever came then.
+    pub fn is_verdict(&self, shown: &Credentials) -> bool {
+        match self {
+            Self::LoginRefused { .. } | Self::TokenRefused { .. } => true,
+            Self::NotServed { .. } => matches!(shown, Credentials::Tokens(_)),
+            _ => false,
+        }
+    }
+
+    /// Whether the app is to be told that the login failed for good, for all it knows: the credential was judged, or
+    /// there is none until the user signs in again (RFC 5530 AUTHENTICATIONFAILED, RFC 4954 535).
+    pub fn refuses_login(&self) -> bool {
+        matches!(
+            self,
+            Self::LoginRefused { .. } | Self::TokenRefused { .. } | Self::NoToken(NoToken::SignIn { .. })
         )
     }
 
@@ -133,6 +160,10 @@ impl UpstreamError {
                     "{address}: {self}; run: footbridge account sign-in {address}",
                     address = account.address
                 ));
+            }
+            Self::NotServed { .. } => {
+                "the user name may be an alias or another mailbox than the one signed in to, IMAP may be switched off \
+                 there, or too many connections are open"
             }
             Self::NoToken(NoToken::Later { .. }) => "try again later",
             Self::NoSubmission => "name it with smtp = { host = ... } in the account",

@@ -2,6 +2,9 @@
 
 pub mod error;
 pub mod imap;
+mod sasl;
 pub mod submission;
+#[cfg(test)]
+pub(crate) mod tokens;
 
 pub use error::UpstreamError;

@@ -149,6 +149,27 @@ async fn a_lost_session_is_replaced_once_where_nothing_was_handed_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_that_counts_no_longer_is_made_again_and_the_app_does_not_hear_of_it() {
+    // An access token ends in mid-session. Exchange says BYE and goes on; others refuse whatever comes.
+    let asked = "C: $c UID FETCH 5 (UID BODY.PEEK[])";
+    let whole = format!("{asked}\nR: * 1 FETCH (UID 5 BODY[] {{2}}\\r\\nab)\\r\\n\nS: $c OK x");
+    for ended in [
+        "S: * BYE Session invalidated - AccessTokenExpired",
+        "S: * BYE Session invalidated - AccessTokenExpired\nS: $c BAD Command received in Invalid state.",
+        "S: $c NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)",
+        "S: $c NO Invalid credentials (Failure)",
+        "S: $c NO [EXPIRED] log in again",
+    ] {
+        let heard = check(Provider::new(&[opened(&format!("{asked}\n{ended}")), reopened(&whole)])).await;
+        assert_eq!(heard, "ab", "{ended}");
+    }
+    // A fresh login that is no better is the end of it.
+    let again = format!("{asked}\nS: $c NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)");
+    let heard = check(Provider::new(&[opened(&again), reopened(&again)])).await;
+    assert_eq!(heard, r#"Lost { command: "FETCH" }"#);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_died_in_silence_is_replaced_before_an_app_loses_patience() {
     let whole =
         "C: $c UID FETCH 5 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 5 BODY[] {2}\\r\\nab)\\r\\n\nS: $c OK x";

@@ -154,7 +154,7 @@ async fn what_a_refused_examine_says() {
         ("S: $a NO [UNAVAILABLE] later", r#"Unavailable { text: "later [UNAVAILABLE]", wait: None }"#),
         (
             "S: $a BAD User is authenticated but not connected.",
-            r#"Unavailable { text: "User is authenticated but not connected.", wait: None }"#,
+            r#"NotServed { text: "User is authenticated but not connected." }"#,
         ),
         ("S: $a NO [NOPERM] not yours", r#"Refused { command: "EXAMINE", text: "not yours [NOPERM]" }"#),
         (

@@ -494,6 +494,12 @@ async fn a_lost_connection_is_replaced_once_and_what_is_left_goes_on() {
         "C: $a UID STORE 9 +FLAGS.SILENT (\\Deleted)\nS: $a OK x",
     ]);
     assert_eq!(check(Delete::Flag, &[asleep, flagged]).await, "Ok");
+    // The access token of the login has ended meanwhile.
+    let ended = joined(&[
+        OPENED,
+        "C: $a SELECT \"INBOX\"\nS: * BYE Session invalidated - AccessTokenExpired\nS: $a NO no",
+    ]);
+    assert_eq!(check(Delete::Flag, &[ended, flagged]).await, "Ok");
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,7 +54,9 @@ impl<S: Octets> Conversation<S> {
         for ((name, _), tag) in commands.iter().zip(&tags) {
             let completion = self.completion(tag, name).await?;
             let mut answer = std::mem::take(&mut self.heard().answer);
-            let refused = (completion.status != Status::Ok).then(|| refusal::of_command(name, &completion));
+            let refused = (completion.status != Status::Ok)
+                .then(|| refusal::of_command(name, &completion))
+                .map(|error| self.ended(name, error));
             answer.completion = Some(completion);
             answers.push(refused.map_or(Ok(answer), Err));
         }
@@ -99,10 +101,11 @@ impl<S: Octets> Conversation<S> {
         self.ended(command, error)
     }
 
-    /// A session that upstream ends with BYE is lost like any other: a fresh one may do better.
+    /// A session that upstream ends with BYE is lost like any other: a fresh one may do better. What is refused behind a
+    /// BYE is refused for that.
     fn ended(&mut self, command: &'static str, error: UpstreamError) -> UpstreamError {
         match (&self.heard().bye, error) {
-            (Some(bye), UpstreamError::Unavailable { .. }) => {
+            (Some(bye), UpstreamError::Unavailable { .. } | UpstreamError::Refused { .. }) => {
                 tracing::warn!(%bye, "the provider ended the session");
                 UpstreamError::Lost { command }
             }

@@ -1,11 +1,14 @@
-//! Logging in: AUTHENTICATE PLAIN where it is offered, else LOGIN (RFC 3501 §6.2.2, §6.2.3).
+//! Logging in: with a password by AUTHENTICATE PLAIN where it is offered, else by LOGIN (RFC 3501 §6.2.2, §6.2.3);
+//! with an access token by XOAUTH2 or OAUTHBEARER (RFC 7628).
 //!
 //! Only over a connection that [`super::greeting`] made; no mechanism that was not offered, no LOGIN where
 //! LOGINDISABLED is.
+//!
+//! ```text
+//!  token ──▶ each user name ──refused──▶ another token, asked for once ──▶ each user name ──refused──▶ TokenRefused
+//! ```
 
 use async_imap::{Authenticator, Client};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
 use super::conversation::{self, Conversation, Octets, has};
@@ -13,10 +16,12 @@ use super::greeting;
 use super::refusal;
 use super::wire::Wire;
 use crate::auth::Credentials;
+use crate::mail::oauth2::Mechanism;
 use crate::mail::{Account, Credential, Quirk, Secret};
 use crate::net::{Connector, Stream};
 use crate::proto::imap::response::{self, Response, Status};
 use crate::upstream::UpstreamError;
+use crate::upstream::sasl::{self, Fault};
 
 /// Where connections come from, greeted and safe; a seam for tests.
 pub trait Dial: Send + Sync {
@@ -48,6 +53,8 @@ impl Dial for Provider<'_> {
 #[derive(Clone, Copy, Debug)]
 struct Offered {
     plain: bool,
+    xoauth2: bool,
+    oauthbearer: bool,
     initial_response: bool,
     login: bool,
     /// `LITERAL+` or `LITERAL-`: a short literal may go without being asked for (RFC 7888).
@@ -58,28 +65,49 @@ struct Offered {
 const UNASKED: usize = 4096;
 
 /// Logs in, with each user name in turn: as long as upstream judged the last one, and over the same connection as
-/// long as upstream keeps it open.
+/// long as upstream keeps it open. A token that no user name gets in with is renewed, once.
 pub async fn log_in<D: Dial>(
     dial: &D,
     account: &Account,
     credentials: &Credentials,
 ) -> Result<Conversation<D::Octets>, UpstreamError> {
-    let Credential::Password(password) = credentials.current().await? else {
-        return Err(UpstreamError::Refused { command: "LOGIN", text: "tokens are not known yet".to_owned() });
+    let shown = credentials.current().await?;
+    let password = match &shown {
+        Credential::Password(password) => Some(password),
+        Credential::Token(_) => None,
     };
-    let password = &password;
+    sasl::sendable(&account.imap.usernames, password)?;
     let mut kept = None;
+    let mut outcome = in_turn(dial, &mut kept, account, &shown).await;
+    if matches!(outcome, Err(UpstreamError::TokenRefused { .. }))
+        && let Some(other) = credentials.renewed(&shown).await?
+    {
+        tracing::debug!("the provider refused the access token; another one is tried");
+        outcome = in_turn(dial, &mut kept, account, &other).await;
+    }
+    prepared(outcome?, account).await
+}
+
+async fn in_turn<D: Dial>(
+    dial: &D,
+    kept: &mut Option<Client<Wire<D::Octets>>>,
+    account: &Account,
+    credential: &Credential,
+) -> Result<Conversation<D::Octets>, UpstreamError> {
     let mut refused = None;
     for username in &account.imap.usernames {
         let used = kept.is_some();
-        let mut outcome = attempt(dial, kept.take(), account, username, password).await;
+        let mut outcome = attempt(dial, kept.take(), account, username, credential).await;
         if used && matches!(outcome, Err((UpstreamError::Lost { .. }, _))) {
-            outcome = attempt(dial, None, account, username, password).await;
+            outcome = attempt(dial, None, account, username, credential).await;
         }
         match outcome {
-            Ok(conversation) => return prepared(conversation, account).await,
-            Err((error @ UpstreamError::LoginRefused { .. }, client)) => {
-                kept = client;
+            Ok(conversation) => return Ok(conversation),
+            Err((
+                error @ (UpstreamError::LoginRefused { .. } | UpstreamError::TokenRefused { .. }),
+                client,
+            )) => {
+                *kept = client;
                 // What the likeliest name was told is what the user should read.
                 refused.get_or_insert(error);
             }
@@ -91,25 +119,36 @@ pub async fn log_in<D: Dial>(
 
 type Failed<S> = (UpstreamError, Option<Client<Wire<S>>>);
 
-/// One user name, by PLAIN or LOGIN, and by LOGIN after PLAIN where the server is known for needing that.
+/// One user name.
 async fn attempt<D: Dial>(
     dial: &D,
     kept: Option<Client<Wire<D::Octets>>>,
     account: &Account,
     username: &str,
-    password: &Secret,
+    credential: &Credential,
 ) -> Result<Conversation<D::Octets>, Failed<D::Octets>> {
     let mut client = match kept {
         Some(client) => client,
         None => dial.dial().await.map_err(|error| (error, None))?,
     };
     let offered = offered(&mut client).await.map_err(|error| (error, None))?;
-    if username.contains(['\r', '\n', '\0'])
-        || password.expose().iter().any(|octet| b"\r\n\0".contains(octet))
-    {
-        let text = "user name or password holds a character that cannot be sent".to_owned();
-        return Err((UpstreamError::LoginRefused { text }, Some(client)));
+    match credential {
+        Credential::Password(password) => {
+            with_password(dial, client, offered, account, username, password).await
+        }
+        Credential::Token(token) => with_token(client, offered, account, username, token).await,
     }
+}
+
+/// By PLAIN or LOGIN, and by LOGIN after PLAIN where the server is known for needing that.
+async fn with_password<D: Dial>(
+    dial: &D,
+    client: Client<Wire<D::Octets>>,
+    offered: Offered,
+    account: &Account,
+    username: &str,
+    password: &Secret,
+) -> Result<Conversation<D::Octets>, Failed<D::Octets>> {
     if !offered.plain {
         return login(client, offered, username, password).await;
     }
@@ -131,6 +170,8 @@ async fn offered<S: Octets>(client: &mut Client<Wire<S>>) -> Result<Offered, Ups
     let list = conversation::capabilities(client).await?;
     Ok(Offered {
         plain: has(list, "AUTH=PLAIN"),
+        xoauth2: has(list, "AUTH=XOAUTH2"),
+        oauthbearer: has(list, "AUTH=OAUTHBEARER"),
         initial_response: has(list, "SASL-IR"),
         login: !has(list, "LOGINDISABLED"),
         literals: has(list, "LITERAL+") || has(list, "LITERAL-"),
@@ -159,19 +200,77 @@ async fn plain<S: Octets>(
     username: &str,
     password: &Secret,
 ) -> Result<Conversation<S>, Failed<S>> {
-    let message = [b"\0", username.as_bytes(), b"\0", password.expose()].concat();
-    let mut exchange = Plain { message: Zeroizing::new(message), answers: 0 };
-    let mut mechanism = Zeroizing::new("PLAIN".to_owned());
-    if offered.initial_response {
-        mechanism.push(' ');
-        BASE64_STANDARD.encode_string(&*exchange.message, &mut mechanism);
-    }
+    let mut exchange = Plain { message: sasl::plain(username, password), answers: 0 };
+    let mechanism = match offered.initial_response {
+        true => sasl::encoded("PLAIN ", &exchange.message),
+        false => Zeroizing::new("PLAIN".to_owned()),
+    };
     begin(&mut client);
     match client.authenticate(&*mechanism, &mut exchange).await {
         Ok(session) => Ok(Conversation::Session(session)),
         Err((error, mut client)) => {
             let error = conversation::fault(&mut *client.get_mut(), "AUTHENTICATE", error, refusal::of_login);
             Err((error, reusable(client)))
+        }
+    }
+}
+
+/// The exchange of RFC 7628 §3.2, and that of XOAUTH2, which is the same in other words.
+struct Bearer {
+    mechanism: Mechanism,
+    message: Zeroizing<Vec<u8>>,
+    /// It went with the command.
+    sent: bool,
+    fault: Option<Fault>,
+}
+
+impl Authenticator for &mut Bearer {
+    type Response = Zeroizing<Vec<u8>>;
+
+    fn process(&mut self, challenge: &[u8]) -> Self::Response {
+        if !std::mem::replace(&mut self.sent, true) {
+            return self.message.clone();
+        }
+        self.fault = self.fault.take().or_else(|| Fault::read(challenge));
+        Zeroizing::new(sasl::dismissal(self.mechanism).to_vec())
+    }
+}
+
+/// By the first mechanism for tokens that is offered, in one line where that may be (RFC 4959), else in two.
+async fn with_token<S: Octets>(
+    mut client: Client<Wire<S>>,
+    offered: Offered,
+    account: &Account,
+    username: &str,
+    token: &Secret,
+) -> Result<Conversation<S>, Failed<S>> {
+    let offers = |mechanism| match mechanism {
+        Mechanism::XOAuth2 => offered.xoauth2,
+        Mechanism::OAuthBearer => offered.oauthbearer,
+    };
+    let exchange = sasl::for_token(account, "AUTHENTICATE", offers).and_then(|mechanism| {
+        let message = sasl::bearer(mechanism, username, &account.imap.endpoint, token)?;
+        Ok(Bearer { mechanism, message, sent: false, fault: None })
+    });
+    let mut exchange = match exchange {
+        Ok(exchange) => exchange,
+        Err(error) => return Err((error, Some(client))),
+    };
+    let name = sasl::name(exchange.mechanism);
+    let mut command = Zeroizing::new(name.to_owned());
+    if offered.initial_response {
+        let line = sasl::encoded(&format!("{name} "), &exchange.message);
+        if line.len() <= sasl::LONGEST_LINE {
+            exchange.sent = true;
+            command = line;
+        }
+    }
+    begin(&mut client);
+    match client.authenticate(&*command, &mut exchange).await {
+        Ok(session) => Ok(Conversation::Session(session)),
+        Err((error, mut client)) => {
+            let error = conversation::fault(client.get_mut(), "AUTHENTICATE", error, refusal::of_login);
+            Err((sasl::judged(error, exchange.fault), reusable(client)))
         }
     }
 }
@@ -286,6 +385,27 @@ fn begin<S: Octets>(client: &mut Client<Wire<S>>) {
 fn reusable<S: Octets>(mut client: Client<Wire<S>>) -> Option<Client<Wire<S>>> {
     let heard = client.get_mut().heard();
     (heard.bye.is_none() && heard.answer.completion.is_some()).then_some(client)
+}
+
+/// Asks what shows whether a mailbox stands behind the login, in one flight with the capabilities, which an app is told
+/// next: Exchange takes the token of one mailbox for another one, and of one whose IMAP is off, and finds out afterwards.
+/// Not for sessions of our own, whose first command shows the same.
+pub async fn connected<S: Octets>(
+    conversation: &mut Conversation<S>,
+    account: &Account,
+) -> Result<(), UpstreamError> {
+    if !account.quirks.has(Quirk::LateAuthFailure) {
+        return Ok(());
+    }
+    let mut commands = vec![("NAMESPACE", "NAMESPACE".to_owned())];
+    if conversation.heard().capabilities.is_none() {
+        commands.insert(0, ("CAPABILITY", "CAPABILITY".to_owned()));
+    }
+    match conversation.flight(&commands).await?.pop() {
+        Some(Err(UpstreamError::Refused { text, .. })) => Err(UpstreamError::NotServed { text }),
+        Some(Err(error)) => Err(error),
+        Some(Ok(_)) | None => Ok(()),
+    }
 }
 
 /// Sends what some servers must hear before the first SELECT. Nothing in it is the user's (RFC 2971 §3.3).

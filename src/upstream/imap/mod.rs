@@ -45,7 +45,8 @@ pub struct Spliceable {
     pub alerts: Vec<Bytes>,
 }
 
-/// Connects, logs in (greeting, capabilities, LOGIN or AUTHENTICATE PLAIN, ID where a quirk asks for it).
+/// Connects, logs in (greeting, capabilities, LOGIN or AUTHENTICATE, ID where a quirk asks for it), and where a quirk
+/// asks for that makes sure that a mailbox stands behind the login.
 ///
 /// Runs the conversation in a task of its own, so that a panic on a provider's line is [`UpstreamError::Lost`].
 /// Dropping the future ends the conversation.
@@ -57,7 +58,11 @@ pub async fn login_for_splice(
     let (connector, account, credentials) = (connector.clone(), account.clone(), credentials.clone());
     apart(async move {
         let provider = login::Provider { connector: &connector, account: &account };
-        let logged_in = async { spliceable(login::log_in(&provider, &account, &credentials).await?).await };
+        let logged_in = async {
+            let mut conversation = login::log_in(&provider, &account, &credentials).await?;
+            login::connected(&mut conversation, &account).await?;
+            spliceable(conversation).await
+        };
         in_time(&connector, logged_in).await
     })
     .await

@@ -48,6 +48,18 @@ const NOT_NOW_WORDS: &[&str] = &[
     "but not connected",
 ];
 
+/// Codes of a login that counts no longer, in mid-session: a token that has ended, a password that was changed. A fresh
+/// login shows what is the matter.
+const ENDED: &[&str] = &["AUTHENTICATIONFAILED", "EXPIRED"];
+
+/// The same in words: Exchange's, before and after the BYE behind which it does not close, and Google's.
+const ENDED_WORDS: &[&str] = &[
+    "accesstokenexpired",
+    "session invalidated",
+    "command received in invalid state",
+    "invalid credentials",
+];
+
 /// What a refused login comes to.
 pub fn of_login(command: &'static str, completion: &Completion) -> UpstreamError {
     let code = completion.code_name();
@@ -62,21 +74,41 @@ pub fn of_login(command: &'static str, completion: &Completion) -> UpstreamError
 
 /// What a refused command comes to.
 pub fn of_command(command: &'static str, completion: &Completion) -> UpstreamError {
-    // Some servers take a login and find out at the first command that they cannot serve it.
-    let late = completion.words.to_ascii_lowercase().contains("authenticated but not connected");
-    if NOT_NOW.contains(&completion.code_name()) || late || wait(&completion.words).is_some() {
+    let words = completion.words.to_ascii_lowercase();
+    // Exchange takes a login and finds out at the first command that it cannot serve it.
+    if words.contains("authenticated but not connected") {
+        return UpstreamError::NotServed { text: completion.text() };
+    }
+    if has_ended(completion) {
+        return UpstreamError::Lost { command };
+    }
+    if NOT_NOW.contains(&completion.code_name()) || wait(&completion.words).is_some() {
         return not_now(completion);
     }
     UpstreamError::Refused { command, text: completion.text() }
 }
 
 /// What a refused FETCH of one message comes to: that message's fault, whatever the code, since Yahoo answers
-/// `[UNAVAILABLE]` for the same one for ever; but a wait that upstream asks for holds for all.
+/// `[UNAVAILABLE]` for the same one for ever; but a wait that upstream asks for holds for all, and so does a login that
+/// counts no longer.
 pub fn of_fetch(completion: &Completion) -> UpstreamError {
+    if has_ended(completion) {
+        return UpstreamError::Lost { command: "FETCH" };
+    }
     match wait(&completion.words) {
         Some(_) => not_now(completion),
         None => UpstreamError::Refused { command: "FETCH", text: completion.text() },
     }
+}
+
+fn has_ended(completion: &Completion) -> bool {
+    let words = completion.words.to_ascii_lowercase();
+    let ended =
+        ENDED.contains(&completion.code_name()) || ENDED_WORDS.iter().any(|said| words.contains(said));
+    if ended {
+        tracing::warn!(said = completion.text(), "the provider no longer knows the session");
+    }
+    ended
 }
 
 fn not_now(completion: &Completion) -> UpstreamError {

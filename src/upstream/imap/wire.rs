@@ -31,6 +31,7 @@ use super::heard::{Answer, Heard};
 use crate::net::Buffered;
 use crate::proto::imap::response::{self, Response, Status};
 use crate::proto::imap::scan::{Event, Scanner};
+use crate::upstream::sasl;
 
 /// No exchange of ours has more than two steps; async-imap would answer continuation requests for ever.
 const INVITATIONS: u32 = 8;
@@ -166,12 +167,14 @@ impl<S> Wire<S> {
                 self.shown.extend_from_slice(tag);
                 self.shown.extend_from_slice(status);
             }
-            Some(Response::Continue(_)) => {
+            Some(Response::Continue(challenge)) => {
                 self.invitations += 1;
                 if self.invitations > INVITATIONS {
                     return Err(io::ErrorKind::InvalidData.into());
                 }
-                self.shown.extend_from_slice(b"+ \r\n");
+                // Base64 that means something, or nothing: words behind the plus are none.
+                self.shown.extend_from_slice(sasl::encoded("+ ", &sasl::decoded(challenge)).as_bytes());
+                self.shown.extend_from_slice(b"\r\n");
             }
             _ => {}
         }
