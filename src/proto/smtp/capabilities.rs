@@ -25,6 +25,10 @@ pub struct Capabilities {
     pub auth_plain: bool,
     /// AUTH LOGIN.
     pub auth_login: bool,
+    /// AUTH XOAUTH2.
+    pub auth_xoauth2: bool,
+    /// AUTH OAUTHBEARER (RFC 7628).
+    pub auth_oauthbearer: bool,
 }
 
 /// What an app may use right now.
@@ -75,6 +79,8 @@ impl Capabilities {
     fn mechanism(&mut self, name: &str) {
         self.auth_plain |= name == "PLAIN";
         self.auth_login |= name == "LOGIN";
+        self.auth_xoauth2 |= name == "XOAUTH2";
+        self.auth_oauthbearer |= name == "OAUTHBEARER";
     }
 }
 
@@ -91,7 +97,9 @@ mod tests {
         let found = offered(&["mx", "size 35882577", "8bitmime", "AUTH=LOGIN PLAIN", "Pipelining"]);
         assert_eq!((found.size, found.largest), (true, Some(35_882_577)));
         assert!(found.eight_bit_mime && found.auth_login && found.auth_plain && found.pipelining);
-        assert!(!found.dsn && !found.starttls);
+        assert!(!found.dsn && !found.starttls && !found.auth_xoauth2);
+        let found = offered(&["mx", "auth login xoauth2 OAuthBearer"]);
+        assert!(found.auth_xoauth2 && found.auth_oauthbearer && !found.auth_plain);
     }
 
     #[test]

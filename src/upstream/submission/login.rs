@@ -1,26 +1,28 @@
 //! From an endpoint to an authenticated connection (RFC 3207, RFC 8314, RFC 4954).
 //!
 //! Nothing upstream says before TLS is believed, and nothing it said counts afterwards. Only a mechanism that is
-//! offered is used, so a password never goes where it was not asked for.
+//! offered is used, so neither password nor token goes where it was not asked for.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::extension::ClientId;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
-use zeroize::Zeroizing;
 
 use super::wire::{Transport, Wire};
 use super::{GOODBYE, Submission, UpstreamError};
 use crate::auth::Credentials;
 use crate::mail::account::{Account, Endpoint, Security, Service};
+use crate::mail::oauth2::Mechanism;
 use crate::mail::{Credential, Deadlines, Quirk, Secret};
 use crate::net::{Connector, Stream};
 use crate::proto::smtp::{Capabilities, Reply};
+use crate::upstream::sasl::{self, Fault};
 
 const STARTTLS: &str = "STARTTLS";
 const AUTH: &str = "AUTH";
+
+/// What a server says that takes no more than 512 octets of a command (RFC 5321 §4.2.4, RFC 4954 §4): Postfix takes 2,048.
+const LINE_TOO_LONG: u16 = 500;
 
 /// A connection in the clear or not, of which greeting and EHLO are over.
 struct Opened<S> {
@@ -36,14 +38,45 @@ enum Greeting {
     MadeUp,
 }
 
+/// Where connections come from, greeted and safe; a seam for tests.
+pub(super) trait Dial: Send {
+    /// One more.
+    fn dial(&mut self) -> impl Future<Output = Result<Submission, UpstreamError>> + Send;
+}
+
+/// Connections to an account's server.
+struct Provider<'a> {
+    connector: &'a Connector,
+    endpoint: &'a Endpoint,
+}
+
+impl Dial for Provider<'_> {
+    async fn dial(&mut self) -> Result<Submission, UpstreamError> {
+        connect(self.connector, self.endpoint).await
+    }
+}
+
+/// One connection that is there already.
+struct One<'a, S> {
+    stream: Option<S>,
+    deadlines: &'a Deadlines,
+    account: &'a Account,
+}
+
+impl<S: Transport + 'static> Dial for One<'_, S> {
+    async fn dial(&mut self) -> Result<Submission, UpstreamError> {
+        let stream = self.stream.take().ok_or(UpstreamError::Lost { command: AUTH })?;
+        greeted(stream, self.deadlines, self.account).await
+    }
+}
+
 pub(super) async fn login(
     connector: &Connector,
     account: &Account,
     credentials: &Credentials,
 ) -> Result<Submission, UpstreamError> {
-    let service = service(account)?;
-    let submission = connect(connector, &service.endpoint).await?;
-    authenticate(submission, account, service, credentials, Some(connector)).await
+    let endpoint = &service(account)?.endpoint;
+    authenticated(Provider { connector, endpoint }, account, credentials).await
 }
 
 pub(super) async fn login_over(
@@ -52,54 +85,99 @@ pub(super) async fn login_over(
     account: &Account,
     credentials: &Credentials,
 ) -> Result<Submission, UpstreamError> {
-    let service = service(account)?;
-    let stream: Box<dyn Transport> = Box::new(stream);
-    let opened = open(stream, &service.endpoint, Greeting::Expected, deadlines).await?;
-    authenticate(opened.into_submission(deadlines), account, service, credentials, None).await
+    authenticated(One { stream: Some(stream), deadlines, account }, account, credentials).await
 }
 
-/// Tries the user names in their order.
-async fn authenticate(
-    mut submission: Submission,
+/// Greeting and EHLO over a stream that is safe.
+pub(super) async fn greeted(
+    stream: impl Transport + 'static,
+    deadlines: &Deadlines,
     account: &Account,
-    service: &Service,
-    credentials: &Credentials,
-    connector: Option<&Connector>,
 ) -> Result<Submission, UpstreamError> {
-    let credential = &credentials.current().await?;
+    let stream: Box<dyn Transport> = Box::new(stream);
+    let opened = open(stream, &service(account)?.endpoint, Greeting::Expected, deadlines).await?;
+    Ok(opened.into_submission(deadlines))
+}
+
+/// Connects and logs in with each user name in turn. A token that none gets in with is renewed, once.
+pub(super) async fn authenticated(
+    mut dial: impl Dial,
+    account: &Account,
+    credentials: &Credentials,
+) -> Result<Submission, UpstreamError> {
+    let service = service(account)?;
+    let mut credential = credentials.current().await?;
+    let password = match &credential {
+        Credential::Password(password) => Some(password),
+        Credential::Token(_) => None,
+    };
+    sasl::sendable(&service.usernames, password)?;
+    let mut submission = dial.dial().await?;
+    let mut renewed = false;
+    loop {
+        let Err(error) = in_turn(&mut dial, &mut submission, account, &credential, renewed).await else {
+            return Ok(submission);
+        };
+        if !renewed && matches!(error, UpstreamError::TokenRefused { .. }) {
+            renewed = true;
+            if let Some(other) = credentials.renewed(&credential).await? {
+                tracing::debug!("the provider refused the access token; another one is tried");
+                credential = other;
+                continue;
+            }
+        }
+        if is_refusal(&error) {
+            // The app waits, and it must not be tried again: a word of goodbye, and that is all.
+            let _ = timeout(GOODBYE, submission.quit_unheard()).await;
+        }
+        return Err(explained(account, error));
+    }
+}
+
+/// Tries the user names in their order; `used`: one was refused over this connection before.
+async fn in_turn(
+    dial: &mut impl Dial,
+    submission: &mut Submission,
+    account: &Account,
+    credential: &Credential,
+    mut used: bool,
+) -> Result<(), UpstreamError> {
+    let service = service(account)?;
     let mut refused = None;
     for username in &service.usernames {
-        let mut outcome = submission.authenticate(username, credential).await;
+        let mut outcome = submission.authenticate(account, &service.endpoint, username, credential).await;
         // Some servers close once they refused a login.
-        if let (true, Err(UpstreamError::Lost { .. }), Some(connector)) =
-            (refused.is_some(), &outcome, connector)
-        {
-            submission = connect(connector, &service.endpoint).await?;
-            outcome = submission.authenticate(username, credential).await;
+        if used && matches!(outcome, Err(UpstreamError::Lost { .. })) {
+            *submission = dial.dial().await?;
+            outcome = submission.authenticate(account, &service.endpoint, username, credential).await;
         }
+        used = true;
         match outcome {
-            Ok(()) => return Ok(submission),
-            Err(UpstreamError::LoginRefused { text }) => refused = refused.or(Some(text)),
-            Err(error) => return Err(error),
+            Err(error) if is_refusal(&error) => refused = refused.or(Some(error)),
+            outcome => return outcome,
         }
     }
-    // The app waits, and the password must not be tried again: a word of goodbye, and that is all.
-    let _ = timeout(GOODBYE, submission.quit_unheard()).await;
-    Err(login_refused(account, refused))
+    Err(refused.unwrap_or(UpstreamError::LoginRefused { text: "there is no user name".to_owned() }))
+}
+
+fn is_refusal(error: &UpstreamError) -> bool {
+    matches!(error, UpstreamError::LoginRefused { .. } | UpstreamError::TokenRefused { .. })
 }
 
 fn service(account: &Account) -> Result<&Service, UpstreamError> {
     account.smtp.as_ref().ok_or(UpstreamError::NoSubmission)
 }
 
-fn login_refused(account: &Account, text: Option<String>) -> UpstreamError {
-    let text = text.unwrap_or_default();
-    if account.quirks.has(Quirk::SmtpOff) {
-        let text =
-            format!("{text} (sending by SMTP is off at this provider until switched on in its settings)");
-        return UpstreamError::LoginRefused { text };
+fn explained(account: &Account, mut error: UpstreamError) -> UpstreamError {
+    if let UpstreamError::LoginRefused { text } | UpstreamError::TokenRefused { text } = &mut error {
+        if account.quirks.has(Quirk::SmtpOff) {
+            text.push_str(" (sending by SMTP is off at this provider until switched on in its settings)");
+        } else if text.contains("SmtpClientAuthentication is disabled") {
+            // Exchange, for a whole organisation or one mailbox; no other token helps.
+            text.push_str(" (whoever administers the mailbox has to allow authenticated SMTP)");
+        }
     }
-    UpstreamError::LoginRefused { text }
+    error
 }
 
 async fn connect(connector: &Connector, endpoint: &Endpoint) -> Result<Submission, UpstreamError> {
@@ -214,17 +292,24 @@ impl Opened<Box<dyn Transport>> {
 }
 
 impl Submission {
-    async fn authenticate(&mut self, username: &str, credential: &Credential) -> Result<(), UpstreamError> {
-        let Credential::Password(password) = credential else {
-            return Err(UpstreamError::Refused {
-                command: AUTH,
-                text: "tokens are not known yet".to_owned(),
-            });
-        };
+    async fn authenticate(
+        &mut self,
+        account: &Account,
+        endpoint: &Endpoint,
+        username: &str,
+        credential: &Credential,
+    ) -> Result<(), UpstreamError> {
+        match credential {
+            Credential::Password(password) => self.with_password(username, password).await,
+            Credential::Token(token) => self.with_token(account, endpoint, username, token).await,
+        }
+    }
+
+    async fn with_password(&mut self, username: &str, password: &Secret) -> Result<(), UpstreamError> {
         let Capabilities { auth_plain, auth_login, .. } = self.capabilities;
         let reply = match (auth_plain, auth_login) {
             (true, _) => {
-                let reply = self.auth_plain(username, password).await?;
+                let reply = self.secret_line("AUTH PLAIN ", &sasl::plain(username, password)).await?;
                 // Offered, and yet not to be had. After any other refusal the password counts as judged.
                 if auth_login && reply.code() == 504 {
                     self.auth_login(username, password).await?
@@ -241,14 +326,49 @@ impl Submission {
         judge_auth(&reply)
     }
 
-    /// RFC 4616, with initial response.
-    async fn auth_plain(&mut self, username: &str, password: &Secret) -> Result<Reply, UpstreamError> {
-        let mut message = Zeroizing::new(Vec::with_capacity(username.len() + password.expose().len() + 2));
-        message.push(0);
-        message.extend_from_slice(username.as_bytes());
-        message.push(0);
-        message.extend_from_slice(password.expose());
-        self.secret_line("AUTH PLAIN ", &message).await
+    /// By the first mechanism for tokens that is offered (RFC 7628 §3.2).
+    async fn with_token(
+        &mut self,
+        account: &Account,
+        endpoint: &Endpoint,
+        username: &str,
+        token: &Secret,
+    ) -> Result<(), UpstreamError> {
+        let Capabilities { auth_xoauth2, auth_oauthbearer, .. } = self.capabilities;
+        let mechanism = sasl::for_token(account, AUTH, |mechanism| match mechanism {
+            Mechanism::XOAuth2 => auth_xoauth2,
+            Mechanism::OAuthBearer => auth_oauthbearer,
+        })?;
+        let message = sasl::bearer(mechanism, username, endpoint, token)?;
+        let reply = self.auth_bearer(sasl::name(mechanism), &message).await?;
+        if reply.code() != 334 {
+            return judge_auth(&reply).map_err(|error| sasl::judged(error, None));
+        }
+        let fault = Fault::read(&challenge(&reply));
+        let outcome = match self.secret_line("", sasl::dismissal(mechanism)).await {
+            Ok(reply) => judge_auth(&reply),
+            Err(error) => Err(error),
+        };
+        outcome.map_err(|error| sasl::judged(error, fault))
+    }
+
+    /// To the verdict, or the challenge that says why it will be bad. In one line, which some servers insist on; in two
+    /// where that is too long, or where the server asks for it.
+    async fn auth_bearer(&mut self, mechanism: &str, message: &[u8]) -> Result<Reply, UpstreamError> {
+        let before = format!("{AUTH} {mechanism}");
+        if before.len() + message.len() / 3 * 4 < sasl::LONGEST_LINE {
+            let reply = self.secret_line(&format!("{before} "), message).await?;
+            match reply.code() {
+                LINE_TOO_LONG => {}
+                334 if challenge(&reply).is_empty() => return self.secret_line("", message).await,
+                _ => return Ok(reply),
+            }
+        }
+        let asked = self.ask(&format!("{before}\r\n"), AUTH, self.deadlines.upstream_progress).await?;
+        match asked.code() {
+            334 => self.secret_line("", message).await,
+            _ => Ok(asked),
+        }
     }
 
     /// Two prompts, whose words differ from server to server.
@@ -267,10 +387,8 @@ impl Submission {
     /// Writes a line with a secret in it past lettre, whose buffers are not wiped.
     async fn secret_line(&mut self, before: &str, secret: &[u8]) -> Result<Reply, UpstreamError> {
         let after = self.deadlines.upstream_progress;
-        let mut line = Zeroizing::new(String::with_capacity(before.len() + secret.len() / 3 * 4 + 8));
-        line.push_str(before);
-        BASE64_STANDARD.encode_string(secret, &mut line);
-        line.push_str("\r\n");
+        let mut line = sasl::encoded(before, secret);
+        line.push_str("\r\n"); // There is room for it.
         let exchange = timeout(after, async {
             self.wire.write_all(line.as_bytes()).await.ok()?;
             self.wire.flush().await.ok()?;
@@ -282,6 +400,11 @@ impl Submission {
             Err(_) => Err(UpstreamError::TimedOut { command: AUTH, after }),
         }
     }
+}
+
+/// What a 334 asks; nothing where that is no base64.
+fn challenge(reply: &Reply) -> Vec<u8> {
+    sasl::decoded(reply.text().next().unwrap_or_default().as_bytes())
 }
 
 /// RFC 4954 §6: 4yz may work later, 5yz will not; 50z is about the command and not about the password.

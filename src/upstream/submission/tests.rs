@@ -1,10 +1,13 @@
-use super::login::offer_starttls;
+use super::login::{Dial, authenticated, greeted, offer_starttls};
 use super::scripted::{Scripted, account, credentials, pipe};
 use super::*;
 use crate::mail::account::{Endpoint, Security};
-use crate::mail::{Quirk, Quirks};
+use crate::mail::oauth2::Mechanism;
+use crate::mail::{Quirk, Quirks, Secret};
 use crate::proto::smtp::Command;
 use crate::proto::smtp::parameters::{MailFrom, RcptTo};
+use crate::upstream::sasl;
+use crate::upstream::tokens::{self, Listed};
 use tokio::io::DuplexStream;
 
 fn mail(line: &str) -> MailFrom {
@@ -33,10 +36,18 @@ async fn login_as(
     account: Account,
     script: impl AsyncFnOnce(&mut Scripted),
 ) -> (Result<Submission, UpstreamError>, Scripted) {
+    login_with(account, &credentials(), script).await
+}
+
+async fn login_with(
+    account: Account,
+    credentials: &Credentials,
+    script: impl AsyncFnOnce(&mut Scripted),
+) -> (Result<Submission, UpstreamError>, Scripted) {
     let (stream, mut server) = pipe();
-    let (deadlines, credentials) = (Deadlines::default(), credentials());
+    let deadlines = Deadlines::default();
     let (login, ()) =
-        tokio::join!(Submission::login_over(stream, &deadlines, &account, &credentials), script(&mut server));
+        tokio::join!(Submission::login_over(stream, &deadlines, &account, credentials), script(&mut server));
     (login, server)
 }
 
@@ -325,4 +336,189 @@ async fn an_account_without_smtp_is_refused_without_a_connection() {
     account.smtp = None;
     let (login, _) = login_as(account, async |_| {}).await;
     assert!(matches!(login, Err(UpstreamError::NoSubmission)));
+}
+
+const BOTH: &[Mechanism] = &[Mechanism::XOAuth2, Mechanism::OAuthBearer];
+
+/// `{"status":"400"}`.
+const CHALLENGE: &str = "334 eyJzdGF0dXMiOiI0MDAifQ==";
+
+/// ana, who logs in with these.
+fn by(mechanisms: &[Mechanism]) -> Account {
+    Account { auth: tokens::by(mechanisms), ..account() }
+}
+
+/// ana's token as a mechanism shows it.
+fn shown(mechanism: Mechanism, token: &str) -> String {
+    let endpoint = account().smtp.unwrap().endpoint;
+    let message = sasl::bearer(mechanism, "ana", &endpoint, &Secret::new(token)).unwrap();
+    sasl::encoded("", &message).to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_by_the_first_mechanism_of_the_account_that_is_offered_rfc_7628() {
+    for (mechanisms, offer, name) in [
+        (BOTH, "AUTH LOGIN OAUTHBEARER XOAUTH2", "XOAUTH2"),
+        (&[Mechanism::OAuthBearer, Mechanism::XOAuth2], "AUTH PLAIN OAUTHBEARER XOAUTH2", "OAUTHBEARER"),
+    ] {
+        let tokens = Listed::new([Ok("t0ken")]);
+        let (login, _) = login_with(by(mechanisms), &tokens.credentials(), async |server| {
+            server.greets(&["mx", offer]).await;
+            let message = shown(mechanisms[0], "t0ken");
+            server.answers(&format!("AUTH {name} {message}"), "235 2.7.0 Accepted").await;
+        })
+        .await;
+        assert!(login.is_ok() && tokens.renewals().is_empty(), "{login:?}");
+    }
+    let tokens = Listed::new([Ok("t0ken")]);
+    let (login, mut server) = login_with(by(BOTH), &tokens.credentials(), async |server| {
+        server.greets(&["mx", "AUTH PLAIN LOGIN"]).await;
+    })
+    .await;
+    let error = login.unwrap_err().sentence(&account());
+    assert!(error.contains("it offers no login with OAuth2 (XOAUTH2 or OAUTHBEARER) here"), "{error}");
+    assert!(!server.rest().await.contains("AUTH"), "nothing was sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_goes_in_two_lines_where_one_would_not_do_rfc_4954_section_4() {
+    let tokens = Listed::new([Ok("t0ken")]);
+    let message = shown(Mechanism::XOAuth2, "t0ken");
+    // Too long for the server, or asked for although it went with the command.
+    for refusal in ["500 5.5.2 Error: line too long", "334 ", "334"] {
+        let (login, _) = login_with(by(BOTH), &tokens.credentials(), async |server| {
+            server.greets(&["mx", "AUTH XOAUTH2"]).await;
+            server.answers(&format!("AUTH XOAUTH2 {message}"), refusal).await;
+            if refusal.starts_with('5') {
+                server.answers("AUTH XOAUTH2", "334 ").await;
+            }
+            server.answers(&message, "235 ok").await;
+        })
+        .await;
+        assert!(login.is_ok(), "{refusal}: {login:?}");
+    }
+    let long: &str = "x".repeat(9000).leak();
+    let (login, _) = login_with(by(BOTH), &Listed::new([Ok(long)]).credentials(), async |server| {
+        server.greets(&["mx", "AUTH XOAUTH2"]).await;
+        server.answers("AUTH XOAUTH2", "334 ").await;
+        server.answers(&shown(Mechanism::XOAuth2, long), "235 ok").await;
+    })
+    .await;
+    assert!(login.is_ok(), "{login:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_has_ended_is_renewed_once_and_nobody_hears_of_it_rfc_7628_section_3_2_3() {
+    for mechanism in BOTH {
+        let dismissal = if *mechanism == Mechanism::XOAuth2 { "" } else { "AQ==" };
+        let tokens = Listed::new([Ok("old"), Ok("new")]);
+        let (login, _) = login_with(by(&[*mechanism]), &tokens.credentials(), async |server| {
+            server.greets(&["mx", "AUTH XOAUTH2 OAUTHBEARER"]).await;
+            let name = sasl::name(*mechanism);
+            server.answers(&format!("AUTH {name} {}", shown(*mechanism, "old")), CHALLENGE).await;
+            server.answers(dismissal, "535 5.7.8 not accepted").await;
+            server.answers(&format!("AUTH {name} {}", shown(*mechanism, "new")), "235 ok").await;
+        })
+        .await;
+        assert!(login.is_ok(), "{login:?}");
+        assert_eq!(tokens.renewals(), ["old"]);
+    }
+}
+
+/// Connections, the last one first.
+struct Streams(Vec<DuplexStream>);
+
+impl Dial for Streams {
+    async fn dial(&mut self) -> Result<Submission, UpstreamError> {
+        greeted(self.0.pop().expect("one connection too many"), &Deadlines::default(), &account()).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_other_token_goes_over_a_new_connection_where_upstream_closed_the_old_one() {
+    let (first, second) = (shown(Mechanism::XOAuth2, "old"), shown(Mechanism::XOAuth2, "new"));
+    for refusal in [Some("535 5.7.3 Authentication unsuccessful"), None] {
+        let tokens = Listed::new([Ok("old"), Ok("new")]);
+        let ((one, mut old), (two, mut new)) = (pipe(), pipe());
+        let (account, credentials) = (by(BOTH), tokens.credentials());
+        let login = authenticated(Streams(vec![two, one]), &account, &credentials);
+        let (login, ()) = tokio::join!(login, async {
+            old.greets(&["mx", "AUTH XOAUTH2"]).await;
+            old.answers(&format!("AUTH XOAUTH2 {first}"), CHALLENGE).await;
+            old.hears("").await;
+            if let Some(refusal) = refusal {
+                old.says(refusal).await;
+            }
+            drop(old);
+            new.greets(&["mx", "AUTH XOAUTH2"]).await;
+            new.answers(&format!("AUTH XOAUTH2 {second}"), "235 ok").await;
+        });
+        assert!(login.is_ok(), "{refusal:?}: {login:?}");
+        assert_eq!(tokens.renewals(), ["old"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_token_that_is_refused_is_the_end_of_it_and_the_reason_is_told() {
+    let tokens = Listed::new([Ok("old"), Ok("new"), Ok("third")]);
+    let (login, mut server) = login_with(by(BOTH), &tokens.credentials(), async |server| {
+        server.greets(&["mx", "AUTH XOAUTH2"]).await;
+        for token in ["old", "new"] {
+            let message = shown(Mechanism::XOAuth2, token);
+            server.answers(&format!("AUTH XOAUTH2 {message}"), CHALLENGE).await;
+            server
+                .answers("", "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.")
+                .await;
+        }
+    })
+    .await;
+    let error = login.unwrap_err();
+    assert!(matches!(error, UpstreamError::TokenRefused { .. }), "{error:?}");
+    let sentence = error.sentence(&account());
+    for part in [
+        "ana@example.org: the provider refused the sign-in: 535 5.7.139 ",
+        "(status 400) (whoever administers the mailbox has to allow authenticated SMTP)",
+        "; run: footbridge account sign-in ana@example.org",
+    ] {
+        assert!(sentence.contains(part), "{part} in {sentence}");
+    }
+    assert_eq!(tokens.renewals(), ["old"]);
+    assert_eq!(server.rest().await, "QUIT\r\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_judgement_costs_no_token() {
+    for said in ["454 4.7.0 Temporary authentication failure", "421 4.7.0 too many", "432 4.3.2 concurrent"] {
+        let tokens = Listed::new([Ok("old"), Ok("new")]);
+        let (login, _) = login_with(by(BOTH), &tokens.credentials(), async |server| {
+            server.greets(&["mx", "AUTH XOAUTH2"]).await;
+            server.answers(&format!("AUTH XOAUTH2 {}", shown(Mechanism::XOAuth2, "old")), said).await;
+        })
+        .await;
+        assert!(matches!(login, Err(UpstreamError::Unavailable { .. })), "{said}: {login:?}");
+        assert_eq!(tokens.renewals().len(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_token_upstream_is_not_even_greeted() {
+    for fault in [tokens::signed_out(), tokens::silent()] {
+        let (login, mut server) =
+            login_with(by(BOTH), &Listed::new([Err(fault)]).credentials(), async |_| {}).await;
+        assert!(matches!(login, Err(UpstreamError::NoToken(_))), "{login:?}");
+        assert_eq!(server.rest().await, "");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_name_that_could_write_fields_goes_nowhere() {
+    for name in ["ana\x01auth=Bearer x", "ana\r\nQUIT", "ana\0"] {
+        let mut account = by(BOTH);
+        account.smtp.as_mut().unwrap().usernames = vec!["ana".into(), name.into()];
+        for credentials in [Listed::new([Ok("t0ken")]).credentials(), credentials()] {
+            let (login, mut server) = login_with(account.clone(), &credentials, async |_| {}).await;
+            assert!(matches!(login, Err(UpstreamError::LoginRefused { .. })), "{name:?}: {login:?}");
+            assert_eq!(server.rest().await, "");
+        }
+    }
 }
