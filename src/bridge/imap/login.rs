@@ -220,13 +220,14 @@ fn not_admitted(error: &LoginError) -> Told {
 }
 
 /// RFC 5530 §3: AUTHENTICATIONFAILED makes an app ask its user for the password, so it is said only where upstream
-/// judged the password; what the user must know besides goes as an ALERT.
+/// judged the password or token, or where there is no token until the user signs in again; what the user must know
+/// besides goes as an ALERT.
 fn not_logged_in(context: &Context, admitted: &Admitted, error: &UpstreamError) -> Told {
     let sentence = error.sentence(&admitted.account);
     warn!("{sentence}");
-    if matches!(error, UpstreamError::LoginRefused { .. }) {
+    if error.is_verdict(&admitted.credentials) {
         context.accounts.refused(admitted);
-        return Told { code: Code::AuthenticationFailed, sentence, alert: true };
     }
-    Told { code: Code::Unavailable, sentence, alert: error.needs_user() }
+    let code = if error.refuses_login() { Code::AuthenticationFailed } else { Code::Unavailable };
+    Told { code, sentence, alert: error.needs_user() }
 }

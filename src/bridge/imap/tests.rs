@@ -14,6 +14,7 @@ use crate::mail::Deadlines;
 use crate::mail::account::Account;
 use crate::net::{ConnectError, Connector};
 use crate::upstream::UpstreamError;
+use crate::upstream::tokens;
 
 /// Answers logins one after the other; what they were given is noted.
 #[derive(Clone, Default)]
@@ -126,6 +127,57 @@ async fn each_kind_of_refusal_has_its_code_and_the_app_may_try_again() {
     say(&mut app, "e LOGIN ana@gmx.net x2\r\n").await;
     assert!(line(&mut app).await.starts_with("* OK [ALERT] your box"));
     assert!(line(&mut app).await.starts_with("e OK "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_in_that_is_needed_is_an_alert_and_a_token_server_that_is_down_is_not() {
+    // RFC 5530 §3; the ALERT is said once a connection.
+    let sign_in = "; run: footbridge account sign-in ana@gmx.net";
+    let cases = [
+        (UpstreamError::TokenRefused { text: "no".into() }, "AUTHENTICATIONFAILED", sign_in),
+        (tokens::signed_out().into(), "AUTHENTICATIONFAILED", sign_in),
+        (UpstreamError::NotServed { text: "no".into() }, "UNAVAILABLE", "too many connections are open"),
+    ];
+    for (error, code, advice) in cases {
+        let again = UpstreamError::from(tokens::signed_out());
+        let silent = UpstreamError::from(tokens::silent());
+        let Bridge { mut app, .. } = bridge(vec![Err(silent), Err(error), Err(again)]);
+        line(&mut app).await;
+        say(&mut app, "a LOGIN ana@gmx.net x1\r\n").await;
+        let silent = line(&mut app).await;
+        assert!(silent.starts_with("a NO [UNAVAILABLE] ana@gmx.net: the token server "), "{silent}");
+        assert!(!silent.contains("sign-in"), "{silent}");
+        say(&mut app, "b LOGIN ana@gmx.net x1\r\n").await;
+        let alert = line(&mut app).await;
+        assert!(alert.starts_with("* OK [ALERT] ana@gmx.net: ") && alert.ends_with(advice), "{alert}");
+        let refused = line(&mut app).await;
+        assert!(
+            refused.starts_with(&format!("b NO [{code}] ana@gmx.net: ")) && refused.ends_with(advice),
+            "{refused}"
+        );
+        say(&mut app, "c LOGIN ana@gmx.net x2\r\n").await;
+        let again = line(&mut app).await;
+        assert!(
+            again.starts_with("c NO [AUTHENTICATIONFAILED] ana@gmx.net: the sign-in was revoked"),
+            "{again}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_ends_under_a_spliced_session_is_upstreams_bye_and_the_end() {
+    // Exchange says it and keeps the connection.
+    let (mut upstream, logged_in) = let_in();
+    let Bridge { mut app, session, .. } = bridge(vec![Ok(logged_in)]);
+    line(&mut app).await;
+    say(&mut app, "a LOGIN ana@gmx.net x\r\n").await;
+    while !line(&mut app).await.starts_with("a OK ") {}
+    say(&mut app, "b SELECT INBOX\r\n").await;
+    assert_eq!(line(&mut upstream).await, "b SELECT INBOX");
+    say(&mut upstream, "* BYE Session invalidated - AccessTokenExpired\r\n").await;
+    assert_eq!(line(&mut app).await, "* BYE Session invalidated - AccessTokenExpired");
+    assert!(session.await.expect("no panic").is_ok());
+    assert_eq!(app.read(&mut [0; 1]).await.expect("an end"), 0);
 }
 
 #[tokio::test(start_paused = true)]

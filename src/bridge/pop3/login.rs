@@ -57,16 +57,15 @@ where
 
     fn not_opened(&mut self, admitted: &Admitted, error: &UpstreamError) -> Step {
         warn!("{}", error.sentence(&admitted.account));
-        let refused = matches!(error, UpstreamError::LoginRefused { .. });
-        if refused {
+        if error.is_verdict(&admitted.credentials) {
             self.accounts.refused(admitted);
         }
         match admitted.account.secret {
-            SecretSource::App if refused => {
+            SecretSource::App if matches!(error, UpstreamError::LoginRefused { .. }) => {
                 let sentence = error.sentence(&admitted.account);
                 self.session.login_refused(Reply::err_with(Code::Auth, &sentence))
             }
-            // A stored password that upstream refuses is not the one the app sent: it must not ask the user for it.
+            // A stored password or a token that upstream refuses is not what the app sent: it must not ask the user for it.
             _ => self.session.login_failed(refusal(error, &admitted.account)),
         }
     }

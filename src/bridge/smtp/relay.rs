@@ -79,7 +79,7 @@ impl<L: Login> Relay<L> {
                 Answer::LoggedIn(capabilities)
             }
             Err(error) => {
-                if matches!(error, UpstreamError::LoginRefused { .. }) {
+                if error.is_verdict(&admitted.credentials) {
                     self.accounts.refused(&admitted);
                 }
                 let sentence = error.sentence(&admitted.account);
@@ -89,8 +89,8 @@ impl<L: Login> Relay<L> {
         }
     }
 
-    /// Sends a part of the envelope. Where it begins a transaction, a connection that upstream closed meanwhile is
-    /// replaced once, unseen: nothing was told to the app, and nothing was sent.
+    /// Sends a part of the envelope. Where it begins a transaction, a connection that upstream closed meanwhile, or on
+    /// which the login counts no longer, is replaced once, unseen: nothing was told to the app, and nothing was sent.
     pub(super) async fn envelope(&mut self, envelope: &Envelope) -> Answer {
         let mut fresh = false;
         loop {
@@ -98,6 +98,9 @@ impl<L: Login> Relay<L> {
                 Ok(submission) => match submission.envelope(envelope).await {
                     Ok(Settled::Recipients(replies)) => {
                         return Answer::Recipients(replies.into_iter().map(Reply::for_app).collect());
+                    }
+                    Ok(Settled::SenderRefused(reply)) if !fresh && wants_login(&reply) => {
+                        UpstreamError::Unavailable { text: reply.sentence(), wait: None }
                     }
                     Ok(Settled::SenderRefused(reply)) => return Answer::SenderRefused(reply.for_app()),
                     Err(error) => error,
@@ -124,7 +127,7 @@ impl<L: Login> Relay<L> {
             (None, Some(admitted)) if may_connect => {
                 *fresh = true;
                 let outcome = self.login.login(&admitted.account, &admitted.credentials).await;
-                if matches!(outcome, Err(UpstreamError::LoginRefused { .. })) {
+                if outcome.as_ref().is_err_and(|error| error.is_verdict(&admitted.credentials)) {
                     self.accounts.refused(admitted);
                 }
                 outcome?
@@ -168,6 +171,11 @@ impl<L: Login> Relay<L> {
     }
 }
 
+/// RFC 4954 §6: authentication required, or gone bad: a token ends while a connection lasts.
+fn wants_login(reply: &Reply) -> bool {
+    matches!(reply.code(), 530 | 535)
+}
+
 /// Nothing went upstream (RFC 4954 §6).
 fn not_admitted(error: &LoginError) -> Reply {
     match error.refusal() {
@@ -179,7 +187,7 @@ fn not_admitted(error: &LoginError) -> Reply {
 /// RFC 4954 §6.
 fn not_logged_in(error: &UpstreamError, sentence: String) -> Reply {
     match error {
-        UpstreamError::LoginRefused { .. } => Reply::new(535, 7, 8, sentence),
+        error if error.refuses_login() => Reply::new(535, 7, 8, sentence),
         UpstreamError::NoTls { .. } | UpstreamError::Connect(ConnectError::Tls { .. }) => {
             Reply::new(454, 7, 5, sentence)
         }
@@ -194,7 +202,9 @@ fn void(error: &UpstreamError, sentence: String) -> Reply {
             Reply::new(451, 7, 5, sentence)
         }
         UpstreamError::Connect(_) => Reply::new(451, 4, 1, sentence),
-        UpstreamError::LoginRefused { .. } => Reply::new(451, 7, 0, sentence),
+        UpstreamError::LoginRefused { .. }
+        | UpstreamError::TokenRefused { .. }
+        | UpstreamError::NoToken(_) => Reply::new(451, 7, 0, sentence),
         UpstreamError::Unavailable { .. } => Reply::new(451, 3, 2, sentence),
         _ => Reply::new(451, 4, 2, sentence),
     }

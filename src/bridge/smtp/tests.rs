@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,17 +23,23 @@ use crate::store::Bodies;
 use crate::upstream::UpstreamError;
 use crate::upstream::submission::Submission;
 use crate::upstream::submission::scripted::{Scripted, account, pipe};
+use crate::upstream::tokens::{self, Listed};
 
 /// Hands out one pipe a login; without one left upstream cannot be reached.
-struct Pipes(Arc<Mutex<VecDeque<DuplexStream>>>);
+struct Pipes {
+    streams: Arc<Mutex<VecDeque<DuplexStream>>>,
+    /// Shown in place of what the app's password opens.
+    tokens: Option<Credentials>,
+}
 
 impl Login for Pipes {
     async fn login(&self, account: &Account, credentials: &Credentials) -> Result<Submission, UpstreamError> {
-        let stream = self.0.lock().unwrap().pop_front().ok_or_else(|| ConnectError::Unreachable {
+        let stream = self.streams.lock().unwrap().pop_front().ok_or_else(|| ConnectError::Unreachable {
             host: "mx.example.org".into(),
             port: 465,
             source: io::ErrorKind::ConnectionRefused.into(),
         })?;
+        let credentials = self.tokens.as_ref().unwrap_or(credentials);
         Submission::login_over(stream, &Deadlines::default(), account, credentials).await
     }
 }
@@ -52,6 +60,10 @@ const AUTH: &str = "AUTH PLAIN AGFuYUBleGFtcGxlLm9yZwBodW50ZXIy";
 const OFFERS: &[&str] = &["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SIZE 1000"];
 
 async fn scene_of(account: Account, connections: usize) -> Scene {
+    scene_with(account, connections, None).await
+}
+
+async fn scene_with(account: Account, connections: usize, tokens: Option<Credentials>) -> Scene {
     let (stream, mut app) = pipe();
     let (streams, upstreams): (VecDeque<_>, VecDeque<_>) = (0..connections).map(|_| pipe()).unzip();
     let unused = Arc::new(Mutex::new(streams));
@@ -64,7 +76,7 @@ async fn scene_of(account: Account, connections: usize) -> Scene {
         bodies: Bodies::new(0),
         stopping: stopping.clone(),
     };
-    let served = tokio::spawn(serve_with(stream, context, Pipes(unused.clone())));
+    let served = tokio::spawn(serve_with(stream, context, Pipes { streams: unused.clone(), tokens }));
     app.hears("220 localhost ESMTP footbridge").await;
     Scene { app, upstreams, unused, stopping, served }
 }
@@ -265,6 +277,114 @@ async fn a_connection_closed_meanwhile_is_replaced_once_and_unseen() {
         upstream.says("250 ok\r\n250 2.1.5 ok").await;
         scene.app.hears("250 2.1.5 ok").await;
     }
+}
+
+/// Logs in with a token, as XOAUTH2 shows it.
+async fn serves_token(upstream: &mut Scripted, token: &str, verdict: &str) {
+    let message = format!("user=ana\u{1}auth=Bearer {token}\u{1}\u{1}");
+    upstream.answers(&format!("AUTH XOAUTH2 {}", BASE64_STANDARD.encode(message)), verdict).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_ended_is_renewed_unseen_at_login_and_before_data() {
+    // A connection that upstream ended, or on which the login counts no longer (RFC 4954 §6).
+    for goodbye in ["421 4.7.0 token expired", "530 5.7.57 Client not authenticated to send mail", ""] {
+        let tokens = Listed::new([Ok("first"), Ok("second"), Ok("third")]);
+        let mut scene = scene_with(account(), 2, Some(tokens.credentials())).await;
+        scene.app.says("EHLO my pc").await;
+        scene.app.reply().await;
+        scene.app.says(AUTH).await;
+        let mut old = scene.upstreams.pop_front().unwrap();
+        old.greets(&["mx", "AUTH XOAUTH2", "PIPELINING"]).await;
+        serves_token(&mut old, "first", "535 5.7.8 expired").await;
+        serves_token(&mut old, "second", "235 2.7.0 ok").await;
+        scene.app.hears("235 2.7.0 authentication successful").await;
+        scene.exchange("MAIL FROM:<ana@example.org>", "250 2.1.0 ok").await;
+        if goodbye.is_empty() {
+            drop(old);
+            scene.app.says("RCPT TO:<bob@example.net>").await;
+        } else {
+            scene.app.says("RCPT TO:<bob@example.net>").await;
+            old.hears("MAIL FROM:<ana@example.org>").await;
+            old.hears("RCPT TO:<bob@example.net>").await;
+            old.says(&format!("{goodbye}\r\n503 5.5.1 no")).await;
+        }
+        let mut new = scene.upstreams.pop_front().unwrap();
+        new.greets(&["mx", "AUTH XOAUTH2", "PIPELINING"]).await;
+        serves_token(&mut new, "second", "535 5.7.8 expired").await;
+        serves_token(&mut new, "third", "235 2.7.0 ok").await;
+        new.hears("MAIL FROM:<ana@example.org>").await;
+        new.answers("RCPT TO:<bob@example.net>", "250 2.1.0 ok\r\n250 2.1.5 ok").await;
+        scene.app.hears("250 2.1.5 ok").await;
+        assert_eq!(tokens.renewals(), ["first", "second"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_refused_for_want_of_a_login_over_a_fresh_connection_too_is_told() {
+    let (mut scene, mut upstream) = logged_in(2, OFFERS).await;
+    scene.exchange("MAIL FROM:<ana@example.org>", "250 2.1.0 ok").await;
+    scene.app.says("RCPT TO:<bob@example.net>").await;
+    let refusal = "530 5.7.57 Client not authenticated\r\n503 5.5.1 no";
+    upstream.hears("MAIL FROM:<ana@example.org>").await;
+    upstream.answers("RCPT TO:<bob@example.net>", refusal).await;
+    let mut fresh = scene.next_upstream(OFFERS).await;
+    fresh.hears("MAIL FROM:<ana@example.org>").await;
+    fresh.answers("RCPT TO:<bob@example.net>", refusal).await;
+    scene.app.hears("530 5.7.57 Client not authenticated").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_in_that_is_needed_is_535_and_a_token_server_that_is_down_454_rfc_4954_section_6() {
+    let sign_in = "; run: footbridge account sign-in ana@example.org";
+    for (fault, code, advice) in [
+        (tokens::signed_out(), "535 5.7.8", sign_in),
+        (tokens::silent(), "454 4.7.0", "login.example.org does not answer; try again later"),
+    ] {
+        let mut scene = scene_with(account(), 1, Some(Listed::new([Err(fault)]).credentials())).await;
+        scene.app.says("EHLO my pc").await;
+        scene.app.reply().await;
+        scene.app.says(AUTH).await;
+        let said = scene.app.line().await;
+        assert!(said.starts_with(&format!("{code} ana@example.org: ")) && said.ends_with(advice), "{said}");
+        assert_eq!(said.contains("sign-in"), advice == sign_in, "{said}");
+    }
+    let tokens = Listed::new([Ok("old"), Ok("new")]);
+    let mut scene = scene_with(account(), 1, Some(tokens.credentials())).await;
+    scene.app.says("EHLO my pc").await;
+    scene.app.reply().await;
+    scene.app.says(AUTH).await;
+    let mut upstream = scene.upstreams.pop_front().unwrap();
+    upstream.greets(&["mx", "AUTH XOAUTH2"]).await;
+    serves_token(&mut upstream, "old", "535 5.7.8 no").await;
+    serves_token(&mut upstream, "new", "535 5.7.8 no").await;
+    let said = scene.app.line().await;
+    assert!(said.starts_with("535 5.7.8 ana@example.org: the provider refused the sign-in: "), "{said}");
+    assert!(said.ends_with(sign_in), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_token_for_a_new_connection_the_transaction_is_void() {
+    let tokens = Listed::new([Ok("first"), Err(tokens::signed_out())]);
+    let mut scene = scene_with(account(), 2, Some(tokens.credentials())).await;
+    scene.app.says("EHLO my pc").await;
+    scene.app.reply().await;
+    scene.app.says(AUTH).await;
+    let mut old = scene.upstreams.pop_front().unwrap();
+    old.greets(&["mx", "AUTH XOAUTH2"]).await;
+    serves_token(&mut old, "first", "235 ok").await;
+    scene.app.hears("235 2.7.0 authentication successful").await;
+    drop(old);
+    scene.exchange("MAIL FROM:<ana@example.org>", "250 2.1.0 ok").await;
+    scene.app.says("RCPT TO:<bob@example.net>").await;
+    let mut new = scene.upstreams.pop_front().unwrap();
+    new.greets(&["mx", "AUTH XOAUTH2"]).await;
+    serves_token(&mut new, "first", "535 5.7.8 expired").await;
+    let said = scene.app.line().await;
+    assert!(
+        said.starts_with("451 4.7.0 ana@example.org: the sign-in was revoked; run: footbridge "),
+        "{said}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::ConnectError;
+use crate::upstream::tokens;
 
 fn three(middle: Mail) -> Script {
     Script::new([Mail::of(b"one\r\n"), middle, Mail::of(b"three\r\n")])
@@ -99,6 +100,40 @@ async fn rfc3206_a_login_fails_with_the_code_that_says_what_to_do() {
         assert_eq!(script.seen().passwords, [b"x", b"y"]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn rfc3206_a_sign_in_that_is_needed_is_permanent_and_a_token_server_that_is_down_is_not() {
+    let cases: [(Fault, &str, &str); 4] = [
+        (|| UpstreamError::TokenRefused { text: "no".into() }, "SYS/PERM", SIGN_IN),
+        (|| tokens::signed_out().into(), "SYS/PERM", SIGN_IN),
+        (
+            || UpstreamError::NotServed { text: "not connected".into() },
+            "SYS/PERM",
+            "too many connections are open",
+        ),
+        (|| tokens::silent().into(), "SYS/TEMP", "login.example.org does not answer; try again later"),
+    ];
+    for (error, code, advice) in cases {
+        let script = three(Mail::of(b"two\r\n"));
+        script.seen().login_error = Some(error);
+        let mut talk = talk(&script);
+        talk.send(LOGIN).await;
+        talk.hear("+OK send PASS\r\n").await;
+        let said = talk.line().await;
+        assert!(said.starts_with(&format!("-ERR [{code}] ana@gmx.net: ")), "{said}");
+        assert!(said.trim_end().ends_with(advice) && said.len() <= 512, "{said}");
+        // Nobody calls a token server that is silent a sign-in that was revoked.
+        assert_eq!(said.contains("sign-in"), code == "SYS/PERM" && advice == SIGN_IN, "{said}");
+        script.seen().login_error = None;
+        talk.send("USER ana@gmx.net\r\nPASS y\r\nQUIT\r\n").await;
+        assert_eq!(talk.rest_text().await.lines().last(), Some("+OK bye"));
+    }
+}
+
+type Fault = fn() -> UpstreamError;
+
+/// What the user has to do.
+const SIGN_IN: &str = "; run: footbridge account sign-in ana@gmx.net";
 
 #[tokio::test(start_paused = true)]
 async fn rfc1939_13_an_unknown_name_is_told_what_a_wrong_password_is_told() {
