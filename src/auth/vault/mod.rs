@@ -11,6 +11,7 @@
 //! new one in the place of one that cannot be opened, unless [`Vault::set_aside`] has kept that one.
 
 mod entries;
+mod grants;
 mod key;
 mod keychain;
 mod sealed;
@@ -25,6 +26,7 @@ use std::time::SystemTime;
 
 use entries::Entries;
 pub use entries::Entry;
+pub use grants::KeptGrant;
 pub use key::KeyChoice;
 use key::{Fresh, Keys};
 use sealed::{Header, Key, Sealed};
