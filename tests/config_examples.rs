@@ -2,9 +2,12 @@
 //! of value at once, and never with a secret.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use footbridge::config::{self, Settings};
-use footbridge::mail::account::{BareNewline, Delete, Endpoint, SecretSource, Security, Seen};
+use footbridge::mail::OAuth2;
+use footbridge::mail::account::{Auth, BareNewline, Delete, Endpoint, SecretSource, Security, Seen};
+use footbridge::mail::oauth2::{Grant, Mechanism, Redirect};
 use footbridge::provider::{Kind, Provider, Table};
 
 fn folder() -> PathBuf {
@@ -66,6 +69,7 @@ fn the_example_has_every_key_that_is_known() {
         ("tls", "[tls]\nzzzzzz = 1"),
         ("cache", "[cache]\nzzzzzz = 1"),
         ("log", "[log]\nzzzzzz = 1"),
+        ("oauth2.microsoft", "[oauth2.microsoft]\nzzzzzz = 1"),
         ("account", "[[account]]\nzzzzzz = 1"),
         ("account.imap", "[[account]]\nimap = { zzzzzz = 1 }"),
         ("account.smtp", "[[account]]\nsmtp = { zzzzzz = 1 }"),
@@ -81,6 +85,7 @@ fn the_example_has_every_key_that_is_known() {
                 "listen" | "tls" | "cache" | "log" | "account.pop3" | "account.smtp_options" => {
                     format!("\n[{path}]\n")
                 }
+                "oauth2" => "\n[oauth2.microsoft]\n".to_owned(),
                 "account" => "\n[[account]]\n".to_owned(),
                 path if path.starts_with("account.imap.") || path.starts_with("account.smtp.") => {
                     format!("{key} = ")
@@ -98,7 +103,7 @@ fn the_example_has_every_key_that_is_known() {
 #[test]
 fn the_keys_that_the_example_switches_off_are_right_too() {
     // One `secret` at a time; files and variables that are not here are the only faults.
-    for kept in ["{ env =", "{ file =", "{ command ="] {
+    for kept in ["\"vault\"", "{ env =", "{ file =", "{ command ="] {
         let lines = example();
         let lines = lines.lines().filter_map(|line| match line.strip_prefix('#') {
             _ if line.starts_with("secret = ") => None,
@@ -151,7 +156,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
     for (text, key) in [
         ("[cache]\ndisk = \"2 GiB\"", "[cache] disk"),
         ("[log]\nfile = \"x.log\"", "[log] file"),
-        ("[oauth2.microsoft]\nclient_id = \"x\"", "[oauth2]"),
         ("[[smtp_device]]\n", "[[smtp_device]]"),
         ("[[account]]\n[account.smtp_options]\nsent_copy = \"auto\"", "[account.smtp_options] sent_copy"),
         ("[[account]]\n[account.smtp_options]\noutbox = false", "[account.smtp_options] outbox"),
@@ -160,14 +164,8 @@ fn what_is_not_built_yet_is_refused_by_name() {
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told.concat().contains(&format!("this version does not know {key} yet")), "{told:?}");
     }
-    for (line, value) in [
-        ("auth = \"oauth2\"", "\"oauth2\""),
-        ("secret = \"vault\"", "\"vault\""),
-        ("[account.pop3]\ndelete = \"hide\"", "\"hide\""),
-    ] {
-        let told = faults(&with_account(line)).concat();
-        assert!(told.contains("this version does not know") && told.contains(value), "{told}");
-    }
+    let told = faults(&with_account("[account.pop3]\ndelete = \"hide\"")).concat();
+    assert!(told.contains("this version does not know") && told.contains("\"hide\""), "{told}");
 }
 
 #[test]
@@ -319,7 +317,6 @@ fn a_domain_of_ones_own_at_a_known_server_gets_that_providers_quirks() {
 fn a_provider_that_cannot_work_is_said_at_start() {
     for (domain, clause) in [
         ("tuta.com", "neither IMAP nor submission"),
-        ("outlook.com", "OAuth2 sign-in only"),
         ("proton.me", "certificate of its own making"),
         ("rediffmail.com", "no IMAP server of Rediffmail is known"),
         ("example.org", "no provider is known for \"example.org\""),
@@ -328,9 +325,95 @@ fn a_provider_that_cannot_work_is_said_at_start() {
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told.concat().contains(clause), "{told:?}");
     }
-    let text = "[[account]]\naddress = \"ana@example.org\"\nimap = { host = \"outlook.office365.com\" }";
+    let text = "[[account]]\naddress = \"ana@example.org\"\nauth = \"password\"\nimap = { host = \"outlook.office365.com\" }";
     let settings = parse(text).expect("the user knows better");
     assert!(settings.warnings.concat().contains("OAuth2 sign-in only"), "{:?}", settings.warnings);
+}
+
+/// The authorization server of the first account.
+fn oauth2(text: &str) -> Arc<OAuth2> {
+    let settings = parse(text).expect("good");
+    let account = settings.accounts.first().expect("one");
+    match &account.auth {
+        Auth::OAuth2(server) => server.clone(),
+        Auth::Password => panic!("{text}: a password"),
+    }
+}
+
+#[test]
+fn an_account_that_takes_a_sign_in_only_needs_its_address_only() {
+    for text in [
+        "[[account]]\naddress = \"ana@outlook.com\"",
+        "[[account]]\naddress = \"ana@outlook.com\"\nsecret = \"vault\"",
+        "[[account]]\naddress = \"ana@example.org\"\nimap = { host = \"outlook.office365.com\" }",
+    ] {
+        let server = oauth2(text);
+        assert_eq!((server.id.as_str(), server.client_id.as_ref()), ("microsoft", None));
+        assert_eq!(server.redirect, Redirect::Loopback { host: "localhost" });
+        assert!(server.token_endpoint.contains("/common/"), "{}", server.token_endpoint);
+        assert_eq!(server.scopes.iter().filter(|scope| *scope == "offline_access").count(), 1);
+        assert_eq!(server.mechanisms, [Mechanism::XOAuth2]);
+        let settings = parse(text).expect("good");
+        assert!(settings.accounts.iter().all(|account| matches!(account.secret, SecretSource::Vault)));
+    }
+    // A password works at Gmail, too, so there it has to be said.
+    let settings = parse("[[account]]\naddress = \"ana@gmail.com\"").expect("good");
+    assert!(matches!(settings.accounts[0].auth, Auth::Password));
+    assert_eq!(oauth2("[[account]]\naddress = \"ana@gmail.com\"\nauth = \"oauth2\"").id, "google");
+}
+
+#[test]
+fn a_client_of_ones_own_and_its_tenant_complete_the_table() {
+    let text = "[oauth2.microsoft]\nclient_id = \"id\"\ntenant = \"contoso.example\"\nclient_secret = \"s\"\n[[account]]\naddress = \"ana@outlook.com\"";
+    let server = oauth2(text);
+    assert_eq!(server.client_id.as_deref(), Some("id"));
+    assert!(server.client_secret.is_some());
+    assert!(server.authorization_endpoint.as_ref().is_some_and(|url| url.contains("/contoso.example/")));
+    // Settings are printed when tests fail; the secret is not in them.
+    assert!(!format!("{:?}", parse("[oauth2.google]\nclient_id = \"id\"\nclient_secret = \"CANARY\"\n[[account]]\naddress = \"ana@gmail.com\"\nauth = \"oauth2\"").expect("good")).contains("CANARY"));
+}
+
+#[test]
+fn a_server_the_table_does_not_know_is_described() {
+    let text = "[oauth2.own]\nclient_id = \"id\"\nauthorization_endpoint = \"https://sso.example.org/authorize\"\ntoken_endpoint = \"http://127.0.0.1:8080/token\"\nscopes = [\"mail\"]\nsasl = [\"OAUTHBEARER\"]\nredirect = \"https://sso.example.org/done\"\n[[account]]\naddress = \"ana@example.org\"\noauth2 = \"own\"\nimap = { host = \"imap.example.org\" }";
+    let server = oauth2(text);
+    assert_eq!((server.name.as_str(), server.scopes.as_slice()), ("own", &["mail".to_owned()][..]));
+    assert_eq!(server.redirect, Redirect::Fixed("https://sso.example.org/done".into()));
+    assert_eq!((server.grant, server.mechanisms.as_slice()), (Grant::User, &[Mechanism::OAuthBearer][..]));
+    let nobody = "[oauth2.app]\nclient_id = \"id\"\nclient_secret = \"s\"\ngrant = \"client_credentials\"\ntoken_endpoint = \"https://sso.example.org/token\"\n[[account]]\naddress = \"ana@example.org\"\noauth2 = \"app\"\nimap = { host = \"imap.example.org\" }";
+    assert_eq!(oauth2(nobody).grant, Grant::ClientCredentials);
+}
+
+#[test]
+fn what_is_wrong_with_a_sign_in_is_said_at_start() {
+    let outlook = "[[account]]\naddress = \"ana@outlook.com\"\n";
+    let own = |rest: &str| format!("[oauth2.own]\n{rest}\n{outlook}");
+    for (text, clause) in [
+        (format!("{outlook}auth = \"oauth2\"\nsecret = \"app\""), "do not go together"),
+        (with_account("auth = \"oauth2\""), "oauth2 = \"NAME\""),
+        (format!("{outlook}oauth2 = \"mircosoft\""), "did you mean \"microsoft\"?"),
+        (format!("{outlook}oauth2 = \"microsoft-app\""), "it needs [oauth2.microsoft-app] with its tenant"),
+        (own("client_id = \"id\""), "[oauth2.own] is not in the provider table"),
+        (format!("[oauth2.gogle]\nclient_id = \"id\"\n{outlook}"), "did you mean [oauth2.google]?"),
+        (own("token_endpoint = \"https://x.example/t\""), "authorization_endpoint is missing"),
+        (own("token_endpoint = \"http://x.example/t\""), "is not a URL of https"),
+        (own("token_endpoint = \"http://localhost@x.example/t\""), "is not a URL of https"),
+        (format!("[oauth2.microsoft]\ntenant = \"a/../b\"\n{outlook}"), "is not a tenant"),
+        (format!("[oauth2.microsoft-app]\nclient_id = \"id\"\n{outlook}"), "tenant is missing"),
+        (format!("[oauth2.yandex]\nclient_id = \"id\"\n{outlook}"), "redirect is missing"),
+        (format!("[oauth2.microsoft]\nscopes = [\"a b\"]\n{outlook}"), "is not a scope"),
+        (format!("[oauth2.microsoft]\nsasl = [\"PLAIN\"]\n{outlook}"), "\"XOAUTH2\" or \"OAUTHBEARER\""),
+        (format!("[oauth2.microsoft]\nsasl = []\n{outlook}"), "names no mechanism"),
+        (format!("[oauth2.microsoft]\ngrant = \"password\"\n{outlook}"), "grant"),
+        (format!("[oauth2.microsoft]\nclient_secret = {{ command = [\"x\"] }}\n{outlook}"), "client_secret"),
+    ] {
+        let told = faults(&text);
+        assert_eq!(told.len(), 1, "{text}: {told:#?}");
+        assert!(told.concat().contains(clause), "{text}: {told:#?}");
+    }
+    let warned =
+        "[oauth2.google]\nclient_id = \"id\"\n[[account]]\naddress = \"ana@gmail.com\"\nauth = \"oauth2\"";
+    assert!(parse(warned).expect("good").warnings.concat().contains("refuses a client without its secret"));
 }
 
 #[test]
@@ -342,11 +425,8 @@ fn every_row_of_the_table_completes_an_account_or_says_why_not() {
         rows.iter().map(account).collect()
     };
     let rows = Table::builtin().rows();
-    let usable = |row: &&Provider| {
-        row.kind != Kind::Bridge
-            && !row.takes_oauth2_only()
-            && row.imap.as_ref().is_some_and(|imap| !imap.is_empty())
-    };
+    let usable =
+        |row: &&Provider| row.kind != Kind::Bridge && row.imap.as_ref().is_some_and(|imap| !imap.is_empty());
     let (good, bad) = rows.iter().partition::<Vec<_>, _>(usable);
     let told = faults(&text(&bad));
     assert_eq!(told.len(), bad.len(), "{told:#?}");

@@ -6,18 +6,22 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::faults::{Faults, shown};
+use super::faults::{Faults, did_you_mean, shown};
 use super::file;
+use super::oauth2::Known;
 use super::secret;
 use super::servers::{Given, Servers};
 use super::values::choice;
 use crate::mail::Account;
-use crate::mail::account::{Auth, BareNewline, Delete, Pop3Options, Seen, Service, SmtpOptions};
+use crate::mail::account::{
+    Auth, BareNewline, Delete, Pop3Options, SecretSource, Seen, Service, SmtpOptions,
+};
 use crate::provider::{Provider, Table};
 
 /// Every account; a fault in one does not hide those of the next.
 pub(super) fn check_all(
     accounts: &[Spanned<file::Account>],
+    known: &Known,
     path: &Path,
     faults: &mut Faults<'_>,
     warnings: &mut Vec<String>,
@@ -26,7 +30,7 @@ pub(super) fn check_all(
         faults.whole("there is no [[account]]; add one with its address");
     }
     names_are_unique(accounts, faults);
-    let checked = accounts.iter().filter_map(|account| check(account, path, faults, warnings));
+    let checked = accounts.iter().filter_map(|account| check(account, known, path, faults, warnings));
     checked.map(Arc::new).collect()
 }
 
@@ -51,6 +55,7 @@ fn names_are_unique(accounts: &[Spanned<file::Account>], faults: &mut Faults<'_>
 
 fn check(
     account: &Spanned<file::Account>,
+    known: &Known,
     path: &Path,
     faults: &mut Faults<'_>,
     warnings: &mut Vec<String>,
@@ -65,10 +70,29 @@ fn check(
     let mask = mask(account, faults);
     let pop3 = pop3(&account.pop3, faults);
     let smtp_options = smtp_options(&account.smtp_options, faults);
-    choice(&account.auth, "[[account]] auth", &[("password", ())], &["oauth2"], faults);
+    let words = [("password", Way::Password), ("oauth2", Way::OAuth2)];
+    let way = choice(&account.auth, "[[account]] auth", &words, &[], faults);
+    let named = plain(&account.oauth2, "[[account]] oauth2", faults);
     let given = Given::check(account, faults);
     let address = address?;
-    let Servers { row, imap, smtp } = given.completed(account, address, faults, warnings)?;
+    let Servers { row, imap, smtp } = given.completed(account, address, faults)?;
+    let secret = secret?;
+    let auth = match way.unwrap_or_else(|| usual_way(account, row, secret.as_ref())) {
+        Way::Password => {
+            warnings.extend(row.filter(|row| row.takes_oauth2_only()).map(|row| oauth2_only(row, address)));
+            Auth::Password
+        }
+        Way::OAuth2 => Auth::OAuth2(authorization_server(account, named, row, known, faults)??),
+    };
+    let secret = match (&auth, secret) {
+        (Auth::OAuth2(_), None) => SecretSource::Vault,
+        (Auth::OAuth2(_), Some(SecretSource::App)) => {
+            let span = account.secret.as_ref().map(Spanned::span).unwrap_or_default();
+            faults.at(span, "[[account]] secret = \"app\" and auth = \"oauth2\" do not go together: no mail program has the token; leave secret out, and make a password for the mail program with: footbridge account password ADDRESS");
+            return None;
+        }
+        (_, secret) => secret.unwrap_or(SecretSource::App),
+    };
     let names = |by_row: fn(&Provider, &str) -> Vec<String>| match &username {
         Some(username) => vec![username.clone()],
         None => row.map_or_else(|| vec![address.to_owned()], |row| by_row(row, address)),
@@ -79,8 +103,8 @@ fn check(
         provider: row.map(|row| row.id.as_str()),
         imap: Service { endpoint: imap, usernames: names(Provider::imap_usernames) },
         smtp: smtp.map(|endpoint| Service { endpoint, usernames: names(Provider::smtp_usernames) }),
-        auth: Auth::Password,
-        secret: secret?,
+        auth,
+        secret,
         mask,
         pop3,
         smtp_options,
@@ -89,6 +113,65 @@ fn check(
         imap_connections: row.and_then(|row| row.limits.imap_connections),
         help: row.and_then(Provider::login_help),
     })
+}
+
+/// How an account logs in upstream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Password,
+    OAuth2,
+}
+
+/// What an account that says nothing of `auth` means: OAuth2 where nothing else gets anybody in, or where it names the
+/// server for it.
+fn usual_way(account: &file::Account, row: Option<&Provider>, secret: Option<&SecretSource>) -> Way {
+    let oauth2 = account.oauth2.is_some() || row.is_some_and(Provider::takes_oauth2_only);
+    if oauth2 && matches!(secret, None | Some(SecretSource::Vault)) { Way::OAuth2 } else { Way::Password }
+}
+
+/// The table may be older than the provider: a password is tried where one is asked for.
+fn oauth2_only(row: &Provider, address: &str) -> String {
+    let name = &row.name;
+    format!(
+        "{address}: {name} is known to take an OAuth2 sign-in only, a password will be refused; write auth = \"oauth2\""
+    )
+}
+
+/// Where the account's tokens come from; the outer `None` after a fault was told here, the inner one after one of the
+/// server itself.
+fn authorization_server(
+    account: &file::Account,
+    named: Option<String>,
+    row: Option<&Provider>,
+    known: &Known,
+    faults: &mut Faults<'_>,
+) -> Option<Option<Arc<crate::mail::OAuth2>>> {
+    let place = account.oauth2.as_ref().or(account.auth.as_ref()).or(account.address.as_ref());
+    let span = place.map(Spanned::span).unwrap_or_default();
+    let Some(id) = named.or_else(|| row.and_then(|row| row.oauth2.clone())) else {
+        if account.oauth2.is_none() {
+            faults.at(span, "[[account]] auth = \"oauth2\": it is not known where this provider's tokens come from; name it with oauth2 = \"NAME\", and describe it in [oauth2.NAME]");
+        }
+        return None;
+    };
+    known
+        .get(&id)
+        .map_err(|()| {
+            let given = shown(&id);
+            let in_table = Table::builtin().oauth2(&id).is_some();
+            let cure = match did_you_mean(&id, known.ids()) {
+                _ if in_table => {
+                    format!("it needs [oauth2.{id}] with its tenant, client_id and client_secret")
+                }
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => "describe it in [oauth2.NAME]".to_owned(),
+            };
+            faults.at(
+                span,
+                format!("[[account]] oauth2 = {given}: there is no such authorization server; {cure}"),
+            );
+        })
+        .ok()
 }
 
 fn address<'a>(
@@ -113,7 +196,7 @@ fn address<'a>(
 }
 
 /// Text that goes into a protocol's line: not empty, nothing that could end the line.
-fn plain(text: &Option<Spanned<String>>, key: &str, faults: &mut Faults<'_>) -> Option<String> {
+pub(super) fn plain(text: &Option<Spanned<String>>, key: &str, faults: &mut Faults<'_>) -> Option<String> {
     let text = text.as_ref()?;
     if text.get_ref().is_empty() {
         faults.at(text.span(), format!("{key} is empty; leave it out for its default"));

@@ -3,6 +3,7 @@
 //! A field stands here when its feature exists. Words that stand for a choice are text here and checked in
 //! [`super::settings`], so that all faults of value can be told at once; [`Spanned`] keeps their line.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
@@ -25,6 +26,8 @@ pub struct File {
     pub cache: Cache,
     /// `[log]`
     pub log: Log,
+    /// `[oauth2.NAME]`
+    pub oauth2: BTreeMap<String, Spanned<OAuth2>>,
     /// `[[account]]`
     pub account: Vec<Spanned<Account>>,
 }
@@ -79,6 +82,32 @@ pub struct Log {
     pub level: Option<Text>,
 }
 
+/// `[oauth2.NAME]`: an authorization server, and what we are to it.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OAuth2 {
+    /// Our name there.
+    pub client_id: Option<Text>,
+    /// What goes with it.
+    pub client_secret: Option<Spanned<Secret>>,
+    /// What `{tenant}` in the endpoints stands for.
+    pub tenant: Option<Text>,
+    /// The redirect as registered.
+    pub redirect: Option<Text>,
+    /// Where a browser goes.
+    pub authorization_endpoint: Option<Text>,
+    /// Where tokens come from.
+    pub token_endpoint: Option<Text>,
+    /// Where device codes come from.
+    pub device_authorization_endpoint: Option<Text>,
+    /// What is asked for.
+    pub scopes: Option<Vec<Text>>,
+    /// SASL mechanisms, the one to use first.
+    pub sasl: Option<Vec<Text>>,
+    /// `"authorization_code"` or `"client_credentials"`
+    pub grant: Option<Text>,
+}
+
 /// `[[account]]`
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -95,8 +124,10 @@ pub struct Account {
     pub smtp: Option<Spanned<Server>>,
     /// The upstream user name.
     pub username: Option<Text>,
-    /// `"password"`
+    /// `"password"` or `"oauth2"`
     pub auth: Option<Text>,
+    /// Which `[oauth2.NAME]` tokens come from.
+    pub oauth2: Option<Text>,
     /// Where the secret comes from.
     pub secret: Option<Spanned<Secret>>,
     /// IMAP capabilities hidden from the apps.
@@ -121,7 +152,7 @@ pub struct Server {
 
 /// `secret = ...`
 pub enum Secret {
-    /// A word: `"app"`. Anything else may be a password, which is never printed.
+    /// A word: `"app"` or `"vault"`. Anything else may be a password, which is never printed.
     Word(String),
     /// A place: exactly one key.
     Place(Place),

@@ -8,6 +8,7 @@
 mod account;
 mod faults;
 pub mod file;
+mod oauth2;
 mod permissions;
 mod secret;
 mod servers;

@@ -13,20 +13,42 @@ use super::permissions;
 use crate::mail::Secret;
 use crate::mail::account::SecretSource;
 
-const CHOICES: &str = "write \"app\", or one of { env = \"NAME\" }, { file = \"PATH\" }, { command = [\"PROGRAM\", \"ARGUMENT\"] }";
+const CHOICES: &str = "write \"app\" or \"vault\", or one of { env = \"NAME\" }, { file = \"PATH\" }, { command = [\"PROGRAM\", \"ARGUMENT\"] }";
 
-/// `None` after a fault was told.
+/// `None` after a fault was told; `Some(None)` where nothing is said.
 pub(super) fn check(
     secret: Option<&Spanned<file::Secret>>,
     path: &Path,
     faults: &mut Faults<'_>,
-) -> Option<SecretSource> {
-    let Some(secret) = secret else { return Some(SecretSource::App) };
+) -> Option<Option<SecretSource>> {
+    let Some(secret) = secret else { return Some(None) };
     let outcome = match secret.get_ref() {
         file::Secret::Word(word) => by_word(word),
         file::Secret::Place(place) => by_place(place, path),
     };
-    outcome.map_err(|fault| tell(secret.span(), &fault, faults)).ok()
+    outcome.map(Some).map_err(|fault| tell(secret.span(), &fault, faults)).ok()
+}
+
+/// A secret that is needed at start: of a variable, or the first line of a file.
+pub(super) fn read_now(place: &Place, path: &Path) -> Result<Secret, String> {
+    match by_place(place, path)? {
+        SecretSource::Env { secret, .. } => Ok(secret),
+        SecretSource::File(file) => {
+            let octets = zeroize::Zeroizing::new(
+                std::fs::read(&file)
+                    .map_err(|error| format!("the file {} cannot be read: {error}", file.display()))?,
+            );
+            let line = octets.split(|octet| matches!(octet, b'\r' | b'\n')).next().unwrap_or_default();
+            if line.is_empty() {
+                return Err(format!("the first line of {} is empty", file.display()));
+            }
+            Ok(Secret::new(line))
+        }
+        _ => {
+            Err("write it here, or name a variable or a file: { env = \"NAME\" }, { file = \"PATH\" }"
+                .to_owned())
+        }
+    }
 }
 
 fn tell(span: Range<usize>, fault: &str, faults: &mut Faults<'_>) {
@@ -36,7 +58,7 @@ fn tell(span: Range<usize>, fault: &str, faults: &mut Faults<'_>) {
 fn by_word(word: &str) -> Result<SecretSource, String> {
     match word {
         "app" => Ok(SecretSource::App),
-        "vault" => Err(format!("this version does not know \"vault\" yet; {CHOICES}")),
+        "vault" => Ok(SecretSource::Vault),
         _ => Err(format!("this word is not known, and a password does not belong into this file; {CHOICES}")),
     }
 }

@@ -47,16 +47,12 @@ impl Given {
         account: &file::Account,
         address: &str,
         faults: &mut Faults<'_>,
-        warnings: &mut Vec<String>,
     ) -> Option<Servers> {
         let row = self.row(address)?;
         let domain = domain_of(address);
         let imap = match self.imap {
             Said::Wrong => return None,
-            Said::This(imap) => {
-                warnings.extend(row.and_then(|row| oauth2_only(row, address)));
-                imap
-            }
+            Said::This(imap) => imap,
             Said::Nothing => {
                 imap_of(row, domain).map_err(|fault| tell(account, address, &fault, faults)).ok()?
             }
@@ -132,11 +128,6 @@ fn imap_of(row: Option<&Provider>, domain: &str) -> Result<Endpoint, String> {
             "{name} offers neither IMAP nor submission, so no mail program can be connected to it"
         ));
     }
-    if row.takes_oauth2_only() {
-        return Err(format!(
-            "{name} takes an OAuth2 sign-in only, which this version does not have yet; a password would be refused"
-        ));
-    }
     let Some(server) = row.imap.iter().flatten().next() else {
         return Err(format!(
             "no IMAP server of {name} is known; if there is one, name it with imap = {{ host = \"...\" }}"
@@ -144,17 +135,6 @@ fn imap_of(row: Option<&Provider>, domain: &str) -> Result<Endpoint, String> {
     };
     server.endpoint(domain).ok_or_else(|| {
         format!("{name} is a program on this machine with a certificate of its own making, which this version cannot check yet; mail programs can be connected to it directly")
-    })
-}
-
-/// Servers spelled out are taken at their word: the table may be older than the provider.
-fn oauth2_only(row: &Provider, address: &str) -> Option<String> {
-    let name = &row.name;
-    row.takes_oauth2_only().then(|| {
-        format!(
-            "{address}: {name} is known to take an OAuth2 sign-in only, which this version does not have yet; \
-             a password will be refused"
-        )
     })
 }
 

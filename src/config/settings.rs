@@ -11,6 +11,7 @@ use tracing::level_filters::LevelFilter;
 use super::account;
 use super::faults::{Faults, shown};
 use super::file::{self, File};
+use super::oauth2;
 use super::permissions::others_may_read;
 use super::values::{choice, loopback, octets};
 use crate::mail::{Account, AppTls, Deadlines};
@@ -87,7 +88,8 @@ pub(super) fn check(file: &File, path: &Path, faults: &mut Faults<'_>) -> Option
     let certificate = certificate(&file.tls, folder, faults);
     let cache_memory = memory(&file.cache.memory, faults);
     let log_level = level(&file.log.level, faults);
-    let accounts = account::check_all(&file.account, path, faults, &mut warnings);
+    let known = oauth2::check_all(&file.oauth2, path, faults, &mut warnings);
+    let accounts = account::check_all(&file.account, &known, path, faults, &mut warnings);
     let deadlines = Deadlines::default();
     Some(Settings {
         listen,

@@ -16,7 +16,6 @@ use super::file::File;
 const NOT_YET: &[&str] = &[
     "cache.disk",
     "log.file",
-    "oauth2",
     "smtp_device",
     "account.smtp_options.sent_copy",
     "account.smtp_options.outbox",
@@ -144,12 +143,15 @@ fn name_of(key: &[String]) -> String {
     match key.as_slice() {
         [] => "what stands here".to_owned(),
         ["account"] => "[[account]]".to_owned(),
-        [table @ ("listen" | "tls" | "cache" | "log" | "oauth2")] => format!("[{table}]"),
+        [table @ ("listen" | "tls" | "cache" | "log")] => format!("[{table}]"),
         ["smtp_device"] => "[[smtp_device]]".to_owned(),
+        ["oauth2"] => "[oauth2.NAME]".to_owned(),
         [key] => (*key).to_owned(),
         ["account", table @ ("pop3" | "smtp_options")] => format!("[account.{table}]"),
         ["account", table @ ("pop3" | "smtp_options"), key] => format!("[account.{table}] {key}"),
         ["account", rest @ ..] => format!("[[account]] {}", rest.join(".")),
+        ["oauth2", name] => format!("[oauth2.{name}]"),
+        ["oauth2", name, rest @ ..] => format!("[oauth2.{name}] {}", rest.join(".")),
         [table, rest @ ..] => format!("[{table}] {}", rest.join(".")),
     }
 }

@@ -36,9 +36,10 @@ pub struct OAuth2 {
 }
 
 /// How tokens are got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grant {
     /// A person signs in: with a browser (RFC 6749 §4.1) or a device code (RFC 8628).
+    #[default]
     User,
     /// Nobody is present (RFC 6749 §4.4).
     ClientCredentials,
@@ -63,4 +64,12 @@ pub enum Mechanism {
     XOAuth2,
     /// RFC 7628.
     OAuthBearer,
+}
+
+impl Mechanism {
+    /// By its name in SASL, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let known = [("XOAUTH2", Self::XOAuth2), ("OAUTHBEARER", Self::OAuthBearer)];
+        known.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, mechanism)| mechanism)
+    }
 }

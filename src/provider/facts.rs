@@ -33,6 +33,8 @@ pub struct Provider {
     pub username_smtp: Option<UserName>,
     /// What the provider takes, in order of preference.
     pub auth: Vec<Auth>,
+    /// Which `[oauth2.NAME]` its tokens come from.
+    pub oauth2: Option<String>,
     /// What the owner of an account must switch on first, in sentences.
     pub enable_first: Option<String>,
     /// Who files sent mail.

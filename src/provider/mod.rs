@@ -4,7 +4,9 @@
 //! default in its place.
 
 pub mod facts;
+pub mod oauth2;
 pub mod table;
 
 pub use facts::{Auth, Kind, Provider, Server, ServerSecurity, UserName};
+pub use oauth2::AuthorizationServer;
 pub use table::Table;

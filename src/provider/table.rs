@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use super::facts::{Folders, Kind, Provider};
+use super::oauth2::AuthorizationServer;
 use crate::mail::account::FolderNames;
 
 /// Every provider known.
@@ -13,6 +14,7 @@ use crate::mail::account::FolderNames;
 pub struct Table {
     rows: Vec<Provider>,
     folder_names: FolderNames,
+    oauth2: HashMap<String, AuthorizationServer>,
     by_domain: HashMap<String, usize>,
     by_suffix: HashMap<String, usize>,
 }
@@ -21,6 +23,7 @@ pub struct Table {
 #[serde(deny_unknown_fields)]
 struct Toml {
     folder_names: Folders,
+    oauth2: HashMap<String, AuthorizationServer>,
     provider: Vec<Provider>,
 }
 
@@ -35,7 +38,7 @@ impl Table {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let Toml { folder_names, provider: rows } =
+        let Toml { folder_names, oauth2, provider: rows } =
             toml::from_str(text).map_err(|error| error.to_string())?;
         let index = |domains: fn(&Provider) -> &[String]| {
             let rows = rows.iter().enumerate();
@@ -43,7 +46,7 @@ impl Table {
         };
         let by_domain = index(|row| &row.domains);
         let by_suffix = index(|row| &row.domain_suffixes);
-        Ok(Self { by_domain, by_suffix, folder_names: (&folder_names).into(), rows })
+        Ok(Self { by_domain, by_suffix, folder_names: (&folder_names).into(), oauth2, rows })
     }
 
     /// Every row, in the order of the file.
@@ -54,6 +57,16 @@ impl Table {
     /// The row that `provider = "..."` names.
     pub fn by_id(&self, id: &str) -> Option<&Provider> {
         self.rows.iter().find(|row| row.id == id)
+    }
+
+    /// The authorization server that `oauth2 = "..."` names.
+    pub fn oauth2(&self, id: &str) -> Option<&AuthorizationServer> {
+        self.oauth2.get(id)
+    }
+
+    /// The names of all authorization servers, in no order.
+    pub fn oauth2_ids(&self) -> impl Iterator<Item = &str> {
+        self.oauth2.keys().map(String::as_str)
     }
 
     /// The row of an address domain, in any case: an exact match, else the longest suffix.
@@ -102,6 +115,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::mail::oauth2::Grant;
     use crate::provider::{ServerSecurity, UserName};
 
     fn each(check: impl Fn(&Provider)) {
@@ -150,6 +164,37 @@ mod tests {
             assert_eq!(none, row.auth.is_empty(), "{}", row.id);
             assert_eq!(none, row.username.is_none(), "{}", row.id);
         });
+    }
+
+    #[test]
+    fn every_authorization_server_can_be_used_and_is() {
+        let table = Table::builtin();
+        let mut named = HashSet::new();
+        each(|row| {
+            let takes = row.auth.contains(&crate::provider::Auth::OAuth2);
+            assert_eq!(row.oauth2.is_some(), takes, "{}", row.id);
+            if let Some(id) = &row.oauth2 {
+                assert!(table.oauth2(id).is_some(), "{}: {id}", row.id);
+            }
+        });
+        named.extend(table.rows().iter().filter_map(|row| row.oauth2.as_deref()));
+        for id in table.oauth2_ids() {
+            let server = table.oauth2(id).expect("its own name");
+            assert!(named.contains(id) || id.starts_with("microsoft-"), "{id} is of no use");
+            let endpoints = [&server.authorization_endpoint, &server.device_authorization_endpoint];
+            for endpoint in endpoints.into_iter().flatten().chain([&server.token_endpoint]) {
+                assert!(endpoint.starts_with("https://"), "{id}: {endpoint}");
+                let tenant = endpoint.contains("{tenant}");
+                assert!(
+                    !tenant || server.tenant.is_some() || server.grant == Grant::ClientCredentials,
+                    "{id}"
+                );
+            }
+            let person = server.grant == Grant::User;
+            assert_eq!(server.authorization_endpoint.is_some() && server.redirect.is_some(), person, "{id}");
+            assert!(!server.scopes_imap.is_empty() && !server.scopes_smtp.is_empty(), "{id}");
+            assert!(!server.mechanisms.is_empty(), "{id}");
+        }
     }
 
     #[test]
