@@ -5,6 +5,8 @@
 //!                   └──── stored: a bridge password (password)? ── yes: what is stored (stored), and verdicts ──▶ upstream
 //!                         or, while there is none, what is stored? └ no: wrong, slowed (slow)
 //! ```
+//!
+//! What upstream is shown is a password, or an access token that [`oauth`] keeps good.
 
 pub mod credentials;
 pub mod gate;

@@ -73,6 +73,8 @@ struct Held {
     failure: Option<Failure>,
     /// When a token that should be good was renewed.
     forced: Option<Moment>,
+    /// What upstream would not take last.
+    refused: Option<Secret>,
 }
 
 #[derive(Clone, Debug)]
@@ -151,7 +153,13 @@ impl Tokens {
             let held = self.0.held();
             let grant = held.grant.as_ref();
             let fresh = grant.and_then(|grant| grant.fresh(now.wall)).cloned();
-            (fresh, grant.and_then(|grant| grant.alive(now.wall, LOGIN)).cloned())
+            // Somebody may have signed in anew because of that: what is kept is looked at first.
+            let doubtful = matches!((&fresh, &held.refused), (Some(one), Some(other)) if one.same_as(other));
+            if doubtful {
+                (None, None)
+            } else {
+                (fresh, grant.and_then(|grant| grant.alive(now.wall, LOGIN)).cloned())
+            }
         };
         match (fresh, alive) {
             (Some(fresh), _) => {
@@ -223,6 +231,9 @@ async fn renew(
         inner.look().await?;
     }
     let now = inner.now();
+    if refused.is_some() {
+        inner.held().refused.clone_from(&refused);
+    }
     if let Some(settled) = inner.settled(now, refused.as_ref()) {
         return settled;
     }

@@ -472,6 +472,19 @@ async fn tokens_that_are_refused_when_fresh_are_renewed_once_a_minute() {
     assert_eq!(bench.requests(), 2);
 }
 
+/// Whoever signed in to the wrong mailbox and then to the right one need not wait for the wrong token's end.
+#[tokio::test]
+async fn a_new_sign_in_is_seen_at_the_login_after_a_refusal() {
+    let bench = Bench::new(rotating).await;
+    assert_eq!(bench.renewed("access-0").await.unwrap(), "access-1");
+    later(bench.renewed("access-1").await);
+    // Nothing is new: upstream may have changed its mind.
+    assert_eq!(bench.current().await.unwrap(), "access-1");
+    bench.shelf.put(grant_of("signed-in-anew", "refresh-anew"));
+    assert_eq!(bench.current().await.unwrap(), "signed-in-anew");
+    assert_eq!(bench.requests(), 1);
+}
+
 /// The token server is down and upstream has refused what we have: there is nothing to show.
 #[tokio::test]
 async fn a_refused_token_is_not_shown_again() {
