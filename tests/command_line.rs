@@ -426,3 +426,39 @@ fn a_bridge_password_that_would_open_nothing_is_not_made() {
     assert!(text(&nobody.stderr).contains("no account has the address eve@gmx.net"));
     assert!(!state.exists());
 }
+
+#[test]
+fn accounts_are_listed_and_what_is_kept_of_one_is_removed() {
+    let (folder, path) = written(&format!(
+        "{ACCOUNT}\n[[account]]\naddress = \"bob@gmx.net\"\nsecret = {{ env = \"BOB_MAIL\" }}\n\n[log]\nlevel = \"info\"\n"
+    ));
+    let state = folder.path().join("state");
+    let account = |more: &[&str]| {
+        let start = ["--config", &path, "--state", state.to_str().expect("UTF-8"), "account"];
+        footbridge(&[&start, more].concat()).env("BOB_MAIL", "CANARY").output().expect("it starts")
+    };
+    assert_eq!(account(&["password", "bob@gmx.net"]).status.code(), Some(0));
+    let listed = text(&account(&["list"]).stdout);
+    let lines = listed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect::<Vec<_>>();
+    assert_eq!(lines[0], ["address", "provider", "auth", "secret", "bridge", "passwords", "sign-in"]);
+    assert_eq!(lines[1], ["ana@gmx.net", "gmx-net", "password", "app", "0", "-"]);
+    assert_eq!(lines[2], ["bob@gmx.net", "gmx-net", "password", "env", "1", "-"]);
+    let json = text(&account(&["list", "--json"]).stdout);
+    assert!(
+        json.starts_with("[{")
+            && json.contains("\"bridge_passwords\":1")
+            && json.contains("\"sign_in\":null"),
+        "{json}"
+    );
+    assert!(!listed.contains("CANARY") && !json.contains("CANARY"));
+
+    let before = std::fs::read(&path).expect("there");
+    let removed = text(&account(&["remove", "BOB@gmx.net"]).stdout);
+    assert!(removed.contains("bob@gmx.net: its bridge password is taken back"), "{removed}");
+    assert!(removed.contains(&format!("now delete lines 4 to 6 of {path}")), "{removed}");
+    assert_eq!(std::fs::read(&path).expect("there"), before, "the configuration is its user's");
+    assert!(text(&account(&["list"]).stdout).contains("env     0 "));
+    let nobody = account(&["remove", "eve@gmx.net"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody.stderr).contains("nothing is kept for eve@gmx.net"));
+}

@@ -1,21 +1,24 @@
 //! The gate an app's password passes before anything goes upstream.
 
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, NoToken};
+use super::oauth::{State, Tokens};
 use super::password::Verdict;
 use super::slow::Slow;
 use super::stored;
 use super::stores::Stores;
 use super::verdicts::{Judgement, Purpose, Trial, Verdicts};
 use crate::mail::account::{Auth, SecretSource};
+use crate::mail::oauth2::Grant;
 use crate::mail::{Account, Secret};
 
-/// A program that asks its user has this long; apps wait 30 to 60 seconds for the answer to a login.
-const COMMAND: Duration = Duration::from_secs(25);
+/// What only a bridge without accounts that need it has not.
+const NO_PLACE: &str = "there is no place for it on this machine; name a folder with --state DIR";
 
 /// Programs of one account at once: a mail app opens a handful of connections at start.
 const COMMANDS: usize = 4;
@@ -36,6 +39,10 @@ pub struct Gate {
     verdicts: Verdicts,
     slow: Slow,
     commands: Semaphore,
+    /// With OAuth2.
+    tokens: OnceLock<Option<Tokens>>,
+    /// When somebody signed in, as it was known when tokens were judged last.
+    signed_in_at: Mutex<Option<Option<u64>>>,
 }
 
 /// Why nothing goes upstream.
@@ -80,6 +87,25 @@ pub enum Denied {
         /// When it is shown upstream again.
         wait: Duration,
     },
+    /// The app's secret is right, but upstream refused the access tokens of late; needs the user.
+    #[error(
+        "the provider refused the sign-in; run: footbridge account sign-in {address}; else it is tried again in {} seconds",
+        wait.as_secs()
+    )]
+    TokenRefused {
+        /// The account.
+        address: String,
+        /// When one is shown upstream again.
+        wait: Duration,
+    },
+    /// The app's secret is right, but there is nothing to show upstream until the user signs in.
+    #[error("{reason}; run: footbridge account sign-in {address}")]
+    SignIn {
+        /// The account.
+        address: String,
+        /// What happened: one plain clause without a secret.
+        reason: String,
+    },
     /// The stored secret could not be read; needs the user.
     #[error("the stored password cannot be read: {reason}")]
     Unreadable {
@@ -94,6 +120,8 @@ pub enum Denied {
 pub struct Pass {
     /// What to show.
     pub credentials: Credentials,
+    /// What the verdict will be about.
+    judged: Secret,
     purpose: Purpose,
     _trial: Option<std::sync::Arc<Trial>>,
 }
@@ -102,7 +130,8 @@ impl Gate {
     /// A gate that saw nothing yet.
     pub fn new(stores: Stores) -> Self {
         let (verdicts, slow) = (Verdicts::new(), Slow::default());
-        Self { stores, verdicts, slow, commands: Semaphore::new(COMMANDS) }
+        let (commands, tokens) = (Semaphore::new(COMMANDS), OnceLock::new());
+        Self { stores, verdicts, slow, commands, tokens, signed_in_at: Mutex::default() }
     }
 
     /// What to show upstream for what the app offered.
@@ -121,11 +150,16 @@ impl Gate {
             Verdict::Wrong => return self.wrong().await,
             Verdict::Right | Verdict::NoneYet => {}
         }
-        let Some(stored) = self.stored(&account.secret).await? else { return self.wrong().await };
-        if opens_itself && !self.verdicts.same(offered, &stored) {
-            return self.wrong().await;
+        match self.credentials(account).await? {
+            Some(Credentials::Password(stored)) => {
+                if opens_itself && !self.verdicts.same(offered, &stored) {
+                    return self.wrong().await;
+                }
+                self.judge(&stored, purpose, false).await
+            }
+            Some(tokens) => self.judge_tokens(account, tokens, purpose).await,
+            None => self.wrong().await,
         }
-        self.judge(&stored, purpose, false).await
     }
 
     async fn wrong(&self) -> Result<Pass, Denied> {
@@ -135,36 +169,115 @@ impl Gate {
 
     /// Upstream took it.
     pub fn accepted(&self, pass: &Pass) {
-        if let Credentials::Password(secret) = &pass.credentials {
-            self.verdicts.accepted(secret, pass.purpose);
-        }
+        self.verdicts.accepted(&pass.judged, pass.purpose);
     }
 
     /// Upstream refused it.
     pub fn refused(&self, pass: &Pass) {
-        if let Credentials::Password(secret) = &pass.credentials {
-            self.verdicts.refused(secret, pass.purpose, Instant::now());
+        self.verdicts.refused(&pass.judged, pass.purpose, Instant::now());
+    }
+
+    /// What this machine has to show upstream; `None` where the app's own is the provider's.
+    async fn credentials(&self, account: &Account) -> Result<Option<Credentials>, Denied> {
+        let unreadable = |reason| Denied::Unreadable { reason };
+        if let Auth::OAuth2(server) = &account.auth {
+            let tokens = self.tokens.get_or_init(|| self.stores.tokens(account, server));
+            let tokens = tokens.clone().ok_or_else(|| unreadable(NO_PLACE.to_owned()))?;
+            return Ok(Some(Credentials::Tokens(Arc::new(tokens))));
+        }
+        let secret = match &account.secret {
+            SecretSource::App => return Ok(None),
+            SecretSource::Vault => self.in_vault(account).await?,
+            given => {
+                let _turn = match given {
+                    SecretSource::Command(_) => self.commands.acquire().await.ok(), // Never closed.
+                    _ => None,
+                };
+                let secret = stored::given(given).await.map_err(unreadable)?;
+                secret.ok_or_else(|| unreadable("none is given".to_owned()))?
+            }
+        };
+        Ok(Some(Credentials::Password(secret)))
+    }
+
+    async fn in_vault(&self, account: &Account) -> Result<Secret, Denied> {
+        let unreadable = |reason| Denied::Unreadable { reason };
+        let vault = self.stores.vault.as_ref().ok_or_else(|| unreadable(NO_PLACE.to_owned()))?;
+        match vault.find(&account.address).await {
+            Ok(entry) => {
+                let password = entry.and_then(|entry| entry.password);
+                password.ok_or_else(|| sign_in(account, "there is no password in the vault"))
+            }
+            Err(error) if error.needs_sign_in() => Err(sign_in(account, &error.to_string())),
+            Err(error) => Err(unreadable(error.to_string())),
         }
     }
 
-    /// `None` where the app's own is the provider's.
-    async fn stored(&self, source: &SecretSource) -> Result<Option<Secret>, Denied> {
-        let secret = match source {
-            SecretSource::App => return Ok(None),
-            SecretSource::Vault => Err("there is no vault yet".to_owned()),
-            SecretSource::Env { secret, .. } => Ok(secret.clone()),
-            SecretSource::File(path) => stored::from_file(path).await,
-            SecretSource::Command(command) => {
-                let _turn = self.commands.acquire().await; // Never closed, so it is always a turn.
-                stored::from_command(command, COMMAND).await
-            }
+    /// As a stored password: one that upstream would not take rests, until somebody signs in anew.
+    async fn judge_tokens(
+        &self,
+        account: &Account,
+        tokens: Credentials,
+        purpose: Purpose,
+    ) -> Result<Pass, Denied> {
+        // Who cannot be asked now is told with the rest of upstream's faults.
+        if let Err(NoToken::SignIn { reason }) = tokens.current().await {
+            return Err(sign_in(account, &reason));
+        }
+        let known = *self.signed_in();
+        let mut signed_in_at = match known {
+            Some(known) => known,
+            None => self.look_when_signed_in(account).await,
         };
-        secret.map(Some).map_err(|reason| Denied::Unreadable { reason })
+        loop {
+            // The same one sign-in long, whatever token comes of it.
+            let judged = Secret::new(format!("signed in at {signed_in_at:?}"));
+            match self.judge_stored(&judged, tokens.clone(), purpose).await {
+                Err(Denied::Refused { wait }) => {
+                    let newer = self.look_when_signed_in(account).await;
+                    if newer == signed_in_at {
+                        return Err(Denied::TokenRefused { address: account.address.clone(), wait });
+                    }
+                    signed_in_at = newer;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// `None` where nobody signs in.
+    async fn look_when_signed_in(&self, account: &Account) -> Option<u64> {
+        let at = match (self.tokens.get(), &account.auth) {
+            (Some(Some(tokens)), Auth::OAuth2(server)) if server.grant == Grant::User => {
+                tokens.state().await.signed_in_at
+            }
+            _ => None,
+        };
+        *self.signed_in() = Some(at);
+        at
+    }
+
+    fn signed_in(&self) -> MutexGuard<'_, Option<Option<u64>>> {
+        self.signed_in_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn judge_stored(
+        &self,
+        judged: &Secret,
+        credentials: Credentials,
+        purpose: Purpose,
+    ) -> Result<Pass, Denied> {
+        let pass = self.judge(judged, purpose, false).await?;
+        Ok(Pass { credentials, ..pass })
     }
 
     async fn judge(&self, secret: &Secret, purpose: Purpose, from_app: bool) -> Result<Pass, Denied> {
-        let pass =
-            |trial| Pass { credentials: Credentials::Password(secret.clone()), purpose, _trial: trial };
+        let pass = |trial| Pass {
+            credentials: Credentials::Password(secret.clone()),
+            judged: secret.clone(),
+            purpose,
+            _trial: trial,
+        };
         loop {
             match self.verdicts.judge(secret, purpose, from_app, Instant::now()) {
                 Judgement::Show(trial) => return Ok(pass(trial)),
@@ -193,9 +306,25 @@ fn opens_itself(account: &Account) -> bool {
     }
 }
 
-/// The secret an account's provider wants, where this machine has it: for `check`, which has no app to ask.
-pub async fn stored_secret(account: &Account) -> Result<Option<Secret>, Denied> {
-    Gate::default().stored(&account.secret).await
+/// What this machine has to show an account's provider; `None` where the app's own password is the provider's. For
+/// `check`, which has no app to ask.
+///
+/// # Errors
+/// It cannot be read, or somebody has to sign in first.
+pub async fn credentials(account: &Account, stores: &Stores) -> Result<Option<Credentials>, Denied> {
+    Gate::new(stores.clone()).credentials(account).await
+}
+
+/// How an account's sign-in stands, without asking its token server; `None` where it has none. For lists.
+pub async fn state(account: &Account, stores: &Stores) -> Option<State> {
+    let Auth::OAuth2(server) = &account.auth else { return None };
+    Some(stores.tokens(account, server)?.state().await)
+}
+
+/// The reason leaves room for what has to be done, whatever it is.
+fn sign_in(account: &Account, reason: &str) -> Denied {
+    const LONGEST: usize = 200;
+    Denied::SignIn { address: account.address.clone(), reason: reason.chars().take(LONGEST).collect() }
 }
 
 /// Without a state folder.
@@ -209,8 +338,9 @@ impl Default for Gate {
 mod tests {
     use super::*;
     use crate::auth::Passwords;
+    use crate::auth::oauth::Grants;
+    use crate::auth::vault::{KeptGrant, KeyChoice, Vault};
     use crate::config;
-    use std::sync::Arc;
 
     fn account(secret: &str) -> Arc<Account> {
         let text = format!("[[account]]\naddress = \"ana@gmx.net\"\nsecret = {secret}\n");
@@ -412,11 +542,120 @@ mod tests {
         assert!(gate.admit(&account, &made, Purpose::Reading).await.is_ok(), "nothing was locked");
     }
 
+    /// An account of this auth whose secret is in the vault, its gate, and the vault as a command sees it.
+    fn with_vault(auth: Auth) -> (tempfile::TempDir, Gate, Arc<Account>, Arc<Vault>, Secret) {
+        let state = tempfile::tempdir().expect("a folder");
+        let path = state.path().join("state");
+        let account = Account { secret: SecretSource::Vault, auth, ..(*account(ENV)).clone() };
+        let account = Arc::new(account);
+        let trust = crate::net::tls::trust(crate::net::tls::Roots::Bundled, &[]).expect("roots");
+        let connector = crate::net::Connector::new(trust.config, crate::mail::Deadlines::default());
+        // A key file: no test asks the keychain of whoever runs it.
+        let stores = Stores::open(Some(&path), KeyChoice::File, [&account], &connector).expect("a folder");
+        let right = stores.passwords.make(&account.address, None).expect("made").password;
+        let vault = Vault::new(crate::store::Folder::open(&path).expect("there"), KeyChoice::File);
+        (state, Gate::new(stores), account, Arc::new(vault), right)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_password_in_the_vault_is_shown_upstream_once_it_is_there() {
+        let (_state, gate, account, vault, right) = with_vault(Auth::Password);
+        let denied = gate.admit(&account, &right, Purpose::Reading).await.expect_err("none yet");
+        assert!(matches!(denied, Denied::SignIn { .. }), "{denied}");
+        assert!(denied.to_string().ends_with("run: footbridge account sign-in ana@gmx.net"), "{denied}");
+        let put = |text: &'static str| {
+            vault.change("ANA@gmx.net", |entry| entry.password = Some(Secret::new(text))).expect("written");
+        };
+        put("first");
+        let pass = gate.admit(&account, &right, Purpose::Reading).await.expect("there");
+        assert_eq!(shown(&pass), b"first");
+        assert!(matches!(offer(&gate, &account, "first").await, Err(Denied::Wrong)), "apps do not know it");
+        gate.refused(&pass);
+        assert!(matches!(gate.admit(&account, &right, Purpose::Reading).await, Err(Denied::Refused { .. })));
+        put("second");
+        let pass = gate.admit(&account, &right, Purpose::Reading).await.expect("another one");
+        assert_eq!(shown(&pass), b"second");
+    }
+
+    /// What a sign-in at this second leaves: a token for an hour.
+    fn sign_in(vault: &Arc<Vault>, token: &str, signed_in_at: u64) {
+        let mut grant = crate::auth::oauth::Grant::from_seed(Secret::new("refresh"), "our-client");
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
+        grant.access_token = Some(Secret::new(token));
+        (grant.obtained_at, grant.expires_at, grant.signed_in_at) = (now, now + 3600, signed_in_at);
+        KeptGrant::new(vault.clone(), "ana@gmx.net").save(&grant).expect("written");
+    }
+
+    async fn token(pass: &Pass) -> Vec<u8> {
+        match pass.credentials.current().await.expect("a token") {
+            crate::mail::Credential::Token(token) => token.expose().to_vec(),
+            credential => panic!("{credential:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_needs_a_sign_in_says_so_at_once_and_notices_one() {
+        let (_state, gate, account, vault, right) = with_vault(with_oauth2().auth);
+        for _ in 0..3 {
+            let start = Instant::now();
+            let denied = gate.admit(&account, &right, Purpose::Reading).await.expect_err("nobody signed in");
+            assert!(matches!(denied, Denied::SignIn { .. }), "{denied}");
+            assert!(denied.to_string().ends_with("run: footbridge account sign-in ana@gmx.net"), "{denied}");
+            assert_eq!(start.elapsed(), Duration::ZERO);
+        }
+        assert!(matches!(offer(&gate, &account, "x").await, Err(Denied::Wrong)), "told to nobody else");
+        sign_in(&vault, "one", 1000);
+        let pass = gate.admit(&account, &right, Purpose::Reading).await.expect("signed in");
+        assert_eq!(token(&pass).await, b"one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_upstream_refused_rests_until_somebody_signs_in_anew() {
+        let (_state, gate, account, vault, right) = with_vault(with_oauth2().auth);
+        sign_in(&vault, "one", 1000);
+        let admit = |purpose| gate.admit(&account, &right, purpose);
+        for minutes in [1, 2, 4] {
+            let pass = admit(Purpose::Reading).await.expect("shown");
+            gate.refused(&pass);
+            let denied = admit(Purpose::Reading).await.expect_err("rests");
+            assert!(matches!(denied, Denied::TokenRefused { .. }), "{denied}");
+            assert!(denied.to_string().contains("run: footbridge account sign-in ana@gmx.net"), "{denied}");
+            tokio::time::advance(Duration::from_secs(60 * minutes - 1)).await;
+            assert!(admit(Purpose::Reading).await.is_err());
+            tokio::time::advance(Duration::from_secs(2)).await;
+        }
+        let pass = admit(Purpose::Reading).await.expect("shown");
+        gate.refused(&pass);
+        let pass = admit(Purpose::Submission).await.expect("another matter");
+        gate.accepted(&pass);
+        sign_in(&vault, "two", 2000);
+        let pass = admit(Purpose::Reading).await.expect("another sign-in");
+        assert_eq!(token(&pass).await, b"two");
+    }
+
+    #[test]
+    fn accounts_that_keep_something_want_a_place_for_it() {
+        let trust = crate::net::tls::trust(crate::net::tls::Roots::Bundled, &[]).expect("roots");
+        let connector = crate::net::Connector::new(trust.config, crate::mail::Deadlines::default());
+        let open = |account: Account| {
+            Stores::open(None, KeyChoice::File, [&Arc::new(account)], &connector)
+                .map_err(|error| error.to_string())
+        };
+        for account in [with_oauth2(), Account { secret: SecretSource::Vault, ..(*account(ENV)).clone() }] {
+            let told = open(account).expect_err("no place");
+            assert!(told.starts_with("ana@gmx.net: ") && told.contains("--state DIR"), "{told}");
+        }
+        for secret in ["\"app\"", ENV] {
+            assert!(open((*account(secret)).clone()).is_ok(), "{secret}");
+        }
+    }
+
     #[test]
     fn debug_prints_no_secret() {
         let pass = Pass {
             credentials: Credentials::Password(Secret::new("CANARY")),
             purpose: Purpose::Reading,
+            judged: Secret::new("CANARY"),
             _trial: None,
         };
         assert!(!format!("{pass:?}{:?}", Gate::default()).contains("CANARY"));

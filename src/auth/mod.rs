@@ -22,6 +22,6 @@ pub use credentials::{AccessTokens, Credentials, NoToken};
 pub use gate::{Denied, Gate, Pass};
 pub use password::Passwords;
 pub(crate) use slow::Slow;
-pub use stores::Stores;
+pub use stores::{Stores, StoresError};
 pub use vault::Vault;
 pub use verdicts::Purpose;

@@ -9,6 +9,7 @@ use tokio::process::Command;
 use zeroize::Zeroizing;
 
 use crate::mail::Secret;
+use crate::mail::account::SecretSource;
 
 /// The longest first line; tokens of providers have some 2,500 octets.
 const LONGEST: usize = 4096;
@@ -16,8 +17,21 @@ const LONGEST: usize = 4096;
 /// A file that does not answer is on a network, or is no file.
 const FILE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// A program that asks its user has this long; apps wait 30 to 60 seconds for the answer to a login.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(25);
+
+/// What a variable, a file or a command gives; `None` for the other sources.
+pub(super) async fn given(source: &SecretSource) -> Result<Option<Secret>, String> {
+    match source {
+        SecretSource::App | SecretSource::Vault => Ok(None),
+        SecretSource::Env { secret, .. } => Ok(Some(secret.clone())),
+        SecretSource::File(path) => from_file(path).await.map(Some),
+        SecretSource::Command(command) => from_command(command, COMMAND_DEADLINE).await.map(Some),
+    }
+}
+
 /// The first line of a file.
-pub(super) async fn from_file(path: &Path) -> Result<Secret, String> {
+async fn from_file(path: &Path) -> Result<Secret, String> {
     let shown = path.display().to_string();
     let path = path.to_owned();
     let read = tokio::task::spawn_blocking(move || read(&path));
@@ -37,7 +51,7 @@ fn read(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// The first line that a program prints. It gets no input; what it says on standard error is not shown.
-pub(super) async fn from_command(command: &[String], deadline: Duration) -> Result<Secret, String> {
+async fn from_command(command: &[String], deadline: Duration) -> Result<Secret, String> {
     let Some((program, arguments)) = command.split_first() else {
         return Err("no command is named".to_owned());
     };

@@ -89,6 +89,8 @@ pub enum Refusal {
     Later,
     /// `[SYS/PERM]`, `[CONTACTADMIN]`, 454: the app cannot cure it, its user can.
     NeedsUser,
+    /// `[SYS/PERM]`, `[AUTHENTICATIONFAILED]`, 535: the same where the cure is to sign in at the provider.
+    SignIn,
 }
 
 impl LoginError {
@@ -99,6 +101,7 @@ impl LoginError {
             Self::Denied { denied, .. } => match denied {
                 Denied::Wrong | Denied::NoPassword { .. } | Denied::Resting { .. } => Refusal::Wrong,
                 Denied::TooMany { .. } => Refusal::Later,
+                Denied::SignIn { .. } | Denied::TokenRefused { .. } => Refusal::SignIn,
                 Denied::Refused { .. } | Denied::Unreadable { .. } | Denied::Closed { .. } => {
                     Refusal::NeedsUser
                 }

@@ -10,14 +10,14 @@ pub mod smtp;
 mod tests;
 mod told;
 
+pub use crate::auth::vault::KeyChoice;
+pub use crate::auth::{Stores, StoresError};
 pub use login::{Accounts, Admitted, LoginError, Refusal, Seat};
 
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Stores;
 use crate::mail::{Account, AppTls};
 use crate::net::Connector;
 use crate::store::Bodies;
@@ -40,15 +40,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// For all connections of one run; `cache_memory` are the octets of bodies kept, 0 keeps none. `state` is the folder
-    /// of what the gates keep on this machine.
-    pub fn new(
-        accounts: &[Arc<Account>],
-        connector: Connector,
-        cache_memory: u64,
-        state: Option<&Path>,
-    ) -> Self {
-        let stores = Stores::new(state);
+    /// For all connections of one run; `cache_memory` are the octets of bodies kept, 0 keeps none.
+    pub fn new(accounts: &[Arc<Account>], connector: Connector, cache_memory: u64, stores: Stores) -> Self {
         Self {
             accounts: Accounts::with_stores(accounts.iter().cloned(), &stores),
             stores,

@@ -115,7 +115,8 @@ struct Bridge {
     upstream: TcpListener,
     context: Context,
     right: String,
-    _state: tempfile::TempDir,
+    text: String,
+    state: tempfile::TempDir,
 }
 
 impl Bridge {
@@ -133,8 +134,13 @@ impl Bridge {
         let made = Passwords::new(Some(&path)).make("ana@gmx.net", None).expect("made");
         let right = made.password.expose_str().expect("ASCII").to_owned();
         let connector = Connector::new(settings.tls, Deadlines::default());
-        let context = Context { app_tls, ..Context::new(&settings.accounts, connector, 0, Some(&path)) };
-        Self { upstream, context, right, _state: state }
+        let context =
+            Context { app_tls, ..Context::new(&settings.accounts, connector, 0, Stores::new(Some(&path))) };
+        Self { upstream, context, right, text, state }
+    }
+
+    fn state(&self) -> std::path::PathBuf {
+        self.state.path().join("state")
     }
 
     /// One app's whole stay, and what it heard.
@@ -217,4 +223,44 @@ fn the_right_one_has_upstream_asked() {
         let heard = bridge.hear(protocol, &filled_in(said, &bridge.right));
         assert!(bridge.upstream_was_asked(), "{protocol:?} {said}\n{heard}");
     }
+}
+
+/// RFC 2449 §8, RFC 3206 §4; RFC 5530 §3, with an ALERT; RFC 4954 §6. Upstream is not asked, and the log says it once.
+#[test]
+fn an_account_that_needs_a_sign_in_says_so_in_each_protocol() {
+    let bridge = Bridge::new(AppTls::Off);
+    let state = bridge.state();
+    let account = Account {
+        secret: crate::mail::account::SecretSource::Vault,
+        ..(*config::parse(&bridge.text, Path::new("test.toml")).expect("good").accounts[0]).clone()
+    };
+    let account = Arc::new(account);
+    let connector = bridge.context.connector.clone();
+    let stores = Stores::open(Some(&state), KeyChoice::File, [&account], &connector).expect("a folder");
+    let bridge = Bridge { context: Context::new(&[account], connector, 0, stores), ..bridge };
+    let shown = shown::Shown::begin();
+    for (protocol, said, answers) in [
+        (Protocol::Pop3, "USER ana@gmx.net\r\nPASS {w}\r\n", &["-ERR [SYS/PERM] ana@gmx.net: "][..]),
+        (
+            Protocol::Imap,
+            "a LOGIN ana@gmx.net {w}\r\n",
+            &["* OK [ALERT] ana@gmx.net: ", "a NO [AUTHENTICATIONFAILED] ana@gmx.net: "],
+        ),
+        (Protocol::Smtp, "EHLO x\r\nAUTH PLAIN {b}\r\n", &["535 5.7.8 ana@gmx.net: "]),
+    ] {
+        let heard = bridge.hear(protocol, &filled_in(said, &bridge.right));
+        for answer in answers {
+            let told = heard.lines().any(|line| {
+                line.starts_with(answer) && line.ends_with("run: footbridge account sign-in ana@gmx.net")
+            });
+            assert!(told, "{answer}\n{heard}");
+        }
+    }
+    assert!(!bridge.upstream_was_asked());
+    let log = shown.text();
+    assert_eq!(
+        log.lines().filter(|line| line.contains("WARN") && line.contains("sign-in")).count(),
+        1,
+        "{log}"
+    );
 }

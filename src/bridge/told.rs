@@ -73,7 +73,7 @@ impl Told {
 
 /// Whether the user has to do something that no other password of the app's would do.
 fn needs_user(error: &LoginError) -> bool {
-    error.refusal() == Refusal::NeedsUser
+    matches!(error.refusal(), Refusal::NeedsUser | Refusal::SignIn)
         || matches!(error, LoginError::Denied { denied: Denied::NoPassword { .. }, .. })
 }
 

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use super::ask;
 use super::{DONE, FAILED, WRONG, complain};
-use crate::auth::Credentials;
 use crate::auth::gate;
+use crate::auth::vault::KeyChoice;
+use crate::auth::{Credentials, Stores};
 use crate::config::Settings;
 use crate::mail::Account;
 use crate::mail::account::{Security, Service};
@@ -47,9 +48,16 @@ pub(super) async fn check(settings: Settings, address: Option<&str>) -> u8 {
         return WRONG;
     }
     let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
+    let stores = match Stores::open(settings.state.as_deref(), KeyChoice::default(), &accounts, &connector) {
+        Ok(stores) => stores,
+        Err(error) => {
+            complain(&error.to_string());
+            return WRONG;
+        }
+    };
     let mut running = Vec::new();
     for account in accounts {
-        let credentials = credentials(&account).await;
+        let credentials = credentials(&account, &stores).await;
         let inspection = tokio::spawn(inspect(connector.clone(), account.clone(), credentials));
         running.push((account, inspection));
     }
@@ -79,15 +87,16 @@ fn chosen(settings: &Settings, address: Option<&str>) -> Vec<Arc<Account>> {
 }
 
 /// `Ok(None)` where nobody has a password to give; `Err` is a sentence.
-async fn credentials(account: &Account) -> Result<Option<Credentials>, String> {
-    let stored =
-        gate::stored_secret(account).await.map_err(|denied| format!("{}: {denied}", account.address))?;
-    let secret = match stored {
-        Some(secret) => Some(secret),
-        None => ask::password(&account.address)
-            .map_err(|error| format!("{}: the password cannot be read: {error}", account.address))?,
-    };
-    Ok(secret.map(Credentials::Password))
+async fn credentials(account: &Account, stores: &Stores) -> Result<Option<Credentials>, String> {
+    let stored = gate::credentials(account, stores)
+        .await
+        .map_err(|denied| format!("{}: {denied}", account.address))?;
+    if stored.is_some() {
+        return Ok(stored);
+    }
+    let asked = ask::password(&account.address)
+        .map_err(|error| format!("{}: the password cannot be read: {error}", account.address))?;
+    Ok(asked.map(Credentials::Password))
 }
 
 async fn inspect(

@@ -126,10 +126,14 @@ pub fn main() -> ExitCode {
             log::start(level(LevelFilter::WARN));
             on_threads(check::check(settings, address.as_deref()))
         }),
-        Command::Account { action } => configured(places, |settings| {
-            log::start(level(LevelFilter::WARN));
-            ExitCode::from(account::act(&settings, action))
-        }),
+        Command::Account { action } => {
+            let file = place_of(places.0.clone());
+            configured(places, |settings| {
+                log::start(level(LevelFilter::WARN));
+                let file = file.unwrap_or_default(); // Told by now, where there is none.
+                on_threads(async move { account::act(&settings, &file, action).await })
+            })
+        }
         Command::Certificate { action } => configured(places, |settings| {
             log::start(level(LevelFilter::WARN));
             ExitCode::from(match action {
@@ -177,17 +181,18 @@ fn complain(sentence: &str) {
 }
 
 fn settings((path, state): Places) -> Result<Settings, Vec<String>> {
-    // An empty variable is one that is not set; environment files of service managers write it so.
-    let path = match path.filter(|path| !path.is_empty()) {
-        Some(path) => PathBuf::from(path),
-        None => place::usual().map_err(|fault| vec![fault])?,
-    };
+    let path = place_of(path).map_err(|fault| vec![fault])?;
     let mut settings = config::load(&path).map_err(|error| error.faults)?;
     settings.state = match state.filter(|path| !path.is_empty()) {
         Some(path) => Some(PathBuf::from(path)),
         None => place::state(),
     };
     Ok(settings)
+}
+
+/// The configuration file. An empty variable is one that is not set; environment files of service managers write it so.
+fn place_of(path: Option<OsString>) -> Result<PathBuf, String> {
+    path.filter(|path| !path.is_empty()).map_or_else(place::usual, |path| Ok(PathBuf::from(path)))
 }
 
 fn level(word: &str) -> Result<LevelFilter, String> {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::bridge::Context;
+use crate::bridge::{Context, KeyChoice, Stores, StoresError};
 use crate::config::Settings;
 use crate::net::Connector;
 use crate::net::local_tls::{LocalTls, LocalTlsError};
@@ -56,7 +56,10 @@ pub enum StartError {
     /// No certificate for the apps.
     #[error(transparent)]
     Tls(#[from] LocalTlsError),
-    /// The same, for want of a place.
+    /// Accounts have no place for what they keep.
+    #[error(transparent)]
+    Stores(#[from] StoresError),
+    /// No certificate, for want of a place.
     #[error(
         "there is no place for the certificate that mail programs are shown; name a folder with --state DIR"
     )]
@@ -86,13 +89,15 @@ impl Server {
     /// An address family this machine lacks is a warning where the protocol has another listener.
     ///
     /// # Errors
-    /// Every address that cannot be had, each with its cure, or why there is no certificate; nothing listens then.
+    /// Every address that cannot be had, each with its cure, or why there is no certificate or no place for what accounts
+    /// keep; nothing listens then.
     pub async fn bind(settings: &Settings) -> Result<Self, StartError> {
         let tls = local_tls(settings)?;
-        let listeners = listen::bind(&settings.listen)?;
         let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
-        let state = settings.state.as_deref();
-        let mut context = Context::new(&settings.accounts, connector, settings.cache_memory, state);
+        let stores =
+            Stores::open(settings.state.as_deref(), KeyChoice::default(), &settings.accounts, &connector)?;
+        let listeners = listen::bind(&settings.listen)?;
+        let mut context = Context::new(&settings.accounts, connector, settings.cache_memory, stores);
         context.app_tls = settings.local_tls;
         Ok(Self { listeners, context, tls })
     }

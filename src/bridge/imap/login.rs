@@ -215,6 +215,7 @@ fn not_admitted(error: &LoginError) -> Told {
         Refusal::Wrong => (Code::AuthenticationFailed, false),
         Refusal::Later => (Code::Limit, false),
         Refusal::NeedsUser => (Code::ContactAdmin, true),
+        Refusal::SignIn => (Code::AuthenticationFailed, true),
     };
     Told { code, sentence: error.reply(), alert }
 }

@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 
 use super::login::LoggedIn;
 use super::*;
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Stores};
 use crate::config;
 use crate::mail::Deadlines;
 use crate::mail::account::Account;
@@ -51,8 +51,12 @@ struct Bridge {
 fn bridge(answers: Vec<Result<LoggedIn<DuplexStream>, UpstreamError>>) -> Bridge {
     let text = "[[account]]\naddress = \"ana@gmx.net\"\nmask = [\"MOVE\"]\n";
     let settings = config::parse(text, Path::new("test.toml")).expect("a good configuration");
-    let context =
-        Context::new(&settings.accounts, Connector::new(settings.tls, Deadlines::default()), 0, None);
+    let context = Context::new(
+        &settings.accounts,
+        Connector::new(settings.tls, Deadlines::default()),
+        0,
+        Stores::new(None),
+    );
     let script = Scripted::default();
     script.0.lock().expect("no panic").answers = answers;
     let (app, app_side) = duplex(4096);

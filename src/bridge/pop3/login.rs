@@ -75,7 +75,7 @@ where
         match error.refusal() {
             Refusal::Wrong => self.session.login_refused(reply(Code::Auth)),
             Refusal::Later => self.session.login_failed(reply(Code::SysTemp)),
-            Refusal::NeedsUser => self.session.login_failed(reply(Code::SysPerm)),
+            Refusal::NeedsUser | Refusal::SignIn => self.session.login_failed(reply(Code::SysPerm)),
         }
     }
 }

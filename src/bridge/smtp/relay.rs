@@ -179,7 +179,7 @@ fn wants_login(reply: &Reply) -> bool {
 /// Nothing went upstream (RFC 4954 §6).
 fn not_admitted(error: &LoginError) -> Reply {
     match error.refusal() {
-        Refusal::Wrong => Reply::new(535, 7, 8, error.reply()),
+        Refusal::Wrong | Refusal::SignIn => Reply::new(535, 7, 8, error.reply()),
         Refusal::Later | Refusal::NeedsUser => Reply::new(454, 7, 0, error.reply()),
     }
 }

@@ -1,7 +1,11 @@
 //! `footbridge account`: what is kept on this machine for an account, beside its lines of the configuration.
 
+mod list;
 mod password;
+mod remove;
 mod when;
+
+use std::path::Path;
 
 use clap::Subcommand;
 
@@ -12,6 +16,21 @@ use crate::mail::Account;
 /// What there is to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
+    /// Lists the accounts: provider, where the secret is, how the sign-in stands, how many bridge passwords there are.
+    ///
+    /// No server is asked.
+    List {
+        /// As JSON; times are seconds since 1970.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Removes what is kept on this machine for an account: what the vault holds, and its bridge passwords.
+    ///
+    /// Says which lines of the configuration are the account's, and leaves them to you. Nothing happens at the provider.
+    Remove {
+        /// The account, also one whose lines are gone already.
+        address: String,
+    },
     /// Makes a bridge password: what a mail program sends where the provider's secret is stored here.
     ///
     /// It is shown once and kept nowhere; a mail program that lost its password gets a new one. An account may have
@@ -35,9 +54,11 @@ pub(super) enum Action {
     },
 }
 
-/// Does it, and says so.
-pub(super) fn act(settings: &Settings, action: Action) -> u8 {
+/// Does it, and says so; `file` is the configuration.
+pub(super) async fn act(settings: &Settings, file: &Path, action: Action) -> u8 {
     match action {
+        Action::List { json } => list::list(settings, json).await,
+        Action::Remove { address } => remove::remove(settings, file, &address),
         Action::Password { address, name, revoke, list, json } => {
             let Some(account) = chosen(settings, &address) else { return WRONG };
             match (revoke, list) {

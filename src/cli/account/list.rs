@@ -1,0 +1,157 @@
+//! `footbridge account list`: what there is, without asking anybody.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::super::{DONE, FAILED, WRONG, complain};
+use super::when;
+use crate::auth::Stores;
+use crate::auth::gate;
+use crate::auth::oauth::State;
+use crate::auth::vault::KeyChoice;
+use crate::config::Settings;
+use crate::mail::Account;
+use crate::mail::account::{Auth, SecretSource};
+use crate::net::Connector;
+
+/// An account as it is listed.
+struct Row<'a> {
+    account: &'a Account,
+    sign_in: SignIn,
+    bridge_passwords: usize,
+}
+
+/// What the account has to show its provider.
+enum SignIn {
+    /// The app brings it, or it is read elsewhere.
+    None,
+    /// Whether the vault has its password.
+    Stored(Result<bool, String>),
+    Tokens(State),
+}
+
+/// A line for each, in the order of the configuration.
+pub(super) async fn list(settings: &Settings, json: bool) -> u8 {
+    let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
+    let state = settings.state.as_deref();
+    let stores = match Stores::open(state, KeyChoice::default(), &settings.accounts, &connector) {
+        Ok(stores) => stores,
+        Err(error) => {
+            complain(&error.to_string());
+            return WRONG;
+        }
+    };
+    let mut rows = Vec::new();
+    for account in &settings.accounts {
+        let bridge_passwords = match stores.passwords.list(&account.address) {
+            Ok(list) => list.len(),
+            Err(error) => {
+                complain(&error.to_string());
+                return FAILED;
+            }
+        };
+        rows.push(Row { account, sign_in: sign_in(account, &stores).await, bridge_passwords });
+    }
+    let text = if json { as_json(&rows) } else { as_table(&rows) };
+    // Whoever reads our output may stop early: that is no fault.
+    let _ = io::stdout().write_all(text.as_bytes());
+    DONE
+}
+
+async fn sign_in(account: &Account, stores: &Stores) -> SignIn {
+    if let Some(state) = gate::state(account, stores).await {
+        return SignIn::Tokens(state);
+    }
+    match (&account.secret, &stores.vault) {
+        (SecretSource::Vault, Some(vault)) => {
+            let entry = vault.find(&account.address).await;
+            let stored = entry.map(|entry| entry.is_some_and(|entry| entry.password.is_some()));
+            SignIn::Stored(stored.map_err(|error| error.to_string()))
+        }
+        _ => SignIn::None,
+    }
+}
+
+impl Row<'_> {
+    fn auth(&self) -> String {
+        match &self.account.auth {
+            Auth::Password => "password".to_owned(),
+            Auth::OAuth2(server) => format!("oauth2 ({})", server.id),
+        }
+    }
+
+    fn secret(&self) -> &'static str {
+        match self.account.secret {
+            SecretSource::App => "app",
+            SecretSource::Env { .. } => "env",
+            SecretSource::File(_) => "file",
+            SecretSource::Command(_) => "command",
+            SecretSource::Vault => "vault",
+        }
+    }
+
+    /// For a person; a reason comes last in its line.
+    fn sign_in(&self) -> String {
+        match &self.sign_in {
+            SignIn::None => "-".to_owned(),
+            SignIn::Stored(Ok(true)) => "stored".to_owned(),
+            SignIn::Stored(Ok(false)) => "needed: there is no password in the vault".to_owned(),
+            SignIn::Stored(Err(reason)) => format!("not known: {reason}"),
+            SignIn::Tokens(State { fault: Some(fault), .. }) => format!("needed: {fault}"),
+            SignIn::Tokens(State { signed_in_at: Some(at), .. }) => format!("since {}", when::shown(*at)),
+            SignIn::Tokens(_) => "not needed".to_owned(),
+        }
+    }
+}
+
+fn as_table(rows: &[Row<'_>]) -> String {
+    const HEAD: [&str; 6] = ["address", "provider", "auth", "secret", "bridge passwords", "sign-in"];
+    let lines = rows.iter().map(|row| {
+        let provider = row.account.provider.unwrap_or("-").to_owned();
+        let (address, secret) = (row.account.address.clone(), row.secret().to_owned());
+        [address, provider, row.auth(), secret, row.bridge_passwords.to_string(), row.sign_in()]
+    });
+    let lines = std::iter::once(HEAD.map(str::to_owned)).chain(lines).collect::<Vec<_>>();
+    let mut widths = [0; 6];
+    for line in &lines {
+        widths.iter_mut().zip(line).for_each(|(width, cell)| *width = cell.chars().count().max(*width));
+    }
+    let line = |line: &[String; 6]| {
+        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    lines.iter().map(line).collect()
+}
+
+fn as_json(rows: &[Row<'_>]) -> String {
+    let rows = rows.iter().map(|row| {
+        let sign_in = match &row.sign_in {
+            SignIn::None => Value::Null,
+            SignIn::Stored(stored) => {
+                json!({ "stored": stored.as_ref().ok(), "fault": stored.as_ref().err() })
+            }
+            SignIn::Tokens(State { signed_in_at, obtained_at, expires_at, scopes, fault }) => json!({
+                "signed_in_at": signed_in_at,
+                "obtained_at": obtained_at,
+                "expires_at": expires_at,
+                "scopes": scopes,
+                "fault": fault.as_ref().map(ToString::to_string),
+            }),
+        };
+        let oauth2 = match &row.account.auth {
+            Auth::Password => None,
+            Auth::OAuth2(server) => Some(&server.id),
+        };
+        json!({
+            "address": row.account.address,
+            "provider": row.account.provider,
+            "auth": if oauth2.is_some() { "oauth2" } else { "password" },
+            "oauth2": oauth2,
+            "secret": row.secret(),
+            "sign_in": sign_in,
+            "bridge_passwords": row.bridge_passwords,
+        })
+    });
+    format!("{}\n", Value::Array(rows.collect()))
+}

@@ -1,0 +1,100 @@
+//! `footbridge account remove`: what this machine keeps of an account goes; its lines of the configuration, which may
+//! have comments that nobody else can judge, are named and left to the user.
+
+use std::fs;
+use std::io::{self, Write};
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use super::super::{DONE, FAILED, complain};
+use crate::auth::Passwords;
+use crate::auth::vault::{KeyChoice, Vault};
+use crate::config::Settings;
+use crate::store::Folder;
+
+/// Removes what is kept, and tells what was.
+pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
+    let folded = address.to_lowercase();
+    let position = settings.accounts.iter().position(|account| account.logins.contains(&folded));
+    let account = position.and_then(|at| settings.accounts.get(at));
+    let address = account.map_or(address, |account| &account.address);
+    let (stored, passwords) = match forget(settings, address) {
+        Ok(forgotten) => forgotten,
+        Err(sentence) => {
+            complain(&format!("{address}: {sentence}"));
+            return FAILED;
+        }
+    };
+    let mut told = String::new();
+    if stored {
+        told += &format!("{address}: what the vault held is removed\n");
+    }
+    match passwords {
+        0 => {}
+        1 => told += &format!("{address}: its bridge password is taken back\n"),
+        many => told += &format!("{address}: its {many} bridge passwords are taken back\n"),
+    }
+    if let Some(position) = position {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let place = match lines(&text, position, settings.accounts.len()) {
+            Some(lines) => format!("lines {} to {} of {}", lines.start(), lines.end(), file.display()),
+            None => format!("its [[account]] in {}", file.display()),
+        };
+        told += &format!("{address}: now delete {place}, and restart footbridge\n");
+    }
+    if told.is_empty() {
+        complain(&format!("nothing is kept for {address}, and no account has this address"));
+        return FAILED;
+    }
+    let _ = io::stdout().write_all(told.as_bytes());
+    DONE
+}
+
+/// Whether the vault held something, and how many bridge passwords there were.
+fn forget(settings: &Settings, address: &str) -> Result<(bool, usize), String> {
+    let Some(state) = settings.state.as_deref().filter(|state| fs::symlink_metadata(state).is_ok()) else {
+        return Ok((false, 0));
+    };
+    let folder = Folder::open(state).map_err(|error| error.to_string())?;
+    // First what opens the account here, then what opens it at the provider.
+    let passwords = Passwords::new(Some(state)).forget(address).map_err(|error| error.to_string())?;
+    let stored =
+        Vault::new(folder, KeyChoice::default()).remove(address).map_err(|error| error.to_string())?;
+    Ok((stored, passwords))
+}
+
+/// The lines of the account at this position among so many, counted from 1; `None` where they are not written as
+/// `[[account]]` tables.
+fn lines(text: &str, position: usize, accounts: usize) -> Option<RangeInclusive<usize>> {
+    let heads = |line: &str| {
+        let line = line.split_whitespace().collect::<String>();
+        let head = line.starts_with('[');
+        (head && line.starts_with("[[account]]"), head && !line.starts_with("[account."))
+    };
+    let starts = text.lines().enumerate().filter(|(_, line)| heads(line).0).map(|(at, _)| at);
+    let starts = starts.collect::<Vec<_>>();
+    if starts.len() != accounts {
+        return None;
+    }
+    let start = *starts.get(position)?;
+    let own = text.lines().enumerate().skip(start + 1).take_while(|(_, line)| !heads(line).1);
+    // Comments right before the next table are the next one's.
+    let counts = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let last = own.filter(|(_, line)| counts(line)).map(|(at, _)| at).last().unwrap_or(start);
+    Some(start + 1..=last + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_an_account_end_before_the_next_table_and_its_comments() {
+        let text = "# mine\n[log]\nlevel = \"info\"\n\n[[account]]\naddress = \"a@b.c\"\n# why\nmask = [\n  \"IDLE\",\n]\n\
+                    [account.pop3]\nfolder = \"x\"\n\n# the other\n[[ account ]]\naddress = \"d@e.f\"\n[tls]\nlocal = \"off\"\n";
+        assert_eq!(lines(text, 0, 2), Some(5..=12));
+        assert_eq!(lines(text, 1, 2), Some(15..=16));
+        assert_eq!(lines(text, 2, 2), None);
+        assert_eq!(lines("account = [{ address = \"a@b.c\" }]\n", 0, 1), None);
+    }
+}
