@@ -306,3 +306,76 @@ async fn an_app_that_does_not_read_is_not_obeyed_further() {
     app.until("y OK").await;
     assert!(account.with(|store| store.folder("behind").is_some()));
 }
+
+/// A message of 300 KiB, and a login that has INBOX selected.
+async fn with_large(count: usize) -> (Arc<Account>, Conversation<DuplexStream>, DuplexStream) {
+    let account = account();
+    let message = [b"Subject: x\r\n\r\n".as_slice(), &vec![b'x'; 300 * 1024]].concat();
+    for _ in 0..count {
+        let message = message.as_slice().into();
+        account.with(|store| store.add("INBOX", message, Vec::new(), crate::demo::now())).unwrap();
+    }
+    let (mut app, provider) = duplex(16 * 1024);
+    app.write_all(format!("{LOGIN}b SELECT INBOX\r\n").as_bytes()).await.unwrap();
+    let conversation = Conversation::new(provider, account.clone());
+    (account, conversation, app)
+}
+
+/// Runs the provider's side until it waits for the app, whatever for.
+async fn run_until_it_waits(conversation: &mut Conversation<DuplexStream>) {
+    let mut running = std::pin::pin!(conversation.run());
+    for _ in 0..100 {
+        let ended = std::future::poll_fn(|cx| std::task::Poll::Ready(running.as_mut().poll(cx))).await;
+        assert!(ended.is_pending(), "it hung up");
+    }
+}
+
+/// An app that asks for much and reads nothing costs no more than what waits for one write.
+#[tokio::test]
+async fn what_a_fetch_holds_for_an_app_that_does_not_read_has_a_bound() {
+    for items in ["BODY.PEEK[] RFC822 BODY.PEEK[TEXT] BODY.PEEK[1]<0.200000>", "FLAGS BODY.PEEK[]<0.50000>"] {
+        let (account, mut conversation, mut app) = with_large(20).await;
+        app.write_all(format!("c FETCH 6:25 ({items})\r\n").as_bytes()).await.unwrap();
+        run_until_it_waits(&mut conversation).await;
+        let queued = conversation.app.queued();
+        assert!(queued <= 2 * UNSENT, "{queued} octets are held");
+        account.with(|store| {
+            let messages = store.folder("INBOX").unwrap().messages();
+            assert!(messages.iter().all(|message| Arc::strong_count(&message.octets) == 1));
+        });
+    }
+}
+
+/// RFC 2180 §4.1: a message whose turn has not come is looked at when it comes.
+#[tokio::test]
+async fn a_fetch_looks_at_a_message_when_those_before_it_are_on_their_way() {
+    let (account, mut conversation, mut app) = with_large(3).await;
+    app.write_all(b"c FETCH 6:8 BODY[]\r\n").await.unwrap();
+    let serving = tokio::spawn(async move { conversation.run().await });
+    let mut app = App { stream: app, heard: String::new() };
+    app.until("* 6 FETCH").await;
+    account.with(|store| store.folder_mut("INBOX").unwrap().remove(|message| message.uid.get() == 7));
+    let rest = app.until("c ").await;
+    assert!(rest.contains("\r\n* 8 FETCH") || rest.contains(")* 8 FETCH"), "{}", rest.len());
+    assert!(!rest.contains("* 7 FETCH"), "its octets were made before the app took those of the one before");
+    serving.abort();
+}
+
+#[tokio::test]
+async fn items_named_twice_are_told_once_and_too_many_are_refused() {
+    let mut app = App::logged_in(&account()).await;
+    app.done("SELECT INBOX").await;
+    let told = app.done("FETCH 1 (UID FLAGS UID BODY.PEEK[]<0.1> BODY.PEEK[]<0.2> BODY.PEEK[]<0.1>)").await;
+    assert_eq!(
+        told,
+        "* 1 FETCH (UID 1 FLAGS (\\Seen) BODY[]<0> {1}\r\nF BODY[]<0> {2}\r\nFr)\r\na OK fetched\r\n"
+    );
+    let many = |count: u32| {
+        (0..count).map(|at| format!("BODY.PEEK[]<{}.1>", 5000 + at)).collect::<Vec<_>>().join(" ")
+    };
+    app.done(&format!("FETCH 1 ({})", many(32))).await;
+    let refused = app.ask(&format!("UID FETCH 1 ({})", many(33))).await;
+    assert!(refused.starts_with("a BAD") && refused.contains("at most 32 items"), "{refused}");
+    app.ask(&format!("FETCH 1 ({})", ["BODY[]"; 100].join(" "))).await;
+    assert!(!app.done("FETCH 5 FLAGS").await.contains("Seen"), "what is refused reads nothing");
+}

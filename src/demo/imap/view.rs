@@ -95,7 +95,8 @@ impl View {
 
     /// The app knows these flags, since it set them and asked for silence.
     pub(super) fn knows(&mut self, message: &Message) {
-        if let Some(known) = self.known.iter_mut().find(|known| known.uid == message.uid) {
+        let at = self.known.binary_search_by_key(&message.uid, |known| known.uid);
+        if let Some(known) = at.ok().and_then(|at| self.known.get_mut(at)) {
             known.flags.clone_from(&message.flags);
         }
     }
@@ -115,12 +116,11 @@ impl View {
         set: &SequenceSet,
         by_uid: bool,
         folder: &'a Folder,
-    ) -> Vec<Candidate<'a>> {
-        let meant = |candidate: &Candidate<'_>| match by_uid {
+    ) -> impl Iterator<Item = Candidate<'a>> {
+        self.candidates(folder).filter(move |candidate| match by_uid {
             true => names(set, candidate.message.uid, candidate.last_uid),
             false => names(set, candidate.number, candidate.last_number),
-        };
-        self.candidates(folder).filter(meant).collect()
+        })
     }
 
     /// CLOSE removes what is marked, in silence (RFC 3501 §6.4.2).
