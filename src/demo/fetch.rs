@@ -215,6 +215,7 @@ mod tests {
         let message = Message {
             uid: NonZeroU32::new(7).unwrap(),
             flags: vec![],
+            revision: 0,
             date: "2026-01-02T03:04:05Z".parse::<chrono::DateTime<chrono::FixedOffset>>().unwrap(),
             octets: mail.as_bytes().into(),
         };

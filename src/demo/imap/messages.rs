@@ -14,10 +14,14 @@ use imap_codec::imap_types::sequence::SequenceSet;
 use super::session::{Outcome, name_of, untagged};
 use super::view::View;
 use crate::demo::fetch;
-use crate::demo::mailbox::{Message, Store};
+use crate::demo::mailbox::{Message, Refusal, Store};
+use crate::demo::search::keys;
 
 /// Items of one FETCH; mail programs ask for a dozen.
 const ITEMS: usize = 32;
+
+/// Search keys of one SEARCH, each of which may look through all mail.
+const KEYS: usize = 64;
 
 /// What is answered about a selected mailbox that another session removed.
 const GONE: &str = "the mailbox is gone";
@@ -45,6 +49,9 @@ pub(super) fn obey(
     Ok(match body {
         CommandBody::Check => Outcome::done("done"),
         CommandBody::Search { criteria, uid, charset } => {
+            if keys(criteria.as_ref()) > KEYS {
+                return Ok(Outcome::Bad("the demo looks at no more than 64 search keys"));
+            }
             let known = charset.is_none_or(|charset| {
                 ["utf-8", "us-ascii"].iter().any(|known| charset.as_ref().eq_ignore_ascii_case(known))
             });
@@ -59,8 +66,10 @@ pub(super) fn obey(
         }
         CommandBody::Store { sequence_set, kind, response, flags, uid } => {
             let marked = uids(&sequence_set, uid, view, store);
-            mark(&marked, kind, &flags, view, store, response == StoreResponse::Silent);
-            Outcome::done("stored")
+            match mark(&marked, kind, &flags, view, store, response == StoreResponse::Silent) {
+                Ok(()) => Outcome::done("stored"),
+                Err(refusal) => Outcome::refused(refusal),
+            }
         }
         CommandBody::Copy { sequence_set, mailbox, uid } => {
             let meant = uids(&sequence_set, uid, view, store);
@@ -164,11 +173,13 @@ pub(super) fn fetch(
     let meant = self::named(set, by_uid, view, store);
     if !view.read_only && names.iter().any(fetch::is_reading) {
         let uids: Vec<_> = meant.iter().map(|(_, uid)| *uid).collect();
-        mark(&uids, StoreType::Add, &[Flag::Seen], view, store, false);
+        // A message that has its fill of keywords is read all the same.
+        let _ = mark(&uids, StoreType::Add, &[Flag::Seen], view, store, false);
     }
     Ok(Fetching { folder: view.folder.clone(), validity, meant, names, by_uid })
 }
 
+/// Changes the flags of each that can have them; an error is that of the last one that cannot.
 fn mark(
     uids: &[NonZeroU32],
     kind: StoreType,
@@ -176,22 +187,18 @@ fn mark(
     view: &mut View,
     store: &mut Store,
     silent: bool,
-) {
-    let Some(folder) = store.folder_mut(&view.folder) else { return };
+) -> Result<(), Refusal> {
+    let Some(folder) = store.folder_mut(&view.folder) else { return Ok(()) };
+    let mut outcome = Ok(());
     for uid in uids {
         let Some(message) = folder.message_mut(*uid) else { continue };
-        match kind {
-            StoreType::Add => message.add_flags(flags),
-            StoreType::Remove => message.remove_flags(flags),
-            StoreType::Replace => {
-                message.flags.clear();
-                message.add_flags(flags);
-            }
-        }
-        if silent {
-            view.knows(message);
+        match message.change_flags(kind, flags) {
+            Ok(()) if silent => view.knows(message),
+            Ok(()) => {}
+            Err(refusal) => outcome = Err(refusal),
         }
     }
+    outcome
 }
 
 /// All of them or none (RFC 3501 §6.4.7); COPYUID tells which became which (RFC 4315 §3).
@@ -204,7 +211,7 @@ fn copy(
     let target = name_of(mailbox);
     let validity = store.folder(&target).map(|folder| folder.validity);
     let Some(uid_validity) = validity else {
-        return Err(Outcome::not_put(crate::demo::mailbox::Refusal::NoSuchFolder));
+        return Err(Outcome::not_put(Refusal::NoSuchFolder));
     };
     let copies: Vec<Message> = view
         .folder(store)
@@ -218,9 +225,11 @@ fn copy(
                 to.push(UidElement::Single(uid));
             }
             Err(refusal) => {
-                let made: Vec<_> = to;
-                if let Some(folder) = store.folder_mut(&target) {
-                    folder.remove(|message| made.contains(&UidElement::Single(message.uid)));
+                // Copies stand behind all that was there.
+                if let (Some(UidElement::Single(first)), Some(folder)) =
+                    (to.first(), store.folder_mut(&target))
+                {
+                    folder.remove(|message| message.uid >= *first);
                 }
                 return Err(Outcome::not_put(refusal));
             }

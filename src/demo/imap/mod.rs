@@ -23,19 +23,19 @@ use imap_codec::imap_types::fetch::MessageDataItemName;
 use imap_codec::imap_types::response::Response;
 use imap_codec::{AuthenticateDataCodec, CommandCodec, GreetingCodec, IdleDoneCodec, ResponseCodec};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::Account;
 use super::entity::Entity;
 use super::fetch;
 use super::mailbox::{LARGEST_MESSAGE, Message};
+use super::{Account, UPLOADS_FULL};
 use crate::mail::Deadlines;
 use crate::net::Buffered;
 use messages::Fetching;
 use session::{Next, Session};
 
-/// A command without the message it may bring.
+/// A command without the message it may bring; also all that is read of an app that is not logged in.
 const COMMAND: u32 = 64 * 1024;
 
 /// Answers that may wait for one write; beyond it they are sent before the next command is obeyed or the next item of a
@@ -57,6 +57,8 @@ struct Conversation<S> {
     account: Arc<Account>,
     session: Session,
     expecting: Expecting,
+    /// Room for the message that the command brings, where it is larger than a command.
+    upload: Option<OwnedSemaphorePermit>,
     deadlines: Deadlines,
     since: Instant,
 }
@@ -82,6 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             account,
             session,
             expecting: Expecting::Command,
+            upload: None,
             deadlines: Deadlines::default(),
             since: Instant::now(),
         }
@@ -94,6 +97,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             {
                 self.take(fragment).await?;
                 self.flush_much().await?;
+            }
+            // A line without end, too, has an end here.
+            let over = matches!(self.expecting, Expecting::Nothing);
+            if !over && self.fragmentizer.message_bytes().len() > self.allowed() {
+                self.too_long();
             }
             if matches!(self.expecting, Expecting::Nothing) {
                 return self.app.shutdown_moving(self.deadlines.app_stall).await;
@@ -154,25 +162,72 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         if let FragmentInfo::Line { announcement: Some(LiteralAnnouncement { mode, length }), .. } = fragment
         {
             self.literal_announced(mode, length);
+        } else if self.fragmentizer.message_bytes().len() > self.allowed() {
+            self.too_long();
         } else if self.fragmentizer.is_message_complete() {
             self.obey().await?;
+            self.upload = None;
         }
         Ok(())
     }
 
+    /// How many octets the command may have, with what it brings.
+    fn allowed(&self) -> usize {
+        COMMAND as usize + self.upload.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    fn too_long(&mut self) {
+        let tag = self.tag();
+        self.say(&format!("{tag} BAD a command of more than {COMMAND} octets is more than the demo reads"));
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        self.say("* BYE the rest of it cannot be told from the next command");
+        self.expecting = Expecting::Nothing;
+    }
+
+    /// The tag of the command that is being read; `*` where it has none.
+    fn tag(&self) -> String {
+        self.fragmentizer.decode_tag().map_or("*".to_owned(), |tag| tag.inner().to_owned())
+    }
+
     /// A synchronizing literal waits for our word (RFC 3501 §4.3); the other kind comes whatever we say (RFC 7888 §4).
     fn literal_announced(&mut self, mode: LiteralMode, length: u32) {
-        if mode != LiteralMode::Sync {
-            return;
+        let waits = mode == LiteralMode::Sync;
+        match self.refusal(length) {
+            None if waits => self.say("+ go ahead"),
+            None => {}
+            Some(refusal) => {
+                let tag = self.tag();
+                self.say(&format!("{tag} {refusal}"));
+                match waits {
+                    true => self.fragmentizer.skip_message(),
+                    false => self.leave(),
+                }
+            }
         }
-        if length <= LARGEST_MESSAGE {
-            return self.say("+ go ahead");
+    }
+
+    /// Makes room for a literal, or says why not.
+    fn refusal(&mut self, length: u32) -> Option<String> {
+        let held = self.fragmentizer.message_bytes().len();
+        if held.saturating_add(length as usize) <= self.allowed() {
+            return None;
         }
-        match self.fragmentizer.decode_tag().map(|tag| tag.inner().to_owned()) {
-            Some(tag) => self.say(&format!("{tag} NO [TOOBIG] this is more than the demo takes")),
-            None => self.say("* BAD this is more than the demo takes"),
+        if !self.session.is_logged_in() || !self.is_append() || self.upload.is_some() {
+            return Some(format!("BAD a command of more than {COMMAND} octets is more than the demo reads"));
         }
-        self.fragmentizer.skip_message();
+        if length > LARGEST_MESSAGE {
+            return Some("NO [TOOBIG] this is more than the demo takes".to_owned());
+        }
+        self.upload = self.account.upload(length);
+        self.upload.is_none().then(|| format!("NO [LIMIT] {UPLOADS_FULL}"))
+    }
+
+    fn is_append(&self) -> bool {
+        let mut words = self.fragmentizer.message_bytes().split(|octet| *octet == b' ');
+        words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(b"APPEND"))
     }
 
     async fn obey(&mut self) -> io::Result<()> {
@@ -256,11 +311,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     }
 
     fn not_understood(&mut self, nul: bool) {
-        let tag = self.fragmentizer.decode_tag().map_or("*".to_owned(), |tag| tag.inner().to_owned());
-        let bound = LARGEST_MESSAGE + COMMAND;
-        if self.fragmentizer.is_max_message_size_exceeded() {
-            self.say(&format!("{tag} NO [TOOBIG] this is more than the {bound} octets the demo takes"));
-        } else if nul && tag != "*" {
+        let tag = self.tag();
+        if nul && tag != "*" {
             self.say(&format!("{tag} NO the message has a NUL octet, which the demo cannot keep"));
         } else {
             self.say(&format!("{tag} BAD not a command the demo understands"));

@@ -232,7 +232,7 @@ async fn what_nests_without_end_is_refused() {
     let mut app = App::logged_in(&account()).await;
     app.done("SELECT INBOX").await;
     for nest in ["NOT ", "(", "OR "] {
-        let answer = app.ask(&format!("SEARCH {}ALL", nest.repeat(20_000))).await;
+        let answer = app.ask(&format!("SEARCH {}ALL", nest.repeat(10_000))).await;
         assert!(answer.starts_with("a BAD"), "{nest}");
     }
 }
@@ -293,7 +293,7 @@ async fn answers(octets: &[u8], size: usize) -> String {
 #[tokio::test]
 async fn an_app_that_does_not_read_is_not_obeyed_further() {
     let account = account();
-    let message = [b"Subject: x\r\n\r\n".as_slice(), &vec![b'x'; 700 * 1024]].concat();
+    let message = [b"Subject: x\r\n\r\n".as_slice(), &vec![b'x'; 150 * 1024]].concat();
     account.with(|store| store.add("INBOX", message.into(), Vec::new(), crate::demo::now())).unwrap();
     let mut app = App::logged_in(&account).await;
     app.ask("SELECT INBOX").await;
@@ -378,4 +378,64 @@ async fn items_named_twice_are_told_once_and_too_many_are_refused() {
     assert!(refused.starts_with("a BAD") && refused.contains("at most 32 items"), "{refused}");
     app.ask(&format!("FETCH 1 ({})", ["BODY[]"; 100].join(" "))).await;
     assert!(!app.done("FETCH 5 FLAGS").await.contains("Seen"), "what is refused reads nothing");
+}
+
+/// What an app says costs no more than a command, unless it is a message and there is room.
+#[tokio::test]
+async fn a_command_has_a_length_and_only_append_brings_more() {
+    let mut stranger = App::of(&account());
+    stranger.until("* OK").await;
+    stranger.say("a LOGIN demo@footbridge.test {70000}\r\n").await;
+    assert!(stranger.until("a ").await.contains("BAD a command of more than 65536 octets"));
+    stranger.say("a APPEND INBOX {70000}\r\n").await;
+    assert!(stranger.until("a ").await.contains("a BAD"));
+    stranger.say("a LOGIN x {70000+}\r\n").await;
+    stranger.until("* BYE").await;
+
+    let mut app = App::logged_in(&account()).await;
+    app.say(&format!("a APPEND INBOX {{70000+}}\r\n{}\r\n", "x".repeat(70_000))).await;
+    assert!(app.until("a ").await.starts_with("a OK"));
+    app.say(&format!("a NOOP{}", "x".repeat(70_000))).await;
+    assert!(app.until("a ").await.contains("BAD a command of more than"), "before its line ends");
+    app.until("* BYE").await;
+}
+
+#[tokio::test]
+async fn messages_on_their_way_share_a_bounded_room() {
+    let account = account();
+    let mut apps = Vec::new();
+    for _ in 0..4 {
+        let mut app = App::logged_in(&account).await;
+        app.say(&format!("a APPEND INBOX {{{LARGEST_MESSAGE}}}\r\n")).await;
+        app.until("+ ").await;
+        apps.push(app);
+    }
+    let mut late = App::logged_in(&account).await;
+    late.say("a APPEND INBOX {70000}\r\n").await;
+    assert!(late.until("a ").await.starts_with("a NO [LIMIT]"));
+    late.done("APPEND INBOX {1+}\r\nx").await;
+    // One of them goes, and its room comes free.
+    let gone = apps.pop().map(|app| app.stream);
+    drop(gone);
+    while account.upload(LARGEST_MESSAGE).is_none() {
+        tokio::task::yield_now().await;
+    }
+    late.say(&format!("a APPEND INBOX {{70000+}}\r\n{}\r\n", "x".repeat(70_000))).await;
+    assert!(late.until("a ").await.starts_with("a OK"));
+}
+
+#[tokio::test]
+async fn keys_and_patterns_and_flags_have_a_number() {
+    let mut app = App::logged_in(&account()).await;
+    app.done("SELECT INBOX").await;
+    app.done(&format!("SEARCH {}", ["SEEN"; 64].join(" "))).await;
+    for many in [["SEEN"; 65].join(" "), format!("({})", ["OR SEEN NOT SEEN"; 20].join(" "))] {
+        let answer = app.ask(&format!("SEARCH {many}")).await;
+        assert!(answer.starts_with("a BAD") && answer.contains("64 search keys"), "{answer}");
+    }
+    app.done(&format!("LIST \"\" \"{}\"", "*".repeat(512))).await;
+    assert!(app.ask(&format!("LIST \"\" \"{}\"", "*".repeat(513))).await.contains("a BAD a pattern"));
+    let flags: Vec<_> = (0..33).map(|at| format!("flag{at}")).collect();
+    let refused = app.ask(&format!("STORE 1 FLAGS ({})", flags.join(" "))).await;
+    assert!(refused.starts_with("a NO the demo keeps at most 32 flags"), "{refused}");
 }
