@@ -143,6 +143,22 @@ fn ports_that_are_taken_are_passed_over_and_named() {
     assert!(demo.has_shown_both_ways(), "{text}");
 }
 
+/// The next free port behind one that is taken may be the very one that another service is asked to have.
+#[test]
+fn a_service_passes_over_the_ports_of_the_others() {
+    let taken = (0..20).find_map(|_| {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("the system has a port");
+        let port = taken.local_addr().expect("it is bound").port();
+        let next = port.checked_add(1).filter(|next| TcpListener::bind(("127.0.0.1", *next)).is_ok())?;
+        Some((taken, port, next))
+    });
+    let (_taken, port, next) = taken.expect("two ports in a row");
+    let demo = Demo::start_at([port, next, next]);
+    let [pop3, imap, smtp] = demo.ports();
+    assert!(pop3 != imap && imap != smtp && pop3 != smtp, "{}", demo.log.text());
+    assert!(pop3 != next && demo.has_shown_both_ways(), "{}", demo.log.text());
+}
+
 #[test]
 fn a_second_demo_beside_the_first_has_ports_and_mail_of_its_own() {
     let first = Demo::start();

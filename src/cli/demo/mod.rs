@@ -88,18 +88,23 @@ async fn bind(ports: Ports, provider: &Provider) -> Result<Server, String> {
 }
 
 fn settings(ports: Ports, provider: &Provider) -> Result<Settings, String> {
-    let listen = [("pop3", ports.pop3), ("imap", ports.imap), ("smtp", ports.smtp)].map(|(key, wanted)| {
-        let free = ports::free_from(wanted).ok_or_else(|| {
+    let services = [("pop3", ports.pop3), ("imap", ports.imap), ("smtp", ports.smtp)];
+    let (mut listen, mut given) = (String::new(), Vec::new());
+    for (key, wanted) in services {
+        // The port that another service is asked to have is that one's, also where it is the next free one.
+        let others = services.iter().map(|(_, other)| *other).filter(|other| *other != wanted);
+        let others: Vec<u16> = others.chain(given.iter().copied()).collect();
+        let free = ports::free_from(wanted, &others).ok_or_else(|| {
             format!("for {key} no port from {wanted} on is free; name another one with --{key} PORT")
         })?;
+        given.extend(free.first().map(SocketAddr::port));
         let addresses: Vec<_> = free.iter().map(|address| format!("\"{address}\"")).collect();
-        Ok(format!("{key} = [{}]", addresses.join(", ")))
-    });
-    let listen = listen.into_iter().collect::<Result<Vec<_>, String>>()?.join("\n");
+        listen += &format!("{key} = [{}]\n", addresses.join(", "));
+    }
     let server =
         |at: SocketAddr| format!("{{ host = \"127.0.0.1\", port = {}, security = \"tls\" }}", at.port());
     let text = format!(
-        "[listen]\n{listen}\n[tls]\nroots = \"bundled\"\n[[account]]\naddress = \"{ADDRESS}\"\nimap = {}\nsmtp = {}\n",
+        "[listen]\n{listen}[tls]\nroots = \"bundled\"\n[[account]]\naddress = \"{ADDRESS}\"\nimap = {}\nsmtp = {}\n",
         server(provider.imap),
         server(provider.smtp)
     );
@@ -129,7 +134,7 @@ fn introduction(ports: Ports, bound: &Bound) -> String {
     )
 }
 
-/// Which of the ports asked for another program has.
+/// Which of the ports asked for are not to be had: another program has them, or only an administrator may.
 fn moved(ports: Ports, bound: &Bound) -> String {
     let wanted = [
         ("IMAP", &bound.imap, ports.imap),
@@ -143,7 +148,10 @@ fn moved(ports: Ports, bound: &Bound) -> String {
     if taken.is_empty() {
         return String::new();
     }
-    format!("\nAnother program has these ports, so the next free ones are taken: {}.\n", taken.join(", "))
+    format!(
+        "\nThese ports are in use, or this user may not have them, so the next free ones are taken: {}.\n",
+        taken.join(", ")
+    )
 }
 
 /// Sends a message through the bridge and fetches it back, and says so.

@@ -9,14 +9,16 @@ const NEIGHBOURS: u16 = 30;
 const ELSEWHERE: u16 = 10_000;
 
 /// The first port from `wanted` on that is free on every loopback address this computer has, with those addresses; of
-/// 0, ports that the system chooses.
+/// 0, ports that the system chooses. None of `others` is among them, though they may be free yet.
 ///
 /// Free is what it was a moment ago: whoever binds it may find it taken.
-pub(super) fn free_from(wanted: u16) -> Option<Vec<SocketAddr>> {
+pub(super) fn free_from(wanted: u16, others: &[u16]) -> Option<Vec<SocketAddr>> {
     let all = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     let here: Vec<IpAddr> =
         all.into_iter().filter(|address| TcpListener::bind((*address, 0)).is_ok()).collect();
-    let is_free = |port: &u16| here.iter().all(|address| TcpListener::bind((*address, *port)).is_ok());
+    let is_free = |port: &u16| {
+        !others.contains(port) && here.iter().all(|address| TcpListener::bind((*address, *port)).is_ok())
+    };
     let port = match wanted {
         0 => (0..NEIGHBOURS).filter_map(|_| chosen(*here.first()?)).find(is_free)?,
         _ => candidates(wanted).find(is_free)?,
@@ -41,7 +43,7 @@ mod tests {
 
     #[test]
     fn of_0_the_system_chooses_one_port_for_all_loopback_addresses() {
-        let found = free_from(0).expect("some port is free");
+        let found = free_from(0, &[]).expect("some port is free");
         assert!(found.iter().all(|address| address.port() == found[0].port() && address.port() != 0));
     }
 
@@ -55,7 +57,7 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(taken) = TcpListener::bind(address) else { continue }; // No IPv6 here.
             let port = taken.local_addr().unwrap().port();
-            let found = free_from(port).expect("some port is free");
+            let found = free_from(port, &[]).expect("some port is free");
             assert!(found.iter().all(|found| found.port() != port), "{address}: {found:?}");
         }
     }
