@@ -38,6 +38,17 @@ pub(super) fn is_reading(name: &MessageDataItemName<'_>) -> bool {
     }
 }
 
+/// How many header fields this names.
+pub(super) fn fields(name: &MessageDataItemName<'_>) -> usize {
+    match name {
+        MessageDataItemName::BodyExt {
+            section: Some(Section::HeaderFields(_, names) | Section::HeaderFieldsNot(_, names)),
+            ..
+        } => names.as_ref().len(),
+        _ => 0,
+    }
+}
+
 /// FLAGS, which are told unasked too.
 pub(super) fn flags(message: &Message) -> MessageDataItem<'static> {
     MessageDataItem::Flags(message.flags.iter().cloned().map(FlagFetch::Flag).collect())

@@ -20,6 +20,9 @@ use crate::demo::search::keys;
 /// Items of one FETCH; mail programs ask for a dozen.
 const ITEMS: usize = 32;
 
+/// Header fields named in one FETCH, each of which is looked for among all fields of a header.
+const FIELDS: usize = 256;
+
 /// Search keys of one SEARCH, each of which may look through all mail.
 const KEYS: usize = 64;
 
@@ -155,6 +158,9 @@ pub(super) fn fetch(
     };
     if named.len() > ITEMS {
         return Err(Outcome::Bad("the demo answers at most 32 items in one FETCH"));
+    }
+    if named.iter().map(fetch::fields).sum::<usize>() > FIELDS {
+        return Err(Outcome::Bad("the demo looks for at most 256 header fields in one FETCH"));
     }
     let mut names = Vec::new();
     // RFC 3501 §6.4.8.

@@ -376,7 +376,12 @@ async fn items_named_twice_are_told_once_and_too_many_are_refused() {
     app.done(&format!("FETCH 1 ({})", many(32))).await;
     let refused = app.ask(&format!("UID FETCH 1 ({})", many(33))).await;
     assert!(refused.starts_with("a BAD") && refused.contains("at most 32 items"), "{refused}");
-    app.ask(&format!("FETCH 1 ({})", ["BODY[]"; 100].join(" "))).await;
+    let fields =
+        |count: usize| format!("FETCH 1 (UID BODY[HEADER.FIELDS.NOT ({})])", vec!["x"; count].join(" "));
+    let refused = app.ask(&fields(257)).await;
+    assert!(refused.starts_with("a BAD") && refused.contains("at most 256 header fields"), "{refused}");
+    app.done(&fields(256)).await;
+    app.ask(&format!("FETCH 5 ({})", ["BODY[]"; 100].join(" "))).await;
     assert!(!app.done("FETCH 5 FLAGS").await.contains("Seen"), "what is refused reads nothing");
 }
 
