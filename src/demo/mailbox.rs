@@ -127,6 +127,12 @@ impl Store {
     }
 
     fn judge_new(&self, name: &str) -> Result<(), Refusal> {
+        self.judge_name(name)?;
+        if self.folders.len() >= FOLDERS { Err(Refusal::Full) } else { Ok(()) }
+    }
+
+    /// Whether a folder could have this name.
+    fn judge_name(&self, name: &str) -> Result<(), Refusal> {
         let odd = |c: char| c.is_control() || matches!(c, '*' | '%');
         if self.folder(name).is_some() {
             Err(Refusal::FolderExists)
@@ -136,8 +142,6 @@ impl Store {
             || name.split('/').any(str::is_empty)
         {
             Err(Refusal::BadName)
-        } else if self.folders.len() >= FOLDERS {
-            Err(Refusal::Full)
         } else {
             Ok(())
         }
@@ -161,14 +165,18 @@ impl Store {
         if folder.name == "INBOX" || folder.role.is_some() || to.starts_with(&below) {
             return Err(Refusal::BadName);
         }
-        self.judge_new(to)?;
+        let renamed = |folder: &Folder| match folder.name.strip_prefix(&below) {
+            Some(rest) => Some(format!("{to}/{rest}")),
+            None => (folder.name == from).then(|| to.to_owned()),
+        };
+        // No folder is in its own way; of those below, each may have a name that is there already.
+        let names: Vec<_> = self.folders.iter().map(renamed).collect();
+        for name in names.iter().flatten() {
+            self.judge_name(name)?;
+        }
         self.changes += 1;
-        for folder in &mut self.folders {
-            if folder.name == from {
-                folder.name = to.to_owned();
-            } else if let Some(rest) = folder.name.strip_prefix(&below) {
-                folder.name = format!("{to}/{rest}");
-            }
+        for (folder, name) in self.folders.iter_mut().zip(names) {
+            folder.name = name.unwrap_or_else(|| std::mem::take(&mut folder.name));
         }
         Ok(())
     }
@@ -328,6 +336,17 @@ mod tests {
         assert_eq!(store.rename("a", "a/c"), Err(Refusal::BadName));
         store.rename("a", "Trash/a").unwrap();
         assert!(store.folder("Trash/a/b").is_some() && store.folder("a").is_none());
+    }
+
+    #[test]
+    fn a_name_that_renaming_would_give_twice_or_too_long_is_refused() {
+        let mut store = store();
+        for name in ["a", "a/b", "z/b"] {
+            store.create(name, None).unwrap();
+        }
+        assert_eq!(store.rename("a", "z"), Err(Refusal::FolderExists));
+        assert_eq!(store.rename("a", &"y".repeat(NAME)), Err(Refusal::BadName));
+        assert!(store.folder("a").is_some() && store.folder("a/b").is_some(), "all of it or nothing");
     }
 
     #[test]
