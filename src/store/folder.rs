@@ -39,6 +39,8 @@ impl Folder {
     /// # Errors
     /// It cannot be made, is no folder or a symlink, belongs to another user, or others may enter it.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
+        // A slash at the end, as shells complete the name of a link to a folder, would lead through the link.
+        let path: &Path = &path.components().collect::<PathBuf>();
         let folder = Self { path: path.to_owned() };
         match fs::symlink_metadata(path) {
             Ok(metadata) => folder.check(&metadata)?,
@@ -333,6 +335,11 @@ mod tests {
         let link = outer.path().join("link");
         symlink(&path, &link).unwrap();
         assert!(refusal(&link).contains("symbolic link"));
+        for end in ["/", "/.", "//./"] {
+            let through = PathBuf::from(format!("{}{end}", link.display()));
+            let told = Folder::open(&through).map(|_| ()).unwrap_err().to_string();
+            assert!(told.contains("symbolic link"), "{end}: {told}");
+        }
         let dangling = outer.path().join("dangling");
         symlink(outer.path().join("nowhere"), &dangling).unwrap();
         assert!(refusal(&dangling).contains("symbolic link"));
