@@ -16,7 +16,7 @@ mod stream;
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -124,7 +124,7 @@ impl LocalTls {
         let now = SystemTime::now();
         let state = match source {
             Source::Own(files) => return Ok(Some(Current::own(files.clone())?.kept.describe(now))),
-            Source::Made(state) if fs::symlink_metadata(state).is_err() => return Ok(None),
+            Source::Made(state) if is_missing(state) => return Ok(None),
             Source::Made(state) => state,
         };
         let folder = Folder::open(state)?;
@@ -304,6 +304,11 @@ fn read(folder: &Folder) -> Result<Option<Made>, LocalTlsError> {
                 have to be made to trust again";
     let damaged = || LocalTlsError::File { path: folder.file(NAME), what: what.into() };
     Made::read(&octets).map(Some).ok_or_else(damaged)
+}
+
+/// A folder that cannot be looked at is not missing.
+fn is_missing(folder: &Path) -> bool {
+    fs::symlink_metadata(folder).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Under the lock: another process may have made it meanwhile.

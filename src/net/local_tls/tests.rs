@@ -107,6 +107,14 @@ fn it_renews_itself_under_the_same_authority_and_says_when_that_is_over() {
     assert_ne!(authority(&tls), root);
 }
 
+#[test]
+fn a_state_folder_that_cannot_be_looked_at_is_not_taken_for_one_that_is_missing() {
+    let outer = tempfile::tempdir().unwrap();
+    fs::write(outer.path().join("file"), "").unwrap();
+    let told = LocalTls::look(&Source::Made(outer.path().join("file/state"))).map(|_| ()).unwrap_err();
+    assert!(told.to_string().contains("cannot be looked at"), "{told}");
+}
+
 /// A computer whose clock stood ahead when the certificate was made, and was set since.
 #[test]
 fn a_certificate_from_the_future_is_complained_of_until_the_clock_comes_to_it() {
