@@ -78,6 +78,11 @@
 //!   for any site wherever a system passes over an authority's name constraints; a key that is not kept would make
 //!   users trust a new authority every two years. So it signs five certificates at once, each valid where the one
 //!   before ends, and its key is dropped: they renew themselves, and what is on the disk speaks for this computer only.
+//! - **Where TLS is on, an app on a plain port is greeted 50 ms late.** Only an app that begins TLS speaks before the
+//!   greeting. A shorter look would miss some: curl reads its authorities between connect and ClientHello, 8 ms in the
+//!   median and 47 at the most on a busy computer. One that was greeted too soon cannot be saved, a fault that would
+//!   come and go; 50 ms are little beside the login at the provider that follows. A ClientHello behind the greeting
+//!   ends the connection, and the log names the cure; ports with TLS never look.
 
 #![cfg_attr(
     not(test),

@@ -2,7 +2,8 @@
 
 mod support;
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use footbridge::mail::AppTls;
@@ -11,10 +12,12 @@ use tempfile::TempDir;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use support::bridge::{Config, InProcess, Remote};
+use support::bridge::{Config, InProcess, Program, Remote};
+use support::dovecot::PASSWORD;
 use support::scripted::Begin;
+use support::shelf::Shelf;
 use support::wire::{End, Wire};
 
 /// The beginning of a greeting, what begins TLS, and the beginning of its answer.
@@ -25,15 +28,22 @@ const SMTP: [&str; 3] = ["220", "STARTTLS", "220"];
 struct Bridge {
     bridge: InProcess,
     client: Arc<ClientConfig>,
+    /// The authority, as `certificate export` writes it.
+    authority: PathBuf,
     _state: TempDir,
 }
 
 impl Bridge {
     /// Plain ports with `[tls] local` as given, and ports with TLS beside them.
     async fn start(local: &str) -> Self {
+        Self::before(&nobody(), local).await
+    }
+
+    /// The same before a provider that answers.
+    async fn before(upstream: &Remote, local: &str) -> Self {
         let state = tempfile::tempdir().expect("a folder");
-        let nobody = Remote { host: "127.0.0.1".into(), port: 9, security: Begin::Tls };
-        let mut config = Config::new("ana@example.org", &nobody).setting(&format!("tls.local = \"{local}\""));
+        let mut config =
+            Config::new("ana@example.org", upstream).setting(&format!("tls.local = \"{local}\""));
         for key in ["pop3s", "imaps", "smtps"] {
             config = config.setting(&format!("listen.{key} = [\"127.0.0.1:0\"]"));
         }
@@ -42,7 +52,19 @@ impl Bridge {
         let bridge = InProcess::start(settings.clone()).await;
         let tls = LocalTls::open(&settings.certificate_source().expect("named")).expect("made by the bridge");
         let (_, pem) = tls.description().authority.expect("our own");
-        Self { bridge, client: trusting(&pem), _state: state }
+        let authority = state.path().join("ca.pem");
+        std::fs::write(&authority, &pem).expect("written");
+        Self { bridge, client: trusting(&pem), authority, _state: state }
+    }
+
+    /// Each protocol's name for OpenSSL and curl, its plain port, and its port with TLS.
+    fn ports(&self) -> [(&'static str, SocketAddr, SocketAddr); 3] {
+        let bound = self.bridge.bound();
+        [
+            ("pop3", bound.pop3[0], bound.pop3s[0]),
+            ("imap", bound.imap[0], bound.imaps[0]),
+            ("smtp", bound.smtp[0], bound.smtps[0]),
+        ]
     }
 
     async fn plain(&self, words: [&str; 3]) -> Wire {
@@ -66,6 +88,29 @@ impl Bridge {
     async fn secured(&self, app: Wire) -> Wire {
         app.begin_tls(self.client.clone(), "localhost").await.expect("a certificate that the app trusts")
     }
+}
+
+fn nobody() -> Remote {
+    Remote { host: "127.0.0.1".into(), port: 9, security: Begin::Tls }
+}
+
+/// How a program ended, and all that it wrote.
+async fn ran(program: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = tokio::process::Command::new(support::process::program(program));
+    let command = command.args(arguments).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(support::PATIENCE, command.output()).await;
+    let output = output.unwrap_or_else(|_| panic!("{program} {arguments:?} hangs")).expect("it starts");
+    let told = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&told).into_owned())
+}
+
+/// The first octets of an app that begins TLS.
+fn client_hello(client: &Arc<ClientConfig>) -> Vec<u8> {
+    let name = "localhost".try_into().expect("a valid name");
+    let mut connection = ClientConnection::new(client.clone(), name).expect("a good configuration");
+    let mut hello = Vec::new();
+    connection.write_tls(&mut hello).expect("memory takes it");
+    hello
 }
 
 fn trusting(pem: &str) -> Arc<ClientConfig> {
@@ -237,11 +282,145 @@ async fn a_handshake_that_fails_ends_its_own_connection_only() {
 
 #[tokio::test]
 async fn without_tls_for_apps_there_is_no_state_folder() {
-    let nobody = Remote { host: "127.0.0.1".into(), port: 9, security: Begin::Tls };
-    let mut settings = Config::new("ana@example.org", &nobody).parsed();
+    let mut settings = Config::new("ana@example.org", &nobody()).parsed();
     assert_eq!(settings.local_tls, AppTls::Off);
     let state = Path::new("/nowhere/that/could/be/made");
     settings.state = Some(state.to_owned());
     InProcess::start(settings).await.stopped().await;
     assert!(!state.exists());
+}
+
+/// RFC 9325 §3.1.1: TLS 1.2 is the oldest that is spoken, and an app that knows nothing newer is served.
+#[tokio::test]
+async fn openssl_with_tls_1_2_alone_is_served() {
+    let bridge = Bridge::start("offer").await;
+    let authority = bridge.authority.to_str().expect("UTF-8");
+    let client = ["s_client", "-brief", "-tls1_2", "-verify_return_error", "-verify_hostname", "localhost"];
+    for (name, plain, with_tls) in bridge.ports() {
+        for (address, starttls) in [(plain, &["-starttls", name][..]), (with_tls, &[])] {
+            let address = address.to_string();
+            let place = ["-connect", &address, "-CAfile", authority];
+            let (code, told) = ran("openssl", &[&client, &place[..], starttls].concat()).await;
+            assert_eq!(code, Some(0), "{name}: {told}");
+            assert!(
+                told.contains("Protocol version: TLSv1.2") && told.contains("Verification: OK"),
+                "{told}"
+            );
+        }
+    }
+}
+
+/// RFC 9325 §3.1.1: TLS 1.0 and 1.1 are refused by an alert, and the user is told what to do about it.
+#[tokio::test]
+async fn openssl_with_tls_1_0_and_1_1_alone_is_refused_with_one_line_in_the_log() {
+    let mut bridge =
+        Program::start(&Config::new("ana@example.org", &nobody()).setting("tls.local = \"offer\""), "info");
+    let ports = [("pop3", bridge.pop3()), ("imap", bridge.imap()), ("smtp", bridge.smtp())];
+    for version in ["-tls1", "-tls1_1"] {
+        for (name, address) in ports {
+            let address = address.to_string();
+            let client = ["s_client", "-brief", version, "-cipher", "DEFAULT@SECLEVEL=0"];
+            let (code, told) =
+                ran("openssl", &[&client[..], &["-connect", &address, "-starttls", name]].concat()).await;
+            assert!(code == Some(1) && told.contains("alert"), "{name} {version}: {told}");
+        }
+    }
+    bridge.terminate();
+    let log = bridge.log();
+    let cure = "the mail program's TLS is too old, 1.2 and 1.3 are spoken here; update it, or set it to no encryption";
+    assert_eq!(log.matches(cure).count(), 6, "{log}");
+    assert!(!log.contains("does it trust the certificate"), "{log}");
+}
+
+#[tokio::test]
+async fn plain_text_on_a_port_with_tls_is_told_apart_from_a_lack_of_trust() {
+    let config = Config::new("ana@example.org", &nobody()).setting("tls.local = \"offer\"");
+    let mut bridge = Program::start(&config, "info");
+    let mut app = Wire::connect(bridge.imap()).await.expect("it answers");
+    app.expect("* OK").await;
+    app.ask("t STARTTLS", "t OK").await;
+    app.say("a LOGIN ana@example.org x").await;
+    app.hear_to_the_end().await;
+    bridge.terminate();
+    let log = bridge.log();
+    assert!(log.contains("what came on a port with TLS is none") && !log.contains("LOGIN"), "{log}");
+}
+
+/// RFC 8314 §3.3, RFC 2595, RFC 3207 as curl has them, which trusts nothing but the authority that was exported.
+#[tokio::test]
+async fn curl_is_served_on_every_port() {
+    let shelf = Shelf::start(vec![b"Subject: seen by curl\r\n\r\n".to_vec()]).await;
+    let bridge = Bridge::before(&shelf.remote(), "offer").await;
+    let authority = bridge.authority.to_str().expect("UTF-8");
+    let login = format!("ana@example.org:{PASSWORD}");
+    for (name, plain, with_tls) in bridge.ports() {
+        let (path, more): (&str, &[&str]) = match name {
+            "pop3" => ("/1", &["-u", &login]),
+            "imap" => ("/", &["-u", &login, "-X", "NOOP"]),
+            _ => ("", &["-X", "NOOP"]),
+        };
+        let starttls = format!("{name}://localhost:{}{path}", plain.port());
+        let implicit = format!("{name}s://localhost:{}{path}", with_tls.port());
+        for url in [starttls, implicit] {
+            let curl = ["-4", "-sS", "-v", "--ssl-reqd", "--cacert", authority, &url];
+            let (code, told) = ran("curl", &[&curl[..], more].concat()).await;
+            assert_eq!(code, Some(0), "{url}: {told}");
+            assert!(told.contains("SSL certificate verify ok"), "{told}");
+            assert!(name != "pop3" || told.contains("Subject: seen by curl"), "{told}");
+        }
+    }
+}
+
+/// RFC 2595 §4: STLS in AUTHORIZATION only; RFC 3501 §6.2.1: STARTTLS before login only. The session goes on.
+#[tokio::test]
+async fn after_a_login_tls_cannot_begin() {
+    let shelf = Shelf::start(Vec::new()).await;
+    let bridge = Bridge::before(&shelf.remote(), "offer").await;
+    let mut app = bridge.plain(POP3).await;
+    app.expect("+OK").await;
+    app.ask("USER ana@example.org", "+OK").await;
+    app.ask(&format!("PASS {PASSWORD}"), "+OK").await;
+    app.ask("STLS", "-ERR").await;
+    app.ask("NOOP", "+OK").await;
+
+    let mut app = bridge.plain(IMAP).await;
+    app.expect("* OK").await;
+    app.ask(&format!("l LOGIN ana@example.org {PASSWORD}"), "l OK").await;
+    let told = app.ask("t STARTTLS", "t BAD").await;
+    assert!(!told.contains("shelf"), "not for upstream to answer: {told}");
+    app.ask("n NOOP", "n OK").await;
+}
+
+#[tokio::test]
+async fn a_client_hello_may_come_octet_by_octet() {
+    let bridge = Bridge::start("offer").await;
+    for words in [POP3, IMAP, SMTP] {
+        let mut app = bridge.plain(words).await;
+        for octet in client_hello(&bridge.client) {
+            app.send(&[octet]).await.expect("taken");
+        }
+        // A handshake of TLS (RFC 8446 §5.1) and no greeting.
+        assert_eq!(app.hear_exactly(1).await, [22]);
+    }
+}
+
+/// An app that was greeted before it began has taken the greeting for TLS: nothing is left but to end, and to say why.
+#[tokio::test]
+async fn a_client_hello_behind_the_greeting_ends_the_connection_and_the_log_says_what_to_do() {
+    let late =
+        "began TLS only after it was greeted in the clear; set it to STARTTLS, or give it a port of pop3s";
+    let off = "began TLS, which is off here; set it to no encryption, or set local = \"offer\"";
+    for (local, cure) in [("offer", late), ("require", late), ("off", off)] {
+        let config = Config::new("ana@example.org", &nobody()).setting(&format!("tls.local = \"{local}\""));
+        let mut bridge = Program::start(&config, "info");
+        for (words, address) in [(POP3, bridge.pop3()), (IMAP, bridge.imap()), (SMTP, bridge.smtp())] {
+            let mut app = Wire::connect(address).await.expect("it answers");
+            app.expect(words[0]).await;
+            app.send(&client_hello(&support::certs::client())).await.expect("taken");
+            let told = String::from_utf8(app.hear_to_the_end().await).expect("text");
+            assert_eq!((told.lines().count(), app.end()), (1, Some(End::Closed)), "{told}");
+        }
+        bridge.terminate();
+        assert_eq!(bridge.log().matches(cure).count(), 3, "{}", bridge.log());
+    }
 }

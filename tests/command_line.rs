@@ -462,3 +462,77 @@ fn accounts_are_listed_and_what_is_kept_of_one_is_removed() {
     assert_eq!(nobody.status.code(), Some(1));
     assert!(text(&nobody.stderr).contains("nothing is kept for eve@gmx.net"));
 }
+
+/// Whoever comes first makes it, the others wait for the lock and find it.
+#[test]
+fn processes_that_start_at_once_show_one_and_the_same_certificate() {
+    let (_folder, path, state) = with_tls("local = \"offer\"");
+    let show = || {
+        let mut command = footbridge(&["--config", &path, "--state", &state, "certificate", "show"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+    };
+    let all: Vec<Child> = (0..4).map(|_| show()).collect();
+    let ended = all.into_iter().map(|child| child.wait_with_output().expect("it ends"));
+    let shown: Vec<String> = ended
+        .map(|output| {
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+            text(&output.stdout)
+        })
+        .collect();
+    assert!(shown.iter().all(|one| *one == shown[0] && one.contains("SHA-256")), "{shown:?}");
+    let mut files: Vec<_> = std::fs::read_dir(&state)
+        .expect("made")
+        .map(|entry| entry.expect("readable").file_name().into_string().expect("UTF-8"))
+        .collect();
+    files.sort();
+    assert_eq!(files, ["local-tls.pem", "lock"]);
+}
+
+/// RFC 5280 §4.1.2.5: outside its days a certificate is refused by every mail program, none of which says why.
+#[test]
+fn a_certificate_that_is_over_or_not_valid_yet_is_told_by_run_show_and_check() {
+    for (years, words) in [
+        ((2001, 2002), ["this certificate ended on 2002-01-01", "put a new one here"]),
+        ((2101, 2102), ["this certificate is valid from 2101-01-01 only", "set the clock"]),
+    ] {
+        let own = "[tls]\nlocal = \"offer\"\ncertificate = \"own.pem\"\nkey = \"own.key\"\n";
+        let nobody = "imap = { host = \"127.0.0.1\", port = 9, security = \"tls\" }\n";
+        let account = format!("[[account]]\naddress = \"ana@example.org\"\n{nobody}");
+        let (folder, path) = written(&format!("{ANY_PORT}{own}{account}"));
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".into()]).expect("a name");
+        params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("signed").pem();
+        for (name, content) in [("own.pem", certificate), ("own.key", key.serialize_pem())] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, content).expect("written");
+            #[cfg(unix)]
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .expect("set");
+        }
+        let tells = |told: &str| {
+            let lines: Vec<&str> = told.lines().filter(|line| line.contains("own.pem: this")).collect();
+            assert!(lines.len() == 1 && words.iter().all(|word| lines[0].contains(word)), "{told}");
+        };
+        let shown = output(&["--config", &path, "certificate", "show"]);
+        assert_eq!(shown.status.code(), Some(0));
+        tells(&text(&shown.stdout));
+        let checked = output(&["--config", &path, "check"]);
+        assert_eq!(checked.status.code(), Some(1));
+        tells(&text(&checked.stdout));
+
+        let mut running =
+            footbridge(&["--config", &path, "run"]).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut log = String::new();
+        for line in BufReader::new(running.stderr.take().expect("piped")).lines() {
+            log += &(line.expect("UTF-8") + "\n");
+            if log.contains("started") {
+                break;
+            }
+        }
+        running.kill().expect("our own child");
+        running.wait().expect("it ends");
+        tells(&log);
+    }
+}

@@ -9,6 +9,9 @@ use std::sync::mpsc;
 use support::PATIENCE;
 use support::process::{Log, program};
 
+/// In the order in which the tests name ports.
+const SERVICES: [&str; 3] = ["POP3", "IMAP", "SMTP"];
+
 /// A running demo and what it said; stopped when dropped.
 struct Demo {
     child: Child,
@@ -16,10 +19,16 @@ struct Demo {
 }
 
 impl Demo {
-    /// Starts it in an empty home and waits until it says that it is ready.
+    /// Starts it in an empty home, at ports that the system chooses, and waits until it says that it is ready.
     fn start() -> Self {
+        Self::start_at([0; 3])
+    }
+
+    /// The same, with the ports it begins to look at, in the order POP3, IMAP, SMTP.
+    fn start_at(ports: [u16; 3]) -> Self {
+        let [pop3, imap, smtp] = ports.map(|port| port.to_string());
         let mut child = Command::new(env!("CARGO_BIN_EXE_footbridge"))
-            .arg("demo")
+            .args(["demo", "--pop3", &pop3, "--imap", &imap, "--smtp", &smtp])
             .env_remove("FOOTBRIDGE_CONFIG")
             .env("XDG_CONFIG_HOME", "/nonexistent")
             .env("HOME", "/nonexistent")
@@ -53,9 +62,18 @@ impl Demo {
         self.told(&format!("{service} port")).parse().expect("a port")
     }
 
+    fn ports(&self) -> [u16; 3] {
+        SERVICES.map(|service| self.port(service))
+    }
+
+    /// Whether it sent a message and fetched it back.
+    fn has_shown_both_ways(&self) -> bool {
+        self.log.text().lines().filter(|line| line.ends_with("  done")).count() == 2
+    }
+
     /// Runs a Python script with the three ports, in the order POP3, IMAP, SMTP.
     fn python(&self, script: &str) {
-        let ports = ["POP3", "IMAP", "SMTP"].map(|service| self.port(service).to_string());
+        let ports = self.ports().map(|port| port.to_string());
         let mut child = Command::new("timeout")
             .args(["60", &program("python3"), "-"])
             .args(ports)
@@ -108,23 +126,65 @@ fn it_says_what_to_type_and_shows_a_message_there_and_back() {
         ("demo@footbridge.test".into(), "demo".into())
     );
     let text = demo.log.text();
-    assert_eq!(text.lines().filter(|line| line.ends_with("  done")).count(), 2, "{text}");
+    assert!(demo.has_shown_both_ways(), "{text}");
     assert!(!text.contains("WARN") && !text.contains("ERROR"), "{text}");
 }
 
 #[test]
 fn ports_that_are_taken_are_passed_over_and_named() {
-    // Where another program has one of them, this test has the others; that one may come free meanwhile.
-    let taken = [("POP3", 1110), ("IMAP", 1143), ("SMTP", 1025)]
-        .map(|(service, usual)| (service, usual, TcpListener::bind(("127.0.0.1", usual))));
-    let demo = Demo::start();
-    for (service, usual, _) in taken.iter().filter(|(_, _, taken)| taken.is_ok()) {
-        assert_ne!(demo.port(service), *usual);
-        assert!(demo.log.text().contains(&format!("{service} {usual}")), "{}", demo.log.text());
+    let taken = SERVICES.map(|_| TcpListener::bind("127.0.0.1:0").expect("the system has a port"));
+    let ports = taken.each_ref().map(|taken| taken.local_addr().expect("it is bound").port());
+    let demo = Demo::start_at(ports);
+    let text = demo.log.text();
+    for (service, port) in SERVICES.iter().zip(ports) {
+        assert_ne!(demo.port(service), port, "{text}");
+        assert!(text.contains(&format!("{service} {port}")), "{text}");
     }
-    let second = Demo::start();
-    assert_ne!(second.port("IMAP"), demo.port("IMAP"));
-    drop(taken);
+    assert!(demo.has_shown_both_ways(), "{text}");
+}
+
+/// The next free port behind one that is taken may be the very one that another service is asked to have.
+#[test]
+fn a_service_passes_over_the_ports_of_the_others() {
+    let taken = (0..20).find_map(|_| {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("the system has a port");
+        let port = taken.local_addr().expect("it is bound").port();
+        let next = port.checked_add(1).filter(|next| TcpListener::bind(("127.0.0.1", *next)).is_ok())?;
+        Some((taken, port, next))
+    });
+    let (_taken, port, next) = taken.expect("two ports in a row");
+    let demo = Demo::start_at([port, next, next]);
+    let [pop3, imap, smtp] = demo.ports();
+    assert!(pop3 != imap && imap != smtp && pop3 != smtp, "{}", demo.log.text());
+    assert!(pop3 != next && demo.has_shown_both_ways(), "{}", demo.log.text());
+}
+
+#[test]
+fn a_second_demo_beside_the_first_has_ports_and_mail_of_its_own() {
+    let first = Demo::start();
+    let second = Demo::start_at(first.ports());
+    for (service, port) in SERVICES.iter().zip(first.ports()) {
+        assert_ne!(second.port(service), port);
+        assert!(second.log.text().contains(&format!("{service} {port}")), "{}", second.log.text());
+    }
+    assert!(first.has_shown_both_ways() && second.has_shown_both_ways());
+    first.python(&script("ok(imap().create('Mine'))"));
+    second.python(&script("assert 'Mine' not in told(imap().list())"));
+}
+
+/// Both look for free ports at the same moment, and each may bind what the other found.
+#[test]
+fn two_demos_that_start_at_once_both_fetch_their_message() {
+    let free = Demo::start().ports();
+    let demos = std::thread::scope(|scope| {
+        let starting = [0, 1].map(|_| scope.spawn(|| Demo::start_at(free)));
+        starting.map(|demo| demo.join().expect("it starts"))
+    });
+    for demo in &demos {
+        assert!(demo.has_shown_both_ways(), "{}", demo.log.text());
+    }
+    let [one, other] = demos.each_ref().map(Demo::ports);
+    assert!(one.iter().all(|port| !other.contains(port)), "{one:?} {other:?}");
 }
 
 #[test]

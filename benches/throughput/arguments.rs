@@ -22,6 +22,9 @@ pub struct Arguments {
     /// Round trips: messages in a maildrop that is only looked at.
     #[arg(long, default_value_t = 1000)]
     pub many: u32,
+    /// Messages in a very large maildrop that is only looked at.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub vast: u32,
     /// Round trips: the long one, in milliseconds.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub rtt: u32,
@@ -47,7 +50,16 @@ impl Arguments {
     pub fn read() -> Self {
         let arguments = Self::parse();
         if arguments.quick {
-            return Self { messages: 3, megabytes: 2, few: 4, many: 100, rtt: 40, runs: 1, ..arguments };
+            return Self {
+                messages: 3,
+                megabytes: 2,
+                few: 4,
+                many: 100,
+                vast: 1000,
+                rtt: 40,
+                runs: 1,
+                ..arguments
+            };
         }
         arguments
     }

@@ -3,6 +3,7 @@
 use crate::costs::Cost;
 use crate::peers::Kind;
 use crate::trips::{Pair, Trip};
+use crate::vast::{Look, Price};
 
 /// Width of the first column, which names the work, and of the second, which says what the line tells.
 const NAME: usize = 34;
@@ -54,6 +55,22 @@ impl Board<'_> {
     pub fn cost(&self, cost: &Cost, runs: &[Vec<f64>]) {
         self.line(cost.name, cost.unit, runs.iter().map(|runs| spread(runs.iter().copied())), cost.bar);
         self.line("", "ratio", ratios(runs, |figure| *figure), "");
+    }
+
+    /// Runs by peer, in the same order; none for one that takes no part.
+    pub fn looks(&self, name: &str, bar: &str, runs: &[Vec<Look>]) {
+        let figures = |figure: fn(&Look) -> Option<f64>| -> Vec<Vec<f64>> {
+            runs.iter().map(|runs| runs.iter().filter_map(figure).collect()).collect()
+        };
+        let spreads = |figures: Vec<Vec<f64>>| figures.into_iter().map(|figures| spread(figures.into_iter()));
+        let time = figures(|look| Some(look.time.as_secs_f64()));
+        let cpu = figures(|look| look.price.map(|price| price.cpu.as_secs_f64()));
+        let growth = figures(|look| look.price.map(Price::mebibytes));
+        self.line(name, "time, s", spreads(time.clone()), bar);
+        self.line("", "ratio", ratios(&time, |figure| *figure), "");
+        self.line("", "CPU, s", spreads(cpu.clone()), "");
+        self.line("", "ratio", ratios(&cpu, |figure| *figure), "");
+        self.line("", "growth, MiB", spreads(growth), "");
     }
 
     fn line(&self, name: &str, what: &str, cells: impl Iterator<Item = String>, bar: &str) {

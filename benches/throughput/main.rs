@@ -30,6 +30,7 @@ mod sink;
 mod table;
 mod trips;
 mod upstream;
+mod vast;
 mod wire;
 
 use std::process::ExitCode;
@@ -55,7 +56,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::read();
-    match round_trips(&arguments).and_then(|()| bulk(&arguments)) {
+    match round_trips(&arguments).and_then(|()| vast(&arguments)).and_then(|()| bulk(&arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("throughput: {error}");
@@ -104,6 +105,32 @@ fn round_trips(arguments: &Arguments) -> Outcome<()> {
     for cost in costs {
         let runs = turns(&bench, cost.name, Cost::takes, |kind| cost.run(kind, &bench))?;
         board.cost(cost, &runs);
+    }
+    println!();
+    Ok(())
+}
+
+fn vast(arguments: &Arguments) -> Outcome<()> {
+    if !arguments.wants(vast::NAME) || !arguments.peers.iter().any(|kind| vast::takes(*kind)) {
+        return Ok(());
+    }
+    let messages = Arc::new(vast::messages(arguments.vast));
+    let upstream = Upstream::start(&messages)?;
+    let bench = Bench { arguments, upstream: &upstream, messages: &messages, users: AtomicU32::new(1) };
+    let mailbox = upstream.mailbox(&bench.user(), &messages, arguments.vast as usize)?;
+    vast::prepare(&bench, &mailbox)?;
+    println!(
+        "{} messages of a header each, at 0 ms; {} runs each: median ±farthest; growth is resident memory, its peak \
+         less what the fresh peer had\n",
+        arguments.vast, arguments.runs
+    );
+    let board = Board { peers: &arguments.peers, far: String::new() };
+    board.head();
+    let runs = turns(&bench, vast::NAME, vast::takes, |kind| vast::run(kind, &bench, &mailbox))?;
+    for (place, (row, bar)) in vast::ROWS.iter().enumerate() {
+        let looks: Vec<Vec<_>> =
+            runs.iter().map(|runs| runs.iter().map(|looks| looks[place]).collect()).collect();
+        board.looks(&format!("{}, {row}, n={}", vast::NAME, arguments.vast), bar, &looks);
     }
     println!();
     Ok(())

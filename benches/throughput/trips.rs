@@ -294,7 +294,7 @@ fn listed(app: &App<'_>) -> io::Result<app::Session> {
 }
 
 /// Is there new mail?
-fn check(app: &App<'_>) -> io::Result<()> {
+pub fn check(app: &App<'_>) -> io::Result<()> {
     let mut session = app.pop3()?;
     session.ask("STAT\r\n", &format!("+OK {} ", app.count))?;
     let lines = app::listing(&mut session, "UIDL")?;

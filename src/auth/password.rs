@@ -280,14 +280,14 @@ impl Passwords {
         change: impl FnOnce(&mut Record) -> Result<T, PasswordsError>,
     ) -> Result<T, PasswordsError> {
         let folder = self.folder()?;
-        let _held = folder.hold()?;
+        let held = folder.hold()?;
         let mut record = read(&folder)?.map_or_else(Record::new, Ok)?;
         let outcome = change(&mut record)?;
         let octets = record.encode();
         if octets.len() > LARGEST {
             return Err(PasswordsError::TooMany);
         }
-        folder.write(FILE, &octets)?;
+        held.write(FILE, &octets)?;
         Ok(outcome)
     }
 }

@@ -17,10 +17,32 @@ pub use login::{Accounts, Admitted, LoginError, Refusal, Seat};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use crate::mail::{Account, AppTls};
 use crate::net::Connector;
 use crate::store::Bodies;
+
+/// Tells what to do where an app that was greeted in the clear begins TLS all the same (RFC 8446 §5.1: a handshake's
+/// first octet), set to it or slow to begin. It heard the greeting as TLS, so this connection cannot be saved.
+fn tell_of_late_tls(first: &[u8], tls: AppTls) {
+    const HANDSHAKE: u8 = 22;
+    if first.first() != Some(&HANDSHAKE) {
+        return;
+    }
+    match tls {
+        AppTls::Off => info!(
+            "the mail program began TLS, which is off here; set it to no encryption, or set local = \"offer\" in [tls]"
+        ),
+        AppTls::Offered | AppTls::Required => info!(
+            "the mail program began TLS only after it was greeted in the clear; set it to STARTTLS, or give it a port of \
+             pop3s, imaps or smtps in [listen]"
+        ),
+        AppTls::Implicit | AppTls::Upgraded => {
+            info!("the mail program began TLS within TLS; set it to one of SSL/TLS and STARTTLS");
+        }
+    }
+}
 
 /// What every driver is handed: cheap to clone.
 #[derive(Clone, Debug)]

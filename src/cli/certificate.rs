@@ -10,7 +10,9 @@ use crate::net::local_tls::{Description, Facts, LocalTls};
 
 /// Names, validity, fingerprint, files.
 pub(super) fn show(settings: &Settings) -> u8 {
-    let Some(Description { files, authority, certificate }) = describe(settings) else { return WRONG };
+    let Some(Description { files, authority, certificate, complaint }) = describe(settings) else {
+        return WRONG;
+    };
     let mut text = String::new();
     if let Some(facts) = &certificate {
         text +=
@@ -27,6 +29,9 @@ pub(super) fn show(settings: &Settings) -> u8 {
     };
     for file in files {
         text += &format!("file: {}\n", file.display());
+    }
+    if let Some(complaint) = complaint {
+        text += &format!("{complaint}\n");
     }
     if !settings.shows_certificate() {
         text += "no mail program is shown it yet: set local in [tls], or pop3s, imaps, smtps in [listen]\n";

@@ -16,7 +16,7 @@ use crate::config::Settings;
 use crate::mail::Account;
 use crate::mail::account::{Security, Service};
 use crate::mailbox::{Mailbox, RemovalPlan};
-use crate::net::Connector;
+use crate::net::{Connector, LocalTls};
 use crate::provider::{Provider, Table};
 use crate::store::Bodies;
 use crate::upstream::{UpstreamError, submission};
@@ -61,7 +61,7 @@ pub(super) async fn check(settings: Settings, address: Option<&str>) -> u8 {
         let inspection = tokio::spawn(inspect(connector.clone(), account.clone(), credentials));
         running.push((account, inspection));
     }
-    let mut faults = 0;
+    let mut faults = shown_certificate(&settings);
     for (account, inspection) in running {
         let report = inspection.await.unwrap_or_else(|_| {
             let sentence =
@@ -72,6 +72,19 @@ pub(super) async fn check(settings: Settings, address: Option<&str>) -> u8 {
         faults += report.faults;
     }
     if faults == 0 { DONE } else { FAILED }
+}
+
+/// What speaks against the certificate that mail programs are shown, and how many faults that is. Nothing is made here.
+fn shown_certificate(settings: &Settings) -> usize {
+    let Some(source) = settings.certificate_source().filter(|_| settings.shows_certificate()) else {
+        return 0;
+    };
+    let complaint = match LocalTls::look(&source) {
+        Ok(description) => description.and_then(|description| description.complaint),
+        Err(error) => Some(error.to_string()),
+    };
+    complaint.iter().for_each(say);
+    complaint.iter().count()
 }
 
 /// Whoever reads our output may stop early: `check | head -1` is no fault.

@@ -65,7 +65,10 @@ enum Command {
     /// A small provider runs inside this process, with some mail. No configuration is read, nothing is written to
     /// disk, no message leaves this machine. Says what to type into a mail program.
     #[cfg(feature = "demo")]
-    Demo,
+    Demo {
+        #[command(flatten)]
+        ports: demo::Ports,
+    },
     /// Check the configuration and log in to each account's IMAP and SMTP servers; says what POP3 deletions do.
     ///
     /// Where the mail program sends the provider's password (secret = "app"), it is asked for here, or read from
@@ -118,9 +121,9 @@ pub fn main() -> ExitCode {
             on_threads(run::run(settings))
         }),
         #[cfg(feature = "demo")]
-        Command::Demo => {
+        Command::Demo { ports } => {
             log::start(level(LevelFilter::WARN));
-            on_threads(demo::demo())
+            on_threads(demo::demo(ports))
         }
         Command::Check { address } => configured(places, |settings| {
             log::start(level(LevelFilter::WARN));

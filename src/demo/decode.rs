@@ -13,6 +13,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// The longest encoded word that is undone, in octets: RFC 2047 §2 says 75, and some programs write a whole subject as
+/// one.
+const WORD: usize = 4096;
+
 /// A field's value, its encoded words (RFC 2047) undone.
 pub(super) fn value(value: &[u8]) -> String {
     let mut rest = value;
@@ -60,16 +64,19 @@ pub(super) fn body(entity: &Entity<'_>) -> String {
 
 /// `=?charset?encoding?text?=` at the front, and what is behind it.
 fn encoded_word(octets: &[u8]) -> Option<(String, &[u8])> {
-    let mut pieces = octets.strip_prefix(b"=?")?.splitn(3, |octet| *octet == b'?');
+    // Where no end is near, none is looked for: there may be very many beginnings.
+    let word = octets.get(..WORD).unwrap_or(octets);
+    let mut pieces = word.strip_prefix(b"=?")?.splitn(3, |octet| *octet == b'?');
     let (name, encoding, rest) = (pieces.next()?, pieces.next()?, pieces.next()?);
     let end = memchr::memmem::find(rest, b"?=")?;
     let text = rest.get(..end)?;
-    let octets = match encoding {
+    let found = match encoding {
         b"b" | b"B" => base64(text),
         b"q" | b"Q" => quoted_printable(text, true),
         _ => return None,
     };
-    Some((charset(&octets, name), rest.get(end + 2..)?))
+    let behind = word.len() - rest.len() + end + 2;
+    Some((charset(&found, name), octets.get(behind..)?))
 }
 
 fn base64(text: &[u8]) -> Vec<u8> {
@@ -124,6 +131,9 @@ mod tests {
             "grüße ausköln! (=?x"
         );
         assert_eq!(value("naïve =?".as_bytes()), "naïve =?");
+        let long = |length: usize| format!("=?utf-8?q?{}?= behind", "=41".repeat(length));
+        assert_eq!(value(long(1000).as_bytes()), format!("{} behind", "a".repeat(1000)));
+        assert_eq!(value(long(2000).as_bytes()), long(2000), "longer than a word of mail");
     }
 
     #[test]

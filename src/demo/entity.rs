@@ -7,8 +7,8 @@ use super::header::{self, Parameterized};
 /// Multiparts within multiparts: mail has four or five levels, and a stack has an end.
 const DEPTH: u32 = 20;
 
-/// Parts of one multipart; mail has some dozens.
-const PARTS: usize = 1000;
+/// Entities of one message; mail has some dozens. What lies beyond is not looked for.
+const PARTS: usize = 500;
 
 /// A header and what it heads.
 #[derive(Debug)]
@@ -33,10 +33,10 @@ pub(super) enum Content<'a> {
 impl<'a> Entity<'a> {
     /// Any octets are a message.
     pub(super) fn read(octets: &'a [u8]) -> Self {
-        Self::nested(octets, "text/plain", DEPTH)
+        Self::nested(octets, "text/plain", DEPTH, &mut { PARTS })
     }
 
-    fn nested(octets: &'a [u8], usual: &str, depth: u32) -> Self {
+    fn nested(octets: &'a [u8], usual: &str, depth: u32, left: &mut usize) -> Self {
         let (header, body) = octets.split_at(header_end(octets));
         let mut kind = header::value(header, "Content-Type")
             .map_or_else(Parameterized::default, |value| Parameterized::read(&value));
@@ -45,21 +45,22 @@ impl<'a> Entity<'a> {
         }
         let mut entity = Self { header, body, kind, content: Content::Leaf };
         if depth > 0 {
-            entity.content = entity.within(depth - 1);
+            entity.content = entity.within(depth - 1, left);
         }
         entity
     }
 
-    fn within(&self, depth: u32) -> Content<'a> {
+    fn within(&self, depth: u32, left: &mut usize) -> Content<'a> {
         if self.kind.word == "message/rfc822" {
-            return Content::Message(Box::new(Self::nested(self.body, "text/plain", depth)));
+            return Content::Message(Box::new(Self::nested(self.body, "text/plain", depth, left)));
         }
         let boundary = self.kind.parameter("boundary").filter(|_| self.kind.word.starts_with("multipart/"));
         let Some(boundary) = boundary.filter(|boundary| !boundary.is_empty()) else { return Content::Leaf };
         // RFC 2046 §5.1.5.
         let usual = if self.kind.word == "multipart/digest" { "message/rfc822" } else { "text/plain" };
-        let parts: Vec<_> =
-            parts(self.body, boundary).into_iter().map(|part| Self::nested(part, usual, depth)).collect();
+        let parts = parts(self.body, boundary, *left);
+        *left = left.saturating_sub(parts.len());
+        let parts: Vec<_> = parts.into_iter().map(|part| Self::nested(part, usual, depth, left)).collect();
         if parts.is_empty() { Content::Leaf } else { Content::Parts(parts) }
     }
 
@@ -98,9 +99,9 @@ fn header_end(octets: &[u8]) -> usize {
 }
 
 /// What stands between the delimiter lines (RFC 2046 §5.1.1); the line end before a delimiter is the delimiter's.
-fn parts<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
+fn parts<'a>(body: &'a [u8], boundary: &[u8], most: usize) -> Vec<&'a [u8]> {
     let (mut found, mut begun, mut at) = (Vec::new(), None, 0);
-    while at < body.len() && found.len() < PARTS {
+    while at < body.len() && found.len() < most {
         let rest = body.get(at..).unwrap_or_default();
         let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
         let line = rest.get(..length).unwrap_or_default();
@@ -116,7 +117,7 @@ fn parts<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
         at += length;
     }
     // A part that nothing ends, ends with the body.
-    found.extend(begun.and_then(|begun| body.get(begun..)));
+    found.extend(begun.filter(|_| found.len() < most).and_then(|begun| body.get(begun..)));
     found
 }
 
@@ -170,6 +171,23 @@ mod tests {
         assert_eq!(Entity::read(b"Subject: x\r\n").body, b"");
         let empty = Entity::read(b"Content-Type: multipart/mixed; boundary=a\r\n\r\nnothing\r\n");
         assert!(matches!(empty.content, Content::Leaf));
+    }
+
+    #[test]
+    fn parts_of_all_levels_together_have_a_number() {
+        fn count(entity: &Entity<'_>) -> usize {
+            match &entity.content {
+                Content::Leaf => 1,
+                Content::Message(inner) => 1 + count(inner),
+                Content::Parts(parts) => 1 + parts.iter().map(count).sum::<usize>(),
+            }
+        }
+        let inner =
+            format!("--a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n{}", "--b\r\n".repeat(100));
+        let mail = format!("Content-Type: multipart/mixed; boundary=a\r\n\r\n{}", inner.repeat(100));
+        assert_eq!(count(&Entity::read(mail.as_bytes())), PARTS + 1);
+        let few = format!("Content-Type: multipart/mixed; boundary=a\r\n\r\n{}", inner.repeat(2));
+        assert!(count(&Entity::read(few.as_bytes())) > 200);
     }
 
     #[test]

@@ -1,23 +1,32 @@
-//! What FETCH tells of one message (RFC 3501 §6.4.5, §7.4.2). Pure.
+//! What FETCH tells of one message, item by item (RFC 3501 §6.4.5, §7.4.2). Pure.
+//!
+//! The octets of a message are never copied: an item is what stands before them, and where they are.
 
 mod structure;
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
-use imap_codec::imap_types::core::{AString, IString, Literal, NString};
+use imap_codec::ResponseCodec;
+use imap_codec::encode::Encoder;
+use imap_codec::imap_types::core::{AString, IString, NString, Vec1};
 use imap_codec::imap_types::datetime::DateTime;
 use imap_codec::imap_types::envelope::{Address, Envelope};
 use imap_codec::imap_types::fetch::{MessageDataItem, MessageDataItemName, Part, Section};
 use imap_codec::imap_types::flag::FlagFetch;
+use imap_codec::imap_types::response::{Data, Response};
 
 use super::entity::{Content, Entity};
 use super::header;
 use super::mailbox::Message;
 
-/// The items of these names, in their order; what the demo does not offer (BINARY) is left out.
-pub(super) fn items(message: &Message, names: &[MessageDataItemName<'_>]) -> Vec<MessageDataItem<'static>> {
-    let entity = Entity::read(&message.octets);
-    names.iter().filter_map(|name| item(message, &entity, name)).collect()
+/// One item as it is sent: `text`, then `literal`.
+#[derive(Debug)]
+pub(super) struct Item<'a> {
+    /// With the octet count of the literal, where there is one.
+    pub(super) text: Vec<u8>,
+    /// The message's own octets, or a selection of its header fields; empty where the text is all.
+    pub(super) literal: Cow<'a, [u8]>,
 }
 
 /// Whether fetching this sets `\Seen`.
@@ -29,17 +38,30 @@ pub(super) fn is_reading(name: &MessageDataItemName<'_>) -> bool {
     }
 }
 
+/// How many header fields this names.
+pub(super) fn fields(name: &MessageDataItemName<'_>) -> usize {
+    match name {
+        MessageDataItemName::BodyExt {
+            section: Some(Section::HeaderFields(_, names) | Section::HeaderFieldsNot(_, names)),
+            ..
+        } => names.as_ref().len(),
+        _ => 0,
+    }
+}
+
 /// FLAGS, which are told unasked too.
 pub(super) fn flags(message: &Message) -> MessageDataItem<'static> {
     MessageDataItem::Flags(message.flags.iter().cloned().map(FlagFetch::Flag).collect())
 }
 
-fn item(
-    message: &Message,
-    entity: &Entity<'_>,
+/// The item of this name; `None` for what the demo does not offer (BINARY).
+pub(super) fn item<'a>(
+    message: &'a Message,
+    entity: &'a Entity<'a>,
     name: &MessageDataItemName<'_>,
-) -> Option<MessageDataItem<'static>> {
-    Some(match name {
+) -> Option<Item<'a>> {
+    let whole = |item| Item { text: written(item), literal: Cow::default() };
+    Some(whole(match name {
         MessageDataItemName::Uid => MessageDataItem::Uid(message.uid),
         MessageDataItemName::Flags => flags(message),
         MessageDataItemName::InternalDate => {
@@ -49,37 +71,62 @@ fn item(
         MessageDataItemName::Envelope => MessageDataItem::Envelope(envelope(entity.header)),
         MessageDataItemName::Body => MessageDataItem::Body(structure::plain(entity)),
         MessageDataItemName::BodyStructure => MessageDataItem::BodyStructure(structure::extended(entity)),
-        MessageDataItemName::Rfc822 => MessageDataItem::Rfc822(literal(&message.octets)),
-        MessageDataItemName::Rfc822Header => MessageDataItem::Rfc822Header(literal(entity.header)),
-        MessageDataItemName::Rfc822Text => MessageDataItem::Rfc822Text(literal(entity.body)),
+        MessageDataItemName::Rfc822 => {
+            return Some(literal(MessageDataItem::Rfc822(NString(None)), Cow::Borrowed(&message.octets)));
+        }
+        MessageDataItemName::Rfc822Header => {
+            return Some(literal(MessageDataItem::Rfc822Header(NString(None)), Cow::Borrowed(entity.header)));
+        }
+        MessageDataItemName::Rfc822Text => {
+            return Some(literal(MessageDataItem::Rfc822Text(NString(None)), Cow::Borrowed(entity.body)));
+        }
         MessageDataItemName::BodyExt { section, partial, .. } => {
-            let found = match section {
-                None => Some(message.octets.to_vec()),
-                Some(section) => self::section(entity, section),
-            };
-            MessageDataItem::BodyExt {
+            let nil = MessageDataItem::BodyExt {
                 section: section.as_ref().map(imap_codec::imap_types::ToStatic::to_static),
                 origin: partial.map(|(origin, _)| origin),
-                // A section that is not there is NIL.
-                data: found.map_or(NString(None), |octets| literal(piece(&octets, *partial))),
-            }
+                data: NString(None),
+            };
+            let found = match section {
+                None => Some(Cow::Borrowed(&*message.octets)),
+                Some(section) => self::section(entity, section),
+            };
+            // A section that is not there stays NIL.
+            let Some(octets) = found else { return Some(whole(nil)) };
+            return Some(literal(nil, piece(octets, *partial)));
         }
         MessageDataItemName::Binary { .. } | MessageDataItemName::BinarySize { .. } => return None,
-    })
+    }))
+}
+
+/// The item as it stands in a FETCH response.
+fn written(item: MessageDataItem<'static>) -> Vec<u8> {
+    let (before, behind) = (b"* 1 FETCH (", b")\r\n");
+    let alone = Data::Fetch { seq: NonZeroU32::MIN, items: Vec1::from(item) };
+    let response = ResponseCodec::default().encode(&Response::Data(alone)).dump();
+    let item = response.strip_prefix(before).and_then(|rest| rest.strip_suffix(behind));
+    item.unwrap_or_default().to_vec()
+}
+
+/// An item with these octets where its NIL stands; a body is a literal, be it short.
+fn literal<'a>(nil: MessageDataItem<'static>, octets: Cow<'a, [u8]>) -> Item<'a> {
+    let mut text = written(nil);
+    text.truncate(text.len().saturating_sub(b"NIL".len()));
+    text.extend_from_slice(format!("{{{}}}\r\n", octets.len()).as_bytes());
+    Item { text, literal: octets }
 }
 
 /// The octets of a section; `None` where the message has no such part.
-fn section(entity: &Entity<'_>, section: &Section<'_>) -> Option<Vec<u8>> {
+fn section<'a>(entity: &'a Entity<'a>, section: &Section<'_>) -> Option<Cow<'a, [u8]>> {
     Some(match section {
-        Section::Part(part) => at(entity, part)?.body.to_vec(),
-        Section::Mime(part) => at(entity, part)?.header.to_vec(),
-        Section::Header(part) => message_at(entity, part.as_ref())?.header.to_vec(),
-        Section::Text(part) => message_at(entity, part.as_ref())?.body.to_vec(),
+        Section::Part(part) => Cow::Borrowed(at(entity, part)?.body),
+        Section::Mime(part) => Cow::Borrowed(at(entity, part)?.header),
+        Section::Header(part) => Cow::Borrowed(message_at(entity, part.as_ref())?.header),
+        Section::Text(part) => Cow::Borrowed(message_at(entity, part.as_ref())?.body),
         Section::HeaderFields(part, names) => {
-            chosen(message_at(entity, part.as_ref())?, |name| named(names.as_ref(), name))
+            Cow::Owned(chosen(message_at(entity, part.as_ref())?, |name| named(names.as_ref(), name)))
         }
         Section::HeaderFieldsNot(part, names) => {
-            chosen(message_at(entity, part.as_ref())?, |name| !named(names.as_ref(), name))
+            Cow::Owned(chosen(message_at(entity, part.as_ref())?, |name| !named(names.as_ref(), name)))
         }
     })
 }
@@ -110,11 +157,15 @@ fn chosen(entity: &Entity<'_>, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
 }
 
 /// `<origin.count>`: what lies behind the end is an empty string.
-fn piece(octets: &[u8], partial: Option<(u32, NonZeroU32)>) -> &[u8] {
+fn piece(octets: Cow<'_, [u8]>, partial: Option<(u32, NonZeroU32)>) -> Cow<'_, [u8]> {
     let Some((origin, count)) = partial else { return octets };
     let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let rest = octets.get(size(origin)..).unwrap_or_default();
-    rest.get(..size(count.get())).unwrap_or(rest)
+    let begin = size(origin).min(octets.len());
+    let end = begin.saturating_add(size(count.get())).min(octets.len());
+    match octets {
+        Cow::Borrowed(octets) => Cow::Borrowed(octets.get(begin..end).unwrap_or_default()),
+        Cow::Owned(octets) => Cow::Owned(octets.get(begin..end).unwrap_or_default().to_vec()),
+    }
 }
 
 /// ENVELOPE; Sender and Reply-To default to From (RFC 3501 §7.4.2).
@@ -153,11 +204,6 @@ fn string(octets: &[u8]) -> NString<'static> {
     NString(IString::try_from(octets.to_vec()).ok())
 }
 
-/// A body is a literal, be it short. The store keeps no NUL, the one octet that a literal refuses.
-fn literal(octets: &[u8]) -> NString<'static> {
-    NString(Literal::try_from(octets.to_vec()).ok().map(IString::Literal))
-}
-
 /// No message is larger than the store takes.
 fn number(octets: usize) -> u32 {
     u32::try_from(octets).unwrap_or(u32::MAX)
@@ -166,12 +212,9 @@ fn number(octets: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use imap_codec::encode::Encoder;
     use imap_codec::imap_types::command::CommandBody;
-    use imap_codec::imap_types::core::Vec1;
     use imap_codec::imap_types::fetch::MacroOrMessageDataItemNames;
-    use imap_codec::imap_types::response::{Data, Response};
-    use imap_codec::{CommandCodec, ResponseCodec, decode::Decoder};
+    use imap_codec::{CommandCodec, decode::Decoder};
 
     const MAIL: &str = "From: Ana <ana@a.test>\r\nTo: b@b.test\r\nSubject: Hi\r\n there\r\nMessage-ID: <1@a.test>\r\n\
         Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nHello\r\n--x\r\n\
@@ -183,6 +226,7 @@ mod tests {
         let message = Message {
             uid: NonZeroU32::new(7).unwrap(),
             flags: vec![],
+            revision: 0,
             date: "2026-01-02T03:04:05Z".parse::<chrono::DateTime<chrono::FixedOffset>>().unwrap(),
             octets: mail.as_bytes().into(),
         };
@@ -195,10 +239,10 @@ mod tests {
         else {
             panic!("no item names")
         };
-        let items = Vec1::try_from(items(&message, &names)).unwrap();
-        let data = Response::Data(Data::Fetch { seq: NonZeroU32::MIN, items });
-        let encoded = String::from_utf8(ResponseCodec::default().encode(&data).dump()).unwrap();
-        encoded.strip_prefix("* 1 FETCH ").unwrap().trim_end().to_owned()
+        let entity = Entity::read(&message.octets);
+        let items = names.iter().filter_map(|name| item(&message, &entity, name));
+        let items: Vec<_> = items.map(|item| [item.text, item.literal.into_owned()].concat()).collect();
+        format!("({})", String::from_utf8(items.join(&b' ')).unwrap())
     }
 
     #[test]

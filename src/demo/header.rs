@@ -21,10 +21,16 @@ impl Field<'_> {
     }
 }
 
-/// The fields of a header, whose empty line may be there or not.
+/// What is looked at of one header, in octets; mail has some ten thousand.
+const HEADER: usize = 256 * 1024;
+
+/// Parameters of one value, and addresses of one list, that are told.
+const MEMBERS: usize = 500;
+
+/// The fields of a header, whose empty line may be there or not; what lies beyond 256 KiB is not looked at.
 pub(super) fn fields(header: &[u8]) -> Vec<Field<'_>> {
     let mut found = Vec::new();
-    let mut rest = header;
+    let mut rest = header.get(..HEADER).unwrap_or(header);
     while !rest.is_empty() {
         let (raw, behind) = rest.split_at(field_end(rest));
         rest = behind;
@@ -70,7 +76,7 @@ impl Parameterized {
             let name = String::from_utf8_lossy(halves.next()?.trim_ascii()).to_ascii_lowercase();
             Some((name, unquoted(halves.next()?.trim_ascii())))
         });
-        Self { parameters: parameters.collect(), word }
+        Self { parameters: parameters.take(MEMBERS).collect(), word }
     }
 
     /// A parameter by its name in lower case.
@@ -118,6 +124,7 @@ pub(super) fn addresses(value: &[u8]) -> Vec<Address> {
     let mut reader = Reader::default();
     value.iter().for_each(|octet| reader.take(*octet));
     reader.end_address();
+    reader.found.truncate(MEMBERS);
     reader.found
 }
 
@@ -248,6 +255,14 @@ mod tests {
         assert_eq!(fields(header)[0].raw, b"Subject: one\r\n two\r\n");
         assert_eq!(value(header, "To").unwrap(), b"x");
         assert_eq!(fields(header).len(), 2);
+    }
+
+    #[test]
+    fn headers_lists_and_parameters_have_an_end() {
+        let long = [b"A: b\r\n".repeat(HEADER / 6 + 1).as_slice(), b"Subject: x\r\n"].concat();
+        assert!(value(&long, "Subject").is_none() && value(&long, "A").is_some());
+        assert_eq!(addresses(&b"a@b.test,".repeat(MEMBERS + 1)).len(), MEMBERS);
+        assert_eq!(Parameterized::read(&b"a;c=d;".repeat(MEMBERS)).parameters.len(), MEMBERS);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
-use imap_codec::imap_types::flag::Flag;
+use imap_codec::imap_types::flag::{Flag, StoreType};
 
 /// A message: as large as anything a person tries out.
 pub(super) const LARGEST_MESSAGE: u32 = 32 * 1024 * 1024;
@@ -16,10 +16,13 @@ const LARGEST_STORE: usize = 256 * 1024 * 1024;
 const FOLDERS: usize = 500;
 
 /// Messages in all folders; small ones have their price too.
-const MESSAGES: usize = 100_000;
+const MESSAGES: usize = 20_000;
 
 /// Keywords and system flags of one message.
-const FLAGS: usize = 64;
+const FLAGS: usize = 32;
+
+/// The longest keyword, in octets; `$MailFlagBit0` and its like are far shorter.
+const KEYWORD: usize = 64;
 
 /// The longest name of a folder, in octets.
 const NAME: usize = 255;
@@ -51,6 +54,8 @@ pub(super) struct Folder {
 pub(super) struct Message {
     pub(super) uid: NonZeroU32,
     pub(super) flags: Vec<Flag<'static>>,
+    /// Grows with every change of the flags; who was told of them compares.
+    pub(super) revision: u64,
     /// INTERNALDATE.
     pub(super) date: DateTime<FixedOffset>,
     pub(super) octets: Arc<[u8]>,
@@ -63,6 +68,7 @@ pub(super) enum Refusal {
     FolderExists,
     BadName,
     Full,
+    Flags,
     /// NUL cannot stand in an IMAP literal (RFC 3501 §9, CHAR8).
     Nul,
 }
@@ -74,6 +80,7 @@ impl Refusal {
             Self::FolderExists => "there is a mailbox of this name",
             Self::BadName => "a mailbox cannot have this name",
             Self::Full => "the demo's memory for mail is full",
+            Self::Flags => "the demo keeps at most 32 flags a message, of at most 64 octets each",
             Self::Nul => "the message has a NUL octet, which the demo cannot keep",
         }
     }
@@ -120,6 +127,12 @@ impl Store {
     }
 
     fn judge_new(&self, name: &str) -> Result<(), Refusal> {
+        self.judge_name(name)?;
+        if self.folders.len() >= FOLDERS { Err(Refusal::Full) } else { Ok(()) }
+    }
+
+    /// Whether a folder could have this name.
+    fn judge_name(&self, name: &str) -> Result<(), Refusal> {
         let odd = |c: char| c.is_control() || matches!(c, '*' | '%');
         if self.folder(name).is_some() {
             Err(Refusal::FolderExists)
@@ -129,8 +142,6 @@ impl Store {
             || name.split('/').any(str::is_empty)
         {
             Err(Refusal::BadName)
-        } else if self.folders.len() >= FOLDERS {
-            Err(Refusal::Full)
         } else {
             Ok(())
         }
@@ -154,14 +165,18 @@ impl Store {
         if folder.name == "INBOX" || folder.role.is_some() || to.starts_with(&below) {
             return Err(Refusal::BadName);
         }
-        self.judge_new(to)?;
+        let renamed = |folder: &Folder| match folder.name.strip_prefix(&below) {
+            Some(rest) => Some(format!("{to}/{rest}")),
+            None => (folder.name == from).then(|| to.to_owned()),
+        };
+        // No folder is in its own way; of those below, each may have a name that is there already.
+        let names: Vec<_> = self.folders.iter().map(renamed).collect();
+        for name in names.iter().flatten() {
+            self.judge_name(name)?;
+        }
         self.changes += 1;
-        for folder in &mut self.folders {
-            if folder.name == from {
-                folder.name = to.to_owned();
-            } else if let Some(rest) = folder.name.strip_prefix(&below) {
-                folder.name = format!("{to}/{rest}");
-            }
+        for (folder, name) in self.folders.iter_mut().zip(names) {
+            folder.name = name.unwrap_or_else(|| std::mem::take(&mut folder.name));
         }
         Ok(())
     }
@@ -183,11 +198,12 @@ impl Store {
         if size > LARGEST_STORE || count >= MESSAGES {
             return Err(Refusal::Full);
         }
+        let mut message = Message { uid: NonZeroU32::MIN, flags: Vec::new(), revision: 0, date, octets };
+        message.change_flags(StoreType::Replace, &flags)?;
         let folder = self.folder_mut(folder).ok_or(Refusal::NoSuchFolder)?;
         let uid = folder.next_uid;
         folder.next_uid = uid.checked_add(1).ok_or(Refusal::Full)?;
-        let mut message = Message { uid, flags: Vec::new(), date, octets };
-        message.add_flags(&flags);
+        message.uid = uid;
         folder.messages.push(message);
         Ok(uid)
     }
@@ -229,16 +245,31 @@ impl Message {
         self.flags.iter().any(|known| same(known, flag))
     }
 
-    pub(super) fn add_flags(&mut self, flags: &[Flag<'static>]) {
-        for flag in flags {
-            if !self.has(flag) && self.flags.len() < FLAGS {
-                self.flags.push(flag.clone());
+    /// STORE (RFC 3501 §6.4.6); a message that cannot have them all stays as it is.
+    pub(super) fn change_flags(&mut self, kind: StoreType, flags: &[Flag<'static>]) -> Result<(), Refusal> {
+        let mut changed = match kind {
+            StoreType::Replace => Vec::new(),
+            StoreType::Add => self.flags.clone(),
+            StoreType::Remove => {
+                let stays = |known: &&Flag<'_>| !flags.iter().any(|flag| same(known, flag));
+                self.flags.iter().filter(stays).cloned().collect()
             }
+        };
+        for flag in flags.iter().filter(|_| kind != StoreType::Remove) {
+            if changed.iter().any(|known| same(known, flag)) {
+                continue;
+            }
+            let long = matches!(flag, Flag::Keyword(word) if word.inner().len() > KEYWORD);
+            if long || changed.len() >= FLAGS {
+                return Err(Refusal::Flags);
+            }
+            changed.push(flag.clone());
         }
-    }
-
-    pub(super) fn remove_flags(&mut self, flags: &[Flag<'static>]) {
-        self.flags.retain(|known| !flags.iter().any(|flag| same(known, flag)));
+        if changed != self.flags {
+            self.flags = changed;
+            self.revision += 1;
+        }
+        Ok(())
     }
 }
 
@@ -308,6 +339,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_renaming_would_give_twice_or_too_long_is_refused() {
+        let mut store = store();
+        for name in ["a", "a/b", "z/b"] {
+            store.create(name, None).unwrap();
+        }
+        assert_eq!(store.rename("a", "z"), Err(Refusal::FolderExists));
+        assert_eq!(store.rename("a", &"y".repeat(NAME)), Err(Refusal::BadName));
+        assert!(store.folder("a").is_some() && store.folder("a/b").is_some(), "all of it or nothing");
+    }
+
+    #[test]
     fn keywords_have_no_case() {
         let mut store = store();
         let flag = |text: &'static str| Flag::try_from(text).unwrap();
@@ -316,7 +358,39 @@ mod tests {
             .unwrap();
         let message = &mut store.folder_mut("INBOX").unwrap().messages[0];
         assert_eq!(message.flags.len(), 2);
-        message.remove_flags(&[flag("work")]);
+        message.change_flags(StoreType::Remove, &[flag("work")]).unwrap();
         assert_eq!(message.flags, [Flag::Seen]);
+    }
+
+    #[test]
+    fn flags_have_a_number_and_a_length() {
+        let mut store = store();
+        add(&mut store, "INBOX", b"x").unwrap();
+        let message = &mut store.folder_mut("INBOX").unwrap().messages[0];
+        let word = |length: usize| vec![Flag::Keyword("w".repeat(length).try_into().unwrap())];
+        assert_eq!(message.change_flags(StoreType::Add, &word(KEYWORD + 1)), Err(Refusal::Flags));
+        for length in 1..=FLAGS {
+            message.change_flags(StoreType::Add, &word(length)).unwrap();
+        }
+        assert_eq!(message.change_flags(StoreType::Add, &word(FLAGS + 1)), Err(Refusal::Flags));
+        assert_eq!(message.change_flags(StoreType::Replace, &word(KEYWORD)), Ok(()));
+        assert!(Refusal::Flags.clause().contains(&FLAGS.to_string()));
+    }
+
+    #[test]
+    fn messages_have_a_number() {
+        let mut store = store();
+        let octets: Arc<[u8]> = b"x"[..].into();
+        let message = Message {
+            uid: NonZeroU32::MIN,
+            flags: vec![],
+            revision: 0,
+            date: DateTime::default(),
+            octets: octets.clone(),
+        };
+        store.folder_mut("Trash").unwrap().messages = vec![message; MESSAGES];
+        assert_eq!(add(&mut store, "INBOX", b"x"), Err(Refusal::Full));
+        store.folder_mut("Trash").unwrap().messages.pop();
+        assert_eq!(add(&mut store, "INBOX", b"x"), Ok(1));
     }
 }

@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, FixedOffset};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
@@ -113,17 +113,25 @@ where
     });
 }
 
+/// Octets of messages that are on their way in, of all connections together.
+const UPLOADS: usize = 4 * mailbox::LARGEST_MESSAGE as usize;
+
+/// What is answered where they are more.
+const UPLOADS_FULL: &str = "other messages on their way fill the demo's memory; send it again later";
+
 /// The one account: its mail, and who waits for news of it.
 #[derive(Debug)]
 struct Account {
     store: Mutex<Store>,
+    /// A permit an octet.
+    uploads: Arc<Semaphore>,
     changes: watch::Sender<u64>,
 }
 
 impl Account {
     fn new(store: Store) -> Self {
         let (changes, _) = watch::channel(store.changes());
-        Self { store: Mutex::new(store), changes }
+        Self { store: Mutex::new(store), uploads: Arc::new(Semaphore::new(UPLOADS)), changes }
     }
 
     /// Looks at the mail or changes it; who waits hears of a change.
@@ -139,6 +147,11 @@ impl Account {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Room for so many octets of a message that is on its way; it ends with the permit.
+    fn upload(&self, octets: u32) -> Option<OwnedSemaphorePermit> {
+        self.uploads.clone().try_acquire_many_owned(octets).ok()
     }
 
     fn admits(&self, login: &str, password: &Secret) -> bool {

@@ -39,6 +39,19 @@ pub(super) fn names(set: &SequenceSet, number: NonZeroU32, largest: NonZeroU32) 
     })
 }
 
+/// How many keys there are, with those within others.
+pub(super) fn keys(all: &[SearchKey<'_>]) -> usize {
+    let one = |key: &SearchKey<'_>| match key {
+        SearchKey::And(within) => 1 + keys(within.as_ref()),
+        SearchKey::Not(within) => 1 + keys(std::slice::from_ref(&**within)),
+        SearchKey::Or(left, right) => {
+            1 + keys(std::slice::from_ref(&**left)) + keys(std::slice::from_ref(&**right))
+        }
+        _ => 1,
+    };
+    all.iter().map(one).sum()
+}
+
 impl Candidate<'_> {
     /// Whether every key holds.
     pub(super) fn matches(&self, keys: &[SearchKey<'_>]) -> bool {
@@ -145,6 +158,7 @@ mod tests {
         let message = Message {
             uid: number(40),
             flags: vec![Flag::Seen, Flag::try_from("Work").unwrap()],
+            revision: 0,
             date: "2026-01-03T05:00:00Z".parse::<chrono::DateTime<chrono::FixedOffset>>().unwrap(),
             octets: MAIL.as_bytes().into(),
         };

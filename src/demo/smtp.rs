@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use super::mailbox::{LARGEST_MESSAGE, Refusal};
-use super::{Account, now};
+use super::{Account, UPLOADS_FULL, now};
 use crate::mail::Deadlines;
 use crate::net::Buffered;
 use crate::proto::line::{Line, LineFramer};
@@ -17,6 +17,9 @@ use crate::proto::sasl::Offer;
 use crate::proto::smtp::data::Decoder;
 use crate::proto::smtp::session::{Answer, LONGEST_LINE, Request, Step};
 use crate::proto::smtp::{Capabilities, Reply, Session};
+
+/// Replies that may wait for one write; beyond it they are sent before the next command is obeyed.
+const UNSENT: usize = 16 * 1024;
 
 /// Serves one app until it leaves.
 pub(super) async fn serve<S>(stream: S, account: Arc<Account>) -> io::Result<()>
@@ -55,7 +58,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 None if self.more().await? => continue,
                 None => return Ok(()),
             };
-            if !self.follow(step).await? {
+            let goes_on = self.follow(step).await?;
+            if self.app.queued() > UNSENT {
+                self.app.flush_moving(self.deadlines.app_stall).await?;
+            }
+            if !goes_on {
                 return self.app.shutdown_moving(self.deadlines.app_stall).await;
             }
         }
@@ -115,13 +122,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
     }
 
-    /// The message to its end; what is too large is read and thrown away.
+    /// The message to its end; what is too large, or finds no room, is read and thrown away.
     async fn receive(&mut self) -> io::Result<Reply> {
         let (mut decoder, mut stuffed) = (Decoder::default(), Vec::new());
+        let mut room = self.account.upload(0);
         loop {
             let decoded = decoder.decode(self.app.input());
-            if decoder.octets() <= u64::from(LARGEST_MESSAGE) {
-                stuffed.extend_from_slice(&decoded.octets);
+            let more = u32::try_from(decoded.octets.len()).ok().and_then(|more| self.account.upload(more));
+            match (&mut room, more) {
+                (Some(room), Some(more)) if decoder.octets() <= u64::from(LARGEST_MESSAGE) => {
+                    room.merge(more);
+                    stuffed.extend_from_slice(&decoded.octets);
+                }
+                _ => (room, stuffed) = (None, Vec::new()),
             }
             if decoded.ended {
                 break;
@@ -132,6 +145,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
         if decoder.octets() > u64::from(LARGEST_MESSAGE) {
             return Ok(Reply::new(552, 3, 4, "this is more than the demo takes"));
+        }
+        if room.is_none() {
+            return Ok(Reply::new(452, 3, 1, UPLOADS_FULL));
         }
         Ok(self.deliver(&unstuffed(&stuffed)))
     }
@@ -212,5 +228,22 @@ mod tests {
             heard.contains("554 5.6.0")
                 && account.with(|store| store.folder("INBOX").unwrap().messages().is_empty())
         );
+    }
+
+    #[tokio::test]
+    async fn a_message_that_finds_no_room_is_read_and_refused_for_now() {
+        let mut store = Store::default();
+        store.create("INBOX", None).unwrap();
+        let account = Arc::new(Account::new(store));
+        let others: Vec<_> = (0..4).map(|_| account.upload(LARGEST_MESSAGE).unwrap()).collect();
+        let (mut app, provider) = duplex(1 << 20);
+        let mail = "MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\nSubject: x\r\n\r\n.\r\n";
+        app.write_all(format!("{LOGIN}{mail}QUIT\r\n").as_bytes()).await.unwrap();
+        serve(provider, account.clone()).await.unwrap();
+        let mut said = String::new();
+        app.read_to_string(&mut said).await.unwrap();
+        assert!(said.contains("452 4.3.1 other messages") && said.contains("221 "), "{said}");
+        assert!(account.with(|store| store.folder("INBOX").unwrap().messages().is_empty()));
+        drop(others);
     }
 }

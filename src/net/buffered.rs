@@ -22,9 +22,6 @@ const READ: usize = 64 * 1024;
 /// The first read: a command fits.
 const FIRST_READ: usize = 4 * 1024;
 
-/// What is copied behind queued octets, so that both leave in one write: less than a page costs less than a write.
-const SMALL: usize = 4 * 1024;
-
 /// A stream, what was read from it and not yet taken, and what is to be written and not yet sent.
 #[derive(Debug)]
 pub struct Buffered<S> {
@@ -117,7 +114,9 @@ impl<S: AsyncRead + Unpin> Buffered<S> {
 impl<S: AsyncWrite + Unpin> Buffered<S> {
     /// Sends everything queued. Cancel-safe: what was sent is no longer queued.
     pub async fn flush(&mut self) -> io::Result<()> {
-        self.send(&[]).await?;
+        while self.queued() > 0 {
+            self.write_some(&[]).await?;
+        }
         self.io.flush().await
     }
 
@@ -166,32 +165,6 @@ impl<S: AsyncWrite + Unpin> Buffered<S> {
         self.output.clear();
         self.sent = 0;
         Ok(wrote - queued)
-    }
-
-    /// Sends what is queued, then `octets` without copying them; in one write where the system takes it.
-    ///
-    /// Not cancel-safe: how much of `octets` was sent is not told. After a cancelled call only the end of the
-    /// connection is left.
-    pub async fn write_through(&mut self, octets: &[u8]) -> io::Result<()> {
-        // A stream that cannot gather would need two writes for what fits in one.
-        if self.queued() > 0 && octets.len() <= SMALL && !self.io.is_write_vectored() {
-            self.queue(octets);
-            return self.flush().await;
-        }
-        let begun = self.send(octets).await?;
-        self.io.write_all(octets.get(begun..).unwrap_or_default()).await?;
-        self.io.flush().await
-    }
-
-    /// Sends all that is queued, gathering `behind` into the same writes; returns how much of `behind` went along.
-    async fn send(&mut self, behind: &[u8]) -> io::Result<usize> {
-        while self.queued() > 0 {
-            let along = self.write_some(behind).await?;
-            if self.queued() == 0 {
-                return Ok(along);
-            }
-        }
-        Ok(0)
     }
 
     /// Sends what is queued and closes our direction.

@@ -29,3 +29,24 @@ impl QuickAck for TcpStream {
 impl QuickAck for tokio::io::DuplexStream {
     fn acknowledge_at_once(&self) {}
 }
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use socket2::SockRef;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let (app, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (_app, (socket, _)) = (app.expect("it connects"), accepted.expect("it comes"));
+        // As after an answer: the system waits whether the next one can carry the acknowledgement.
+        SockRef::from(&socket).set_tcp_quickack(false).expect("a TCP socket");
+        assert!(!SockRef::from(&socket).tcp_quickack().expect("a TCP socket"));
+        socket.acknowledge_at_once();
+        assert!(SockRef::from(&socket).tcp_quickack().expect("a TCP socket"));
+    }
+}

@@ -20,14 +20,15 @@ use super::Session;
 use super::protocol::Protocol;
 use crate::bridge::{Context, imap, pop3, smtp};
 use crate::mail::AppTls;
-use crate::net::local_tls::AppStream;
+use crate::net::local_tls::{AppStream, advice};
 use crate::net::{LocalTls, QuickAck};
 
 /// How long an app on a plain port may take to begin TLS unasked before it is greeted.
 ///
 /// In all three protocols the server speaks first, so an app set to TLS can be told from one that waits for the
-/// greeting only by what it sends within a moment. It has the octets ready when it connects, and they do not leave
-/// this computer: milliseconds do, and this is several times as long. Nobody waits where TLS is off.
+/// greeting only by what it sends within a moment. Most send within a few milliseconds, but curl reads its list of
+/// authorities first, which took it up to 47 ms on a busy computer: less would turn such apps away now
+/// and then. Nobody waits where TLS is off or the port is one with TLS.
 const UNASKED: Duration = Duration::from_millis(50);
 
 /// One app's whole stay; boxed, so that a session costs no more than its own driver.
@@ -74,7 +75,7 @@ async fn shake_hands(app: TcpStream, context: &Context, tls: &LocalTls) -> Optio
             Some(app)
         }
         Err(error) => {
-            info!(%error, "no TLS with the mail program; does it trust the certificate? See footbridge certificate show");
+            info!(%error, "{}", advice(&error));
             None
         }
     }

@@ -136,7 +136,9 @@ fn local_tls(settings: &Settings) -> Result<Option<LocalTls>, StartError> {
         return Ok(None);
     }
     let source = settings.certificate_source().ok_or(StartError::NoStateFolder)?;
-    Ok(Some(LocalTls::open(&source)?))
+    let tls = LocalTls::open(&source)?;
+    tls.tell();
+    Ok(Some(tls))
 }
 
 /// One app's whole stay.

@@ -25,9 +25,13 @@ pub struct Folder {
     path: PathBuf,
 }
 
-/// Other processes with this folder wait while this lives.
+/// Other processes with this folder wait while this lives; only who has it writes.
 #[derive(Debug)]
-pub struct Held(#[expect(dead_code, reason = "the lock ends with the file")] File);
+pub struct Held<'a> {
+    folder: &'a Folder,
+    /// The lock ends with the file.
+    _lock: File,
+}
 
 impl Folder {
     /// Opens the folder; made, for its user alone, where it is not there.
@@ -35,6 +39,8 @@ impl Folder {
     /// # Errors
     /// It cannot be made, is no folder or a symlink, belongs to another user, or others may enter it.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
+        // A slash at the end, as shells complete the name of a link to a folder, would lead through the link.
+        let path: &Path = &path.components().collect::<PathBuf>();
         let folder = Self { path: path.to_owned() };
         match fs::symlink_metadata(path) {
             Ok(metadata) => folder.check(&metadata)?,
@@ -84,7 +90,7 @@ impl Folder {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn hold(&self) -> Result<Held, FolderError> {
+    pub fn hold(&self) -> Result<Held<'_>, FolderError> {
         self.can_be_written()?;
         let path = self.file("lock");
         if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
@@ -96,7 +102,7 @@ impl Folder {
         }
         let mut options = OpenOptions::new();
         let opened = private_file(options.create(true).truncate(false).write(true)).open(&path);
-        let held = opened.and_then(|file| file.lock().map(|()| Held(file)));
+        let held = opened.and_then(|file| file.lock().map(|()| Held { folder: self, _lock: file }));
         held.map_err(|error| not_written(&path, &error))
     }
 
@@ -140,22 +146,6 @@ impl Folder {
         Ok(Some(octets))
     }
 
-    /// Puts a file in place as a whole, on the disk when this returns.
-    ///
-    /// # Errors
-    /// The folder cannot be written; what was there before still is.
-    pub fn write(&self, name: &str, octets: &[u8]) -> Result<(), FolderError> {
-        self.can_be_written()?;
-        let path = self.file(name);
-        let temporary = self.file(&format!(".{name}.{}.new", std::process::id()));
-        let written = put(&temporary, octets).and_then(|()| fs::rename(&temporary, &path));
-        if written.is_err() {
-            // Whatever the fault was, a part of a key is of no use.
-            let _ = fs::remove_file(&temporary);
-        }
-        written.and_then(|()| sync_folder(&self.path)).map_err(|error| not_written(&path, &error))
-    }
-
     /// Said by its mode too: what an administrator closed is closed for a bridge that runs as one.
     fn can_be_written(&self) -> Result<(), FolderError> {
         if fs::metadata(&self.path).is_ok_and(|metadata| owner_may_not_write(&metadata)) {
@@ -166,8 +156,27 @@ impl Folder {
     }
 }
 
+impl Held<'_> {
+    /// Puts a file in place as a whole, on the disk when this returns.
+    ///
+    /// # Errors
+    /// The folder cannot be written; what was there before still is.
+    pub fn write(&self, name: &str, octets: &[u8]) -> Result<(), FolderError> {
+        let Folder { path: folder } = self.folder;
+        let path = self.folder.file(name);
+        // One name for all processes: they wait for each other, and what a killed one left is replaced.
+        let temporary = self.folder.file(&format!(".{name}.new"));
+        let written = put(&temporary, octets).and_then(|()| fs::rename(&temporary, &path));
+        if written.is_err() {
+            // Whatever the fault was, a part of a key is of no use.
+            let _ = fs::remove_file(&temporary);
+        }
+        written.and_then(|()| sync_folder(folder)).map_err(|error| not_written(&path, &error))
+    }
+}
+
 fn put(path: &Path, octets: &[u8]) -> io::Result<()> {
-    // One left by a process of the same number that was cut off.
+    // One left by a process that was killed. A new file follows no link, and is for its user alone from the first.
     let _ = fs::remove_file(path);
     let mut file = private_file(OpenOptions::new().create_new(true).write(true)).open(path)?;
     file.write_all(octets)?;
@@ -283,11 +292,40 @@ mod tests {
         let folder = Folder::open(&path).unwrap();
         assert_eq!(mode(&path), 0o700);
         assert_eq!(folder.read("key").unwrap(), None);
-        folder.write("key", b"one").unwrap();
-        folder.write("key", b"two").unwrap();
+        folder.hold().unwrap().write("key", b"one").unwrap();
+        folder.hold().unwrap().write("key", b"two").unwrap();
         assert_eq!(mode(&folder.file("key")), 0o600);
         assert_eq!(Folder::open(&path).unwrap().read("key").unwrap().unwrap(), b"two");
-        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no temporary file is left");
+        assert_eq!(names(&path), ["key", "lock"], "no temporary file is left");
+    }
+
+    fn names(path: &Path) -> Vec<String> {
+        let entries = fs::read_dir(path).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// A process that is killed in the middle of a write leaves a part of a file; so might somebody who plants a link.
+    #[test]
+    fn what_a_killed_process_left_is_replaced_and_not_followed() {
+        let (outer, path) = place();
+        let folder = Folder::open(&path).unwrap();
+        let temporary = folder.file(".key.new");
+        fs::write(&temporary, "half of something longer than the whole").unwrap();
+        chmod(&temporary, 0o644);
+        folder.hold().unwrap().write("key", b"one").unwrap();
+        assert_eq!((names(&path), mode(&folder.file("key"))), (vec!["key".into(), "lock".into()], 0o600));
+        assert_eq!(folder.read("key").unwrap().unwrap(), b"one");
+
+        let elsewhere = outer.path().join("elsewhere");
+        fs::write(&elsewhere, "mine").unwrap();
+        symlink(&elsewhere, &temporary).unwrap();
+        folder.hold().unwrap().write("key", b"two").unwrap();
+        assert_eq!(names(&path), ["key", "lock"]);
+        assert_eq!(folder.read("key").unwrap().unwrap(), b"two");
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"mine");
     }
 
     #[test]
@@ -297,6 +335,11 @@ mod tests {
         let link = outer.path().join("link");
         symlink(&path, &link).unwrap();
         assert!(refusal(&link).contains("symbolic link"));
+        for end in ["/", "/.", "//./"] {
+            let through = PathBuf::from(format!("{}{end}", link.display()));
+            let told = Folder::open(&through).map(|_| ()).unwrap_err().to_string();
+            assert!(told.contains("symbolic link"), "{end}: {told}");
+        }
         let dangling = outer.path().join("dangling");
         symlink(outer.path().join("nowhere"), &dangling).unwrap();
         assert!(refusal(&dangling).contains("symbolic link"));
@@ -337,12 +380,11 @@ mod tests {
     fn a_read_only_folder_is_refused_when_something_is_to_be_written() {
         let (_outer, path) = place();
         let folder = Folder::open(&path).unwrap();
-        folder.write("key", b"one").unwrap();
+        folder.hold().unwrap().write("key", b"one").unwrap();
         chmod(&path, 0o500);
         assert_eq!(folder.read("key").unwrap().unwrap(), b"one");
-        for told in [folder.write("key", b"two").unwrap_err(), folder.hold().unwrap_err()] {
-            assert!(told.to_string().contains("read-only"), "{told}");
-        }
+        let told = folder.hold().unwrap_err().to_string();
+        assert!(told.contains("read-only"), "{told}");
         assert_eq!(folder.read("key").unwrap().unwrap(), b"one");
         chmod(&path, 0o700);
     }
@@ -370,7 +412,7 @@ mod tests {
     fn a_file_that_is_open_to_others_or_a_link_is_refused() {
         let (outer, path) = place();
         let folder = Folder::open(&path).unwrap();
-        folder.write("key", b"one").unwrap();
+        folder.hold().unwrap().write("key", b"one").unwrap();
         chmod(&folder.file("key"), 0o640);
         assert!(folder.read("key").unwrap_err().to_string().contains("chmod 600"));
         symlink(outer.path().join("elsewhere"), folder.file("link")).unwrap();

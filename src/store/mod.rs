@@ -4,4 +4,4 @@ pub mod bodies;
 pub mod folder;
 
 pub use bodies::{Bodies, BodyKey};
-pub use folder::{Folder, FolderError};
+pub use folder::{Folder, FolderError, Held};

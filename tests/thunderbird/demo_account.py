@@ -128,7 +128,7 @@ def told_on_failure(log):
 @contextlib.contextmanager
 def demo(binary, log):
     """`footbridge demo`, and what it says to type into a mail app; its log goes to a file."""
-    command = [binary, "--log", "debug", "demo"]
+    command = [binary, "--log", "debug", "demo", "--pop3", "0", "--imap", "0", "--smtp", "0"]
     with told_on_failure(log) as out, program(command, stdout=subprocess.PIPE, stderr=out, text=True) as process:
         said = ""
         while "Press Ctrl-C" not in said:

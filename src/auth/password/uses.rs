@@ -67,6 +67,7 @@ impl Seen {
             return Ok(());
         }
         let folder = Folder::open(state).map_err(|error| error.to_string())?;
+        let held = folder.hold().map_err(|error| error.to_string())?;
         let there = folder.read(FILE).map_err(|error| error.to_string())?.unwrap_or_default();
         if serde_json::from_slice::<Version>(&there).is_ok_and(|Version { version }| version > VERSION) {
             let path = folder.file(FILE);
@@ -85,7 +86,7 @@ impl Seen {
             return Ok(());
         }
         let octets = serde_json::to_vec(&Written { version: VERSION, used }).unwrap_or_default();
-        folder.write(FILE, &octets).map_err(|error| error.to_string())
+        held.write(FILE, &octets).map_err(|error| error.to_string())
     }
 }
 
@@ -138,10 +139,10 @@ mod tests {
         let folder = Folder::open(&path).expect("a folder");
         let seen = Seen::default();
         seen.note("a".to_owned(), 20);
-        folder.write(FILE, b"{\"version\":2,\"times\":[]}").expect("written");
+        folder.hold().expect("free").write(FILE, b"{\"version\":2,\"times\":[]}").expect("written");
         let told = seen.write(&path, |_| true).expect_err("newer");
         assert!(told.contains(FILE) && told.contains("newer"), "{told}");
-        folder.write(FILE, b"{\"vers").expect("written");
+        folder.hold().expect("free").write(FILE, b"{\"vers").expect("written");
         seen.write(&path, |_| true).expect("written");
         assert_eq!(uses(&path), [("a".to_owned(), 20)].into());
     }

@@ -9,9 +9,9 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
+use super::VaultError;
 use super::keychain::Keychain;
 use super::sealed::{Cost, Header, Id, Key, Kind, hex};
-use super::{VaultError, put};
 use crate::mail::Secret;
 use crate::store::Folder;
 use crate::store::folder::Held;
@@ -185,7 +185,7 @@ impl Keys {
         }
         let key = random().ok_or_else(|| VaultError::NoRandom { path: folder.file(super::FILE) })?;
         let digits = Zeroizing::new(hex(&key[..]));
-        put(folder, held, KEY_FILE, format!("{}\n", *digits).as_bytes())?;
+        held.write(KEY_FILE, format!("{}\n", *digits).as_bytes())?;
         Ok(Secret::new(digits.as_bytes()))
     }
 

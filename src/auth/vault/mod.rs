@@ -333,7 +333,7 @@ impl Vault {
     }
 
     /// Under the lock, so that two who begin at once have one key.
-    fn begin(&self, held: &Held, fresh: Fresh) -> Result<(Header, Key), VaultError> {
+    fn begin(&self, held: &Held<'_>, fresh: Fresh) -> Result<(Header, Key), VaultError> {
         let Fresh { kind, id, material } = fresh;
         let material = match material {
             Some(material) => material,
@@ -343,7 +343,7 @@ impl Vault {
         Ok((Header::new(kind, id, &key), key))
     }
 
-    fn write(&self, held: &Held, open: &mut Option<Open>, mut new: Open) -> Result<(), VaultError> {
+    fn write(&self, held: &Held<'_>, open: &mut Option<Open>, mut new: Open) -> Result<(), VaultError> {
         let plain = new.entries.encode();
         let octets = match plain {
             Some(plain) => sealed::seal(&new.header, &new.key, plain),
@@ -353,16 +353,11 @@ impl Vault {
         if octets.len() > LARGEST {
             return Err(VaultError::Full { path: self.path() });
         }
-        put(&self.folder, held, FILE, &octets)?;
+        held.write(FILE, &octets)?;
         new.stamp = Stamp::of(&self.path()).unwrap_or_default(); // Ours: the lock is held.
         *open = Some(new);
         Ok(())
     }
-}
-
-/// The one place that writes, by who holds the lock.
-fn put(folder: &Folder, _held: &Held, name: &str, octets: &[u8]) -> Result<(), FolderError> {
-    folder.write(name, octets)
 }
 
 /// Tells one version of the file from another without reading it.

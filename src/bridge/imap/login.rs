@@ -10,7 +10,7 @@ use tracing::{Span, debug, info, warn};
 
 use super::FAREWELL;
 use crate::auth::Credentials;
-use crate::bridge::{Admitted, Context, LoginError, Refusal, Seat};
+use crate::bridge::{Admitted, Context, LoginError, Refusal, Seat, tell_of_late_tls};
 use crate::mail::Account;
 use crate::net::{Buffered, Connector, Stream};
 use crate::proto::imap::capability::Mask;
@@ -109,7 +109,10 @@ where
                 app.flush_moving(context.connector.deadlines().app_stall).await?;
                 return Ok(Entry::BeginsTls);
             }
-            Ok(Ok(Some(Step::Finish(reply)))) => return farewell(app, &reply).await,
+            Ok(Ok(Some(Step::Finish(reply)))) => {
+                tell_of_late_tls(app.input(), context.app_tls);
+                return farewell(app, &reply).await;
+            }
             Ok(Ok(Some(Step::Login(offer)))) => {
                 let asked = Instant::now();
                 if let Some(opened) = answer(app, context, provider, &mut session, offer).await? {

@@ -17,7 +17,7 @@ use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::Context;
-use crate::net::Buffered;
+use crate::net::{Buffered, QuickAck};
 use login::{Entry, Opened, Provider};
 use splice::{Ending, Facts, Splice};
 
@@ -33,7 +33,7 @@ const FAREWELL: Duration = Duration::from_millis(250);
 /// The app's connection broke.
 pub async fn serve<S>(app: S, context: Context) -> io::Result<Option<S>>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + QuickAck + Unpin + Send,
 {
     let provider = context.connector.clone();
     serve_with(app, context, provider).await
@@ -41,7 +41,7 @@ where
 
 async fn serve_with<S, P>(app: S, context: Context, provider: P) -> io::Result<Option<S>>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + QuickAck + Unpin + Send,
     P: Provider + Send + Sync,
 {
     let mut app = Buffered::new(app);

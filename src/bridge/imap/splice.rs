@@ -18,7 +18,7 @@ use super::FAREWELL;
 use super::clock::Clock;
 use super::pipe::{End, Pipe};
 use crate::mail::{Account, Deadlines};
-use crate::net::{Buffered, linger};
+use crate::net::{Buffered, QuickAck, linger};
 use crate::proto::imap::splice::{Act, Conversation, Patience};
 use crate::upstream::UpstreamError;
 
@@ -44,6 +44,9 @@ pub(super) struct Splice<A, U> {
     progress: u64,
     /// Upstream takes no more octets.
     up_broken: bool,
+    /// How much the app had been told when its pieces were last to be acknowledged at once, which lasts until it is
+    /// told more.
+    acknowledged: Option<u64>,
     /// Which IDLE upstream is in, and since when we know.
     idling: Option<(u32, Instant)>,
 }
@@ -76,7 +79,7 @@ pub(super) struct Facts {
 
 impl<A, U> Splice<A, U>
 where
-    A: AsyncRead + AsyncWrite + Unpin,
+    A: AsyncRead + AsyncWrite + QuickAck + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
     /// Joins the two. What either has read already is judged first; what either has queued goes out first.
@@ -102,6 +105,7 @@ where
             moved: Instant::now(),
             progress: 0,
             up_broken: false,
+            acknowledged: None,
             idling: None,
         }
     }
@@ -175,8 +179,20 @@ where
             match self.up.end() {
                 Some(End::Said) => return Poll::Pending, // Half closed: what was asked is still answered.
                 Some(End::Broken) => return Poll::Ready(Ending::AppGone),
-                None => ready!(self.up.poll_read(cx, &mut self.app)),
+                None => {
+                    self.acknowledge();
+                    ready!(self.up.poll_read(cx, &mut self.app));
+                }
             }
+        }
+    }
+
+    /// An app that writes a literal piece by piece, Nagle's algorithm on, waits for our acknowledgement of each piece.
+    fn acknowledge(&mut self) {
+        let told = Some(self.down.carried);
+        if self.conversation.literal_coming() && self.acknowledged != told {
+            self.app.acknowledge_at_once();
+            self.acknowledged = told;
         }
     }
 

@@ -24,7 +24,7 @@ use tracing::info;
 
 use self::app::{App, End};
 use self::provider::{Inbox, Provider, Upstream};
-use super::{Accounts, Context};
+use super::{Accounts, Context, tell_of_late_tls};
 use crate::mail::{Account, Deadlines};
 use crate::proto::line::Line;
 use crate::proto::pop3::{Code, Reply, Session};
@@ -220,6 +220,7 @@ where
         if u64::try_from(unread.len()).is_ok_and(|unread| unread == received)
             && let Some(reply) = self.session.dismisses(unread)
         {
+            tell_of_late_tls(unread, self.session.tls());
             self.app.reply(&reply).await?;
             return Err(End::Finished);
         }

@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{Span, debug, info};
 
-use super::Context;
+use super::{Context, tell_of_late_tls};
 use crate::mail::Deadlines;
 use crate::net::{Buffered, QuickAck};
 use crate::proto::line::{Line, LineFramer};
@@ -238,6 +238,7 @@ where
                 Ok(Err(error)) => Err(error),
                 Ok(Ok(0)) => Ok(Flow::Break("the app hung up")),
                 Ok(Ok(_)) if self.session.is_foreign(self.app.input()) => {
+                    tell_of_late_tls(self.app.input(), self.context.app_tls);
                     let reply = Reply::new(421, 7, 0, "this is a mail submission port, goodbye");
                     self.finish(&reply, "not a mail app").await.map(Flow::Break)
                 }

@@ -19,14 +19,32 @@ use crate::config::{self, Settings};
 use crate::demo::{ADDRESS, PASSWORD, Provider};
 use crate::server::{Bound, Server};
 
+/// The ports asked for, one a service.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Ports {
+    /// Where POP3 is spoken, or at the next free port; 0: at any free one.
+    #[arg(long, value_name = "PORT", default_value_t = 1110)]
+    pub(super) pop3: u16,
+    /// Where IMAP is spoken, or at the next free port; 0: at any free one.
+    #[arg(long, value_name = "PORT", default_value_t = 1143)]
+    pub(super) imap: u16,
+    /// Where SMTP is spoken, or at the next free port; 0: at any free one.
+    #[arg(long, value_name = "PORT", default_value_t = 1025)]
+    pub(super) smtp: u16,
+}
+
+/// Free ports that another program took before they were bound, a second demo that starts at this moment for example:
+/// so often others are looked for.
+const TRIES: u32 = 10;
+
 /// Serves until Ctrl-C or SIGTERM.
-pub(super) async fn demo() -> u8 {
+pub(super) async fn demo(ports: Ports) -> u8 {
     no_core_files();
     let stopping = match signals() {
         Ok(stopping) => stopping,
         Err(error) => return failed(&format!("signals cannot be received: {error}")),
     };
-    match serve(stopping).await {
+    match serve(ports, stopping).await {
         Ok(()) => DONE,
         Err(sentences) => failed(&sentences),
     }
@@ -34,13 +52,13 @@ pub(super) async fn demo() -> u8 {
 
 /// # Errors
 /// A sentence, or a line each.
-async fn serve(stopping: CancellationToken) -> Result<(), String> {
+async fn serve(ports: Ports, stopping: CancellationToken) -> Result<(), String> {
     let provider =
         Provider::start().await.map_err(|error| format!("the demo's mailbox cannot be made: {error}"))?;
-    let server = bind(&provider).await?;
+    let server = bind(ports, &provider).await?;
     let bound = server.bound();
     let serving = tokio::spawn(server.run(stopping.clone()));
-    say(&introduction(&bound));
+    say(&introduction(ports, &bound));
     let tried = tokio::select! {
         tried = there_and_back(&bound) => tried,
         () = stopping.cancelled() => Ok(()),
@@ -56,13 +74,11 @@ async fn serve(stopping: CancellationToken) -> Result<(), String> {
     ended.map_err(|_| "a fault in footbridge ended the demo; please report it".to_owned())
 }
 
-/// The bridge in front of the provider: on its usual ports, or on the next free ones.
-///
-/// Ports that were free a moment ago may be taken now, by a second demo for example: then once more.
-async fn bind(provider: &Provider) -> Result<Server, String> {
+/// The bridge in front of the provider: on the ports asked for, or on the next free ones.
+async fn bind(ports: Ports, provider: &Provider) -> Result<Server, String> {
     let mut last = String::new();
-    for _ in 0..3 {
-        let settings = settings(provider)?;
+    for _ in 0..TRIES {
+        let settings = settings(ports, provider)?;
         match Server::bind(&settings).await {
             Ok(server) => return Ok(server),
             Err(error) => last = error.to_string(),
@@ -71,17 +87,24 @@ async fn bind(provider: &Provider) -> Result<Server, String> {
     Err(last)
 }
 
-fn settings(provider: &Provider) -> Result<Settings, String> {
-    let listen = [("pop3", 1110), ("imap", 1143), ("smtp", 1025)].map(|(key, usual)| {
-        let free = ports::free_from(usual).ok_or_else(|| format!("no port from {usual} on is free"))?;
+fn settings(ports: Ports, provider: &Provider) -> Result<Settings, String> {
+    let services = [("pop3", ports.pop3), ("imap", ports.imap), ("smtp", ports.smtp)];
+    let (mut listen, mut given) = (String::new(), Vec::new());
+    for (key, wanted) in services {
+        // The port that another service is asked to have is that one's, also where it is the next free one.
+        let others = services.iter().map(|(_, other)| *other).filter(|other| *other != wanted);
+        let others: Vec<u16> = others.chain(given.iter().copied()).collect();
+        let free = ports::free_from(wanted, &others).ok_or_else(|| {
+            format!("for {key} no port from {wanted} on is free; name another one with --{key} PORT")
+        })?;
+        given.extend(free.first().map(SocketAddr::port));
         let addresses: Vec<_> = free.iter().map(|address| format!("\"{address}\"")).collect();
-        Ok(format!("{key} = [{}]", addresses.join(", ")))
-    });
-    let listen = listen.into_iter().collect::<Result<Vec<_>, String>>()?.join("\n");
+        listen += &format!("{key} = [{}]\n", addresses.join(", "));
+    }
     let server =
         |at: SocketAddr| format!("{{ host = \"127.0.0.1\", port = {}, security = \"tls\" }}", at.port());
     let text = format!(
-        "[listen]\n{listen}\n[tls]\nroots = \"bundled\"\n[[account]]\naddress = \"{ADDRESS}\"\nimap = {}\nsmtp = {}\n",
+        "[listen]\n{listen}[tls]\nroots = \"bundled\"\n[[account]]\naddress = \"{ADDRESS}\"\nimap = {}\nsmtp = {}\n",
         server(provider.imap),
         server(provider.smtp)
     );
@@ -90,7 +113,7 @@ fn settings(provider: &Provider) -> Result<Settings, String> {
     Ok(settings)
 }
 
-fn introduction(bound: &Bound) -> String {
+fn introduction(ports: Ports, bound: &Bound) -> String {
     let port = |addresses: &[SocketAddr]| addresses.first().map_or(0, SocketAddr::port);
     format!(
         "This is a made-up mailbox, with footbridge in front of it. Nothing is written to disk, and no message\n\
@@ -107,21 +130,26 @@ fn introduction(bound: &Bound) -> String {
         port(&bound.imap),
         port(&bound.pop3),
         port(&bound.smtp),
-        moved(bound)
+        moved(ports, bound)
     )
 }
 
-/// Which of the usual ports another program has.
-fn moved(bound: &Bound) -> String {
-    let usual = [("IMAP", &bound.imap, 1143), ("POP3", &bound.pop3, 1110), ("SMTP", &bound.smtp, 1025)];
-    let taken =
-        usual.iter().filter(|(_, addresses, usual)| addresses.iter().all(|address| address.port() != *usual));
-    let taken = taken.map(|(name, _, usual)| format!("{name} {usual}")).collect::<Vec<_>>();
+/// Which of the ports asked for are not to be had: another program has them, or only an administrator may.
+fn moved(ports: Ports, bound: &Bound) -> String {
+    let wanted = [
+        ("IMAP", &bound.imap, ports.imap),
+        ("POP3", &bound.pop3, ports.pop3),
+        ("SMTP", &bound.smtp, ports.smtp),
+    ];
+    let taken = wanted.iter().filter(|(_, addresses, wanted)| {
+        *wanted != 0 && addresses.iter().all(|address| address.port() != *wanted)
+    });
+    let taken = taken.map(|(name, _, wanted)| format!("{name} {wanted}")).collect::<Vec<_>>();
     if taken.is_empty() {
         return String::new();
     }
     format!(
-        "\nUsual ports that another program has, so these are the next free ones: {}.\n",
+        "\nThese ports are in use, or this user may not have them, so the next free ones are taken: {}.\n",
         taken.join(", ")
     )
 }
@@ -146,4 +174,29 @@ async fn there_and_back(bound: &Bound) -> Result<(), String> {
 fn say(text: &str) {
     let mut out = std::io::stdout();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        ports: Ports,
+    }
+
+    fn ports(words: &[&str]) -> [u16; 3] {
+        let words = std::iter::once("demo").chain(words.iter().copied());
+        let Ports { pop3, imap, smtp } = Arguments::try_parse_from(words).unwrap().ports;
+        [pop3, imap, smtp]
+    }
+
+    #[test]
+    fn a_port_that_is_not_named_is_the_usual_one() {
+        assert_eq!(ports(&[]), [1110, 1143, 1025]);
+        assert_eq!(ports(&["--smtp", "0", "--imap", "2143"]), [1110, 2143, 0]);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  octets ──Fragmentizer──▶ one command ──session, over the store──▶ responses ──▶ one write
-//!                              IDLE: the store's changes ──┘
+//!                              IDLE: the store's changes ──┘  └─ FETCH: item by item, written as the app reads
 //! ```
 
 mod folders;
@@ -11,6 +11,7 @@ mod session;
 mod view;
 
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use imap_codec::decode::{Decoder, IdleDoneDecodeError};
@@ -18,44 +19,35 @@ use imap_codec::encode::Encoder;
 use imap_codec::fragmentizer::{DecodeMessageError, FragmentInfo, Fragmentizer, LiteralAnnouncement};
 use imap_codec::imap_types::IntoStatic;
 use imap_codec::imap_types::core::{LiteralMode, Tag};
+use imap_codec::imap_types::fetch::MessageDataItemName;
 use imap_codec::imap_types::response::Response;
 use imap_codec::{AuthenticateDataCodec, CommandCodec, GreetingCodec, IdleDoneCodec, ResponseCodec};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::Account;
-use super::mailbox::LARGEST_MESSAGE;
+use super::entity::Entity;
+use super::fetch;
+use super::mailbox::{LARGEST_MESSAGE, Message};
+use super::{Account, UPLOADS_FULL};
 use crate::mail::Deadlines;
 use crate::net::Buffered;
+use messages::Fetching;
 use session::{Next, Session};
 
-/// A command without the message it may bring.
+/// A command without the message it may bring; also all that is read of an app that is not logged in.
 const COMMAND: u32 = 64 * 1024;
 
-/// Answers that may wait for the end of pipelined commands; beyond it each answer is sent before the next command is
-/// obeyed, so commands of one read do not add up in memory.
-const UNSENT: usize = 256 * 1024;
+/// Answers that may wait for one write; beyond it they are sent before the next command is obeyed or the next item of a
+/// FETCH is looked at, so that nothing adds up in memory.
+const UNSENT: usize = 64 * 1024;
 
 /// Serves one app until it leaves.
 pub(super) async fn serve<S>(stream: S, account: Arc<Account>) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (session, greeting) = Session::new(account.clone());
-    let mut app = Buffered::new(stream);
-    app.queue(&GreetingCodec::default().encode(&greeting).dump());
-    let mut conversation = Conversation {
-        app,
-        fragmentizer: Fragmentizer::new(LARGEST_MESSAGE + COMMAND),
-        changes: account.changes(),
-        account,
-        session,
-        expecting: Expecting::Command,
-        deadlines: Deadlines::default(),
-        since: Instant::now(),
-    };
-    conversation.run().await
+    Conversation::new(stream, account).run().await
 }
 
 struct Conversation<S> {
@@ -65,6 +57,8 @@ struct Conversation<S> {
     account: Arc<Account>,
     session: Session,
     expecting: Expecting,
+    /// Room for the message that the command brings, where it is larger than a command.
+    upload: Option<OwnedSemaphorePermit>,
     deadlines: Deadlines,
     since: Instant,
 }
@@ -79,15 +73,35 @@ enum Expecting {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
+    fn new(stream: S, account: Arc<Account>) -> Self {
+        let (session, greeting) = Session::new(account.clone());
+        let mut app = Buffered::new(stream);
+        app.queue(&GreetingCodec::default().encode(&greeting).dump());
+        Self {
+            app,
+            fragmentizer: Fragmentizer::new(LARGEST_MESSAGE + COMMAND),
+            changes: account.changes(),
+            account,
+            session,
+            expecting: Expecting::Command,
+            upload: None,
+            deadlines: Deadlines::default(),
+            since: Instant::now(),
+        }
+    }
+
     async fn run(&mut self) -> io::Result<()> {
         loop {
             while !matches!(self.expecting, Expecting::Nothing)
                 && let Some(fragment) = self.fragmentizer.progress()
             {
-                self.take(fragment);
-                if self.app.queued() > UNSENT {
-                    self.app.flush_moving(self.deadlines.app_stall).await?;
-                }
+                self.take(fragment).await?;
+                self.flush_much().await?;
+            }
+            // A line without end, too, has an end here.
+            let over = matches!(self.expecting, Expecting::Nothing);
+            if !over && self.fragmentizer.message_bytes().len() > self.allowed() {
+                self.too_long();
             }
             if matches!(self.expecting, Expecting::Nothing) {
                 return self.app.shutdown_moving(self.deadlines.app_stall).await;
@@ -124,6 +138,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
     }
 
+    /// Sends what waits if it is much: the app reads before more is made.
+    async fn flush_much(&mut self) -> io::Result<()> {
+        match self.app.queued() > UNSENT {
+            true => self.app.flush_moving(self.deadlines.app_stall).await,
+            false => Ok(()),
+        }
+    }
+
     fn queue(&mut self, responses: &[Response<'_>]) {
         for response in responses {
             self.app.queue(&ResponseCodec::default().encode(response).dump());
@@ -136,56 +158,147 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     }
 
     /// One line or literal; a message that is complete is obeyed.
-    fn take(&mut self, fragment: FragmentInfo) {
+    async fn take(&mut self, fragment: FragmentInfo) -> io::Result<()> {
         if let FragmentInfo::Line { announcement: Some(LiteralAnnouncement { mode, length }), .. } = fragment
         {
             self.literal_announced(mode, length);
+        } else if self.fragmentizer.message_bytes().len() > self.allowed() {
+            self.too_long();
         } else if self.fragmentizer.is_message_complete() {
-            self.obey();
+            self.obey().await?;
+            self.upload = None;
         }
+        Ok(())
+    }
+
+    /// How many octets the command may have, with what it brings.
+    fn allowed(&self) -> usize {
+        COMMAND as usize + self.upload.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    fn too_long(&mut self) {
+        let tag = self.tag();
+        self.say(&format!("{tag} BAD a command of more than {COMMAND} octets is more than the demo reads"));
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        self.say("* BYE the rest of it cannot be told from the next command");
+        self.expecting = Expecting::Nothing;
+    }
+
+    /// The tag of the command that is being read; `*` where it has none.
+    fn tag(&self) -> String {
+        self.fragmentizer.decode_tag().map_or("*".to_owned(), |tag| tag.inner().to_owned())
     }
 
     /// A synchronizing literal waits for our word (RFC 3501 §4.3); the other kind comes whatever we say (RFC 7888 §4).
     fn literal_announced(&mut self, mode: LiteralMode, length: u32) {
-        if mode != LiteralMode::Sync {
-            return;
+        let waits = mode == LiteralMode::Sync;
+        match self.refusal(length) {
+            None if waits => self.say("+ go ahead"),
+            None => {}
+            Some(refusal) => {
+                let tag = self.tag();
+                self.say(&format!("{tag} {refusal}"));
+                match waits {
+                    true => self.fragmentizer.skip_message(),
+                    false => self.leave(),
+                }
+            }
         }
-        if length <= LARGEST_MESSAGE {
-            return self.say("+ go ahead");
-        }
-        match self.fragmentizer.decode_tag().map(|tag| tag.inner().to_owned()) {
-            Some(tag) => self.say(&format!("{tag} NO [TOOBIG] this is more than the demo takes")),
-            None => self.say("* BAD this is more than the demo takes"),
-        }
-        self.fragmentizer.skip_message();
     }
 
-    fn obey(&mut self) {
+    /// Makes room for a literal, or says why not.
+    fn refusal(&mut self, length: u32) -> Option<String> {
+        let held = self.fragmentizer.message_bytes().len();
+        if held.saturating_add(length as usize) <= self.allowed() {
+            return None;
+        }
+        if !self.session.is_logged_in() || !self.is_append() || self.upload.is_some() {
+            return Some(format!("BAD a command of more than {COMMAND} octets is more than the demo reads"));
+        }
+        if length > LARGEST_MESSAGE {
+            return Some("NO [TOOBIG] this is more than the demo takes".to_owned());
+        }
+        self.upload = self.account.upload(length);
+        self.upload.is_none().then(|| format!("NO [LIMIT] {UPLOADS_FULL}"))
+    }
+
+    fn is_append(&self) -> bool {
+        let mut words = self.fragmentizer.message_bytes().split(|octet| *octet == b' ');
+        words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(b"APPEND"))
+    }
+
+    async fn obey(&mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.expecting, Expecting::Command) {
-            Expecting::Command => self.command(),
+            Expecting::Command => self.command().await?,
             Expecting::Authentication(tag) => self.authentication(tag),
             Expecting::Done(tag) => self.done(&tag),
             Expecting::Nothing => self.expecting = Expecting::Nothing,
         }
+        Ok(())
     }
 
-    fn command(&mut self) {
+    async fn command(&mut self) -> io::Result<()> {
         let command = match self.fragmentizer.decode_message(&CommandCodec::default()) {
             Ok(command) => command.into_static(),
             Err(error) => {
                 let nul = matches!(error, DecodeMessageError::DecodingFailure(_)) && self.message_has_nul();
-                return self.not_understood(nul);
+                self.not_understood(nul);
+                return Ok(());
             }
         };
         let tag = command.tag.clone();
-        let turn = self.account.with(|store| self.session.obey(command, store));
+        let mut turn = self.account.with(|store| self.session.obey(command, store));
         self.queue(&turn.responses);
+        if let Next::Fetch(fetching) = turn.next {
+            self.fetch(&fetching).await?;
+            turn = self.account.with(|store| self.session.fetched(tag.clone(), fetching.by_uid, store));
+            self.queue(&turn.responses);
+        }
         self.follow(turn.next, tag);
+        Ok(())
+    }
+
+    /// Tells message after message; one is looked at when those before it are on their way.
+    async fn fetch(&mut self, fetching: &Fetching) -> io::Result<()> {
+        for (number, uid) in &fetching.meant {
+            let message = self.account.with(|store| fetching.message(*uid, store));
+            if let Some(message) = message {
+                self.tell(*number, &message, &fetching.names).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One FETCH response, item by item; long literals leave without a copy.
+    async fn tell(
+        &mut self,
+        number: NonZeroU32,
+        message: &Message,
+        names: &[MessageDataItemName<'_>],
+    ) -> io::Result<()> {
+        let entity = Entity::read(&message.octets);
+        let mut before = format!("* {number} FETCH (");
+        for item in names.iter().filter_map(|name| fetch::item(message, &entity, name)) {
+            self.app.queue(std::mem::replace(&mut before, " ".to_owned()).as_bytes());
+            self.app.queue(&item.text);
+            match item.literal.len() > UNSENT {
+                true => self.app.write_moving(&item.literal, self.deadlines.app_stall).await?,
+                false => self.app.queue(&item.literal),
+            }
+            self.flush_much().await?;
+        }
+        if before == " " {
+            self.app.queue(b")\r\n");
+        }
+        Ok(())
     }
 
     fn follow(&mut self, next: Next, tag: Tag<'static>) {
         self.expecting = match next {
-            Next::Command => Expecting::Command,
+            Next::Command | Next::Fetch(_) => Expecting::Command,
             Next::Authentication => Expecting::Authentication(tag),
             Next::Idle => Expecting::Done(tag),
             Next::Over => Expecting::Nothing,
@@ -198,11 +311,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     }
 
     fn not_understood(&mut self, nul: bool) {
-        let tag = self.fragmentizer.decode_tag().map_or("*".to_owned(), |tag| tag.inner().to_owned());
-        let bound = LARGEST_MESSAGE + COMMAND;
-        if self.fragmentizer.is_max_message_size_exceeded() {
-            self.say(&format!("{tag} NO [TOOBIG] this is more than the {bound} octets the demo takes"));
-        } else if nul && tag != "*" {
+        let tag = self.tag();
+        if nul && tag != "*" {
             self.say(&format!("{tag} NO the message has a NUL octet, which the demo cannot keep"));
         } else {
             self.say(&format!("{tag} BAD not a command the demo understands"));

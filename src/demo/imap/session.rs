@@ -14,6 +14,7 @@ use imap_codec::imap_types::response::{
     Capability, Code, CommandContinuationRequest, Data, Greeting, GreetingKind, Response, Status,
 };
 
+use super::messages::Fetching;
 use super::view::View;
 use crate::demo::Account;
 use crate::demo::mailbox::{Refusal, Store};
@@ -30,10 +31,12 @@ pub(super) struct Turn {
     pub(super) next: Next,
 }
 
-/// What the app says next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What comes next: something from the app, or the rest of the answer.
+#[derive(Debug)]
 pub(super) enum Next {
     Command,
+    /// To be told message by message; then [`Session::fetched`].
+    Fetch(Fetching),
     Authentication,
     Idle,
     Over,
@@ -116,7 +119,7 @@ impl Session {
     pub(super) fn obey(&mut self, command: Command<'static>, store: &mut Store) -> Turn {
         let Command { tag, body } = command;
         let mut responses = Vec::new();
-        match body {
+        let body = match body {
             CommandBody::Logout => {
                 responses.extend(Status::bye(None, text("goodbye")).map(Response::Status));
                 responses.push(tagged(tag, Outcome::done("logged out")));
@@ -135,12 +138,39 @@ impl Session {
                 responses.extend(self.news(store));
                 return Turn { responses, next: Next::Idle };
             }
-            _ => {}
+            body => body,
+        };
+        match (body, &mut self.state) {
+            (CommandBody::Fetch { sequence_set, macro_or_item_names, uid }, State::Selected(view)) => {
+                match super::messages::fetch(&sequence_set, macro_or_item_names, uid, view, store) {
+                    Ok(fetching) => Turn { responses, next: Next::Fetch(fetching) },
+                    Err(outcome) => self.end(tag, outcome, uid, responses, store),
+                }
+            }
+            (body, _) => {
+                let by_number = by_number(&body);
+                let outcome = self.outcome(body, store, &mut responses);
+                self.end(tag, outcome, !by_number, responses, store)
+            }
         }
-        let by_number = by_number(&body);
-        let outcome = self.outcome(body, store, &mut responses);
+    }
+
+    /// Everything that was asked for is told.
+    pub(super) fn fetched(&mut self, tag: Tag<'static>, by_uid: bool, store: &Store) -> Turn {
+        self.end(tag, Outcome::done("fetched"), by_uid, Vec::new(), store)
+    }
+
+    /// The news, and the tagged response.
+    fn end(
+        &mut self,
+        tag: Tag<'static>,
+        outcome: Outcome,
+        expunges: bool,
+        mut responses: Vec<Response<'static>>,
+        store: &Store,
+    ) -> Turn {
         if let State::Selected(view) = &mut self.state {
-            view.catch_up(store, !by_number, &mut responses);
+            view.catch_up(store, expunges, &mut responses);
         }
         responses.push(tagged(tag, outcome));
         Turn { responses, next: Next::Command }
@@ -266,12 +296,7 @@ impl Session {
 
 /// These answer with message sequence numbers, or take them: no EXPUNGE may come between (RFC 3501 §7.4.1).
 fn by_number(body: &CommandBody<'_>) -> bool {
-    matches!(
-        body,
-        CommandBody::Fetch { uid: false, .. }
-            | CommandBody::Store { uid: false, .. }
-            | CommandBody::Search { uid: false, .. }
-    )
+    matches!(body, CommandBody::Store { uid: false, .. } | CommandBody::Search { uid: false, .. })
 }
 
 /// The name of a mailbox as it stands on the wire; INBOX has no case (RFC 3501 §5.1).

@@ -232,7 +232,7 @@ async fn what_nests_without_end_is_refused() {
     let mut app = App::logged_in(&account()).await;
     app.done("SELECT INBOX").await;
     for nest in ["NOT ", "(", "OR "] {
-        let answer = app.ask(&format!("SEARCH {}ALL", nest.repeat(20_000))).await;
+        let answer = app.ask(&format!("SEARCH {}ALL", nest.repeat(10_000))).await;
         assert!(answer.starts_with("a BAD"), "{nest}");
     }
 }
@@ -293,7 +293,7 @@ async fn answers(octets: &[u8], size: usize) -> String {
 #[tokio::test]
 async fn an_app_that_does_not_read_is_not_obeyed_further() {
     let account = account();
-    let message = [b"Subject: x\r\n\r\n".as_slice(), &vec![b'x'; 700 * 1024]].concat();
+    let message = [b"Subject: x\r\n\r\n".as_slice(), &vec![b'x'; 150 * 1024]].concat();
     account.with(|store| store.add("INBOX", message.into(), Vec::new(), crate::demo::now())).unwrap();
     let mut app = App::logged_in(&account).await;
     app.ask("SELECT INBOX").await;
@@ -305,4 +305,142 @@ async fn an_app_that_does_not_read_is_not_obeyed_further() {
     assert!(account.with(|store| store.folder("behind").is_none()));
     app.until("y OK").await;
     assert!(account.with(|store| store.folder("behind").is_some()));
+}
+
+/// A message of 300 KiB, and a login that has INBOX selected.
+async fn with_large(count: usize) -> (Arc<Account>, Conversation<DuplexStream>, DuplexStream) {
+    let account = account();
+    let message = [b"Subject: x\r\n\r\n".as_slice(), &vec![b'x'; 300 * 1024]].concat();
+    for _ in 0..count {
+        let message = message.as_slice().into();
+        account.with(|store| store.add("INBOX", message, Vec::new(), crate::demo::now())).unwrap();
+    }
+    let (mut app, provider) = duplex(16 * 1024);
+    app.write_all(format!("{LOGIN}b SELECT INBOX\r\n").as_bytes()).await.unwrap();
+    let conversation = Conversation::new(provider, account.clone());
+    (account, conversation, app)
+}
+
+/// Runs the provider's side until it waits for the app, whatever for.
+async fn run_until_it_waits(conversation: &mut Conversation<DuplexStream>) {
+    let mut running = std::pin::pin!(conversation.run());
+    for _ in 0..100 {
+        let ended = std::future::poll_fn(|cx| std::task::Poll::Ready(running.as_mut().poll(cx))).await;
+        assert!(ended.is_pending(), "it hung up");
+    }
+}
+
+/// An app that asks for much and reads nothing costs no more than what waits for one write.
+#[tokio::test]
+async fn what_a_fetch_holds_for_an_app_that_does_not_read_has_a_bound() {
+    for items in ["BODY.PEEK[] RFC822 BODY.PEEK[TEXT] BODY.PEEK[1]<0.200000>", "FLAGS BODY.PEEK[]<0.50000>"] {
+        let (account, mut conversation, mut app) = with_large(20).await;
+        app.write_all(format!("c FETCH 6:25 ({items})\r\n").as_bytes()).await.unwrap();
+        run_until_it_waits(&mut conversation).await;
+        let queued = conversation.app.queued();
+        assert!(queued <= 2 * UNSENT, "{queued} octets are held");
+        account.with(|store| {
+            let messages = store.folder("INBOX").unwrap().messages();
+            assert!(messages.iter().all(|message| Arc::strong_count(&message.octets) == 1));
+        });
+    }
+}
+
+/// RFC 2180 §4.1: a message whose turn has not come is looked at when it comes.
+#[tokio::test]
+async fn a_fetch_looks_at_a_message_when_those_before_it_are_on_their_way() {
+    let (account, mut conversation, mut app) = with_large(3).await;
+    app.write_all(b"c FETCH 6:8 BODY[]\r\n").await.unwrap();
+    let serving = tokio::spawn(async move { conversation.run().await });
+    let mut app = App { stream: app, heard: String::new() };
+    app.until("* 6 FETCH").await;
+    account.with(|store| store.folder_mut("INBOX").unwrap().remove(|message| message.uid.get() == 7));
+    let rest = app.until("c ").await;
+    assert!(rest.contains("\r\n* 8 FETCH") || rest.contains(")* 8 FETCH"), "{}", rest.len());
+    assert!(!rest.contains("* 7 FETCH"), "its octets were made before the app took those of the one before");
+    serving.abort();
+}
+
+#[tokio::test]
+async fn items_named_twice_are_told_once_and_too_many_are_refused() {
+    let mut app = App::logged_in(&account()).await;
+    app.done("SELECT INBOX").await;
+    let told = app.done("FETCH 1 (UID FLAGS UID BODY.PEEK[]<0.1> BODY.PEEK[]<0.2> BODY.PEEK[]<0.1>)").await;
+    assert_eq!(
+        told,
+        "* 1 FETCH (UID 1 FLAGS (\\Seen) BODY[]<0> {1}\r\nF BODY[]<0> {2}\r\nFr)\r\na OK fetched\r\n"
+    );
+    let many = |count: u32| {
+        (0..count).map(|at| format!("BODY.PEEK[]<{}.1>", 5000 + at)).collect::<Vec<_>>().join(" ")
+    };
+    app.done(&format!("FETCH 1 ({})", many(32))).await;
+    let refused = app.ask(&format!("UID FETCH 1 ({})", many(33))).await;
+    assert!(refused.starts_with("a BAD") && refused.contains("at most 32 items"), "{refused}");
+    let fields =
+        |count: usize| format!("FETCH 1 (UID BODY[HEADER.FIELDS.NOT ({})])", vec!["x"; count].join(" "));
+    let refused = app.ask(&fields(257)).await;
+    assert!(refused.starts_with("a BAD") && refused.contains("at most 256 header fields"), "{refused}");
+    app.done(&fields(256)).await;
+    app.ask(&format!("FETCH 5 ({})", ["BODY[]"; 100].join(" "))).await;
+    assert!(!app.done("FETCH 5 FLAGS").await.contains("Seen"), "what is refused reads nothing");
+}
+
+/// What an app says costs no more than a command, unless it is a message and there is room.
+#[tokio::test]
+async fn a_command_has_a_length_and_only_append_brings_more() {
+    let mut stranger = App::of(&account());
+    stranger.until("* OK").await;
+    stranger.say("a LOGIN demo@footbridge.test {70000}\r\n").await;
+    assert!(stranger.until("a ").await.contains("BAD a command of more than 65536 octets"));
+    stranger.say("a APPEND INBOX {70000}\r\n").await;
+    assert!(stranger.until("a ").await.contains("a BAD"));
+    stranger.say("a LOGIN x {70000+}\r\n").await;
+    stranger.until("* BYE").await;
+
+    let mut app = App::logged_in(&account()).await;
+    app.say(&format!("a APPEND INBOX {{70000+}}\r\n{}\r\n", "x".repeat(70_000))).await;
+    assert!(app.until("a ").await.starts_with("a OK"));
+    app.say(&format!("a NOOP{}", "x".repeat(70_000))).await;
+    assert!(app.until("a ").await.contains("BAD a command of more than"), "before its line ends");
+    app.until("* BYE").await;
+}
+
+#[tokio::test]
+async fn messages_on_their_way_share_a_bounded_room() {
+    let account = account();
+    let mut apps = Vec::new();
+    for _ in 0..4 {
+        let mut app = App::logged_in(&account).await;
+        app.say(&format!("a APPEND INBOX {{{LARGEST_MESSAGE}}}\r\n")).await;
+        app.until("+ ").await;
+        apps.push(app);
+    }
+    let mut late = App::logged_in(&account).await;
+    late.say("a APPEND INBOX {70000}\r\n").await;
+    assert!(late.until("a ").await.starts_with("a NO [LIMIT]"));
+    late.done("APPEND INBOX {1+}\r\nx").await;
+    // One of them goes, and its room comes free.
+    let gone = apps.pop().map(|app| app.stream);
+    drop(gone);
+    while account.upload(LARGEST_MESSAGE).is_none() {
+        tokio::task::yield_now().await;
+    }
+    late.say(&format!("a APPEND INBOX {{70000+}}\r\n{}\r\n", "x".repeat(70_000))).await;
+    assert!(late.until("a ").await.starts_with("a OK"));
+}
+
+#[tokio::test]
+async fn keys_and_patterns_and_flags_have_a_number() {
+    let mut app = App::logged_in(&account()).await;
+    app.done("SELECT INBOX").await;
+    app.done(&format!("SEARCH {}", ["SEEN"; 64].join(" "))).await;
+    for many in [["SEEN"; 65].join(" "), format!("({})", ["OR SEEN NOT SEEN"; 20].join(" "))] {
+        let answer = app.ask(&format!("SEARCH {many}")).await;
+        assert!(answer.starts_with("a BAD") && answer.contains("64 search keys"), "{answer}");
+    }
+    app.done(&format!("LIST \"\" \"{}\"", "*".repeat(512))).await;
+    assert!(app.ask(&format!("LIST \"\" \"{}\"", "*".repeat(513))).await.contains("a BAD a pattern"));
+    let flags: Vec<_> = (0..33).map(|at| format!("flag{at}")).collect();
+    let refused = app.ask(&format!("STORE 1 FLAGS ({})", flags.join(" "))).await;
+    assert!(refused.starts_with("a NO the demo keeps at most 32 flags"), "{refused}");
 }

@@ -24,7 +24,8 @@ pub(super) struct View {
 /// One message as the app knows it.
 struct Known {
     uid: NonZeroU32,
-    flags: Vec<Flag<'static>>,
+    /// That of the flags it was told.
+    revision: u64,
 }
 
 /// The flags the demo keeps beside keywords.
@@ -36,7 +37,7 @@ impl View {
         let known: Vec<_> = folder
             .messages()
             .iter()
-            .map(|message| Known { uid: message.uid, flags: message.flags.clone() })
+            .map(|message| Known { uid: message.uid, revision: message.revision })
             .collect();
         responses.push(Response::Data(Data::Flags(FLAGS.to_vec())));
         let permanent = match read_only {
@@ -66,15 +67,17 @@ impl View {
             self.forget(folder, responses);
         }
         for (at, known) in self.known.iter_mut().enumerate() {
-            if let Some(message) = folder.message(known.uid).filter(|message| message.flags != known.flags) {
-                known.flags.clone_from(&message.flags);
+            if let Some(message) =
+                folder.message(known.uid).filter(|message| message.revision != known.revision)
+            {
+                known.revision = message.revision;
                 responses.extend(flags(number(at), message));
             }
         }
         let last = self.known.last().map(|known| known.uid);
         let new = folder.messages().iter().filter(|message| last.is_none_or(|last| message.uid > last));
         let before = self.known.len();
-        self.known.extend(new.map(|message| Known { uid: message.uid, flags: message.flags.clone() }));
+        self.known.extend(new.map(|message| Known { uid: message.uid, revision: message.revision }));
         if self.known.len() > before {
             responses.push(Response::Data(Data::Exists(count(self.known.len()))));
         }
@@ -95,8 +98,9 @@ impl View {
 
     /// The app knows these flags, since it set them and asked for silence.
     pub(super) fn knows(&mut self, message: &Message) {
-        if let Some(known) = self.known.iter_mut().find(|known| known.uid == message.uid) {
-            known.flags.clone_from(&message.flags);
+        let at = self.known.binary_search_by_key(&message.uid, |known| known.uid);
+        if let Some(known) = at.ok().and_then(|at| self.known.get_mut(at)) {
+            known.revision = message.revision;
         }
     }
 
@@ -115,12 +119,11 @@ impl View {
         set: &SequenceSet,
         by_uid: bool,
         folder: &'a Folder,
-    ) -> Vec<Candidate<'a>> {
-        let meant = |candidate: &Candidate<'_>| match by_uid {
+    ) -> impl Iterator<Item = Candidate<'a>> {
+        self.candidates(folder).filter(move |candidate| match by_uid {
             true => names(set, candidate.message.uid, candidate.last_uid),
             false => names(set, candidate.number, candidate.last_number),
-        };
-        self.candidates(folder).filter(meant).collect()
+        })
     }
 
     /// CLOSE removes what is marked, in silence (RFC 3501 §6.4.2).

@@ -19,7 +19,7 @@
 
 use std::collections::BTreeSet;
 
-use super::carry_out::Work;
+use super::work::Work;
 use crate::mail::Uid;
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::Session;

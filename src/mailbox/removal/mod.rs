@@ -16,13 +16,14 @@
 mod carry_out;
 mod guarded;
 mod plan;
+mod work;
 
 use super::Mailbox;
 use crate::mail::Uid;
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::Session;
-use carry_out::Work;
 pub(super) use plan::Plan;
+use work::Work;
 
 pub use plan::RemovalPlan;
 

@@ -11,10 +11,12 @@
 mod facts;
 mod made;
 mod own;
+mod refused;
 mod stream;
 
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -30,12 +32,13 @@ use tokio_rustls::rustls::{Error, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tracing::{info, warn};
 
-use crate::store::{Folder, FolderError};
+use crate::store::{Folder, FolderError, Held};
 use made::Made;
 use own::Stamp;
 
 pub use facts::{Facts, Moment};
 pub use own::Files;
+pub use refused::advice;
 pub use stream::AppStream;
 
 /// The file in the state folder: the authority, then each certificate with its key.
@@ -84,11 +87,15 @@ pub struct Description {
     pub authority: Option<(Facts, String)>,
     /// The certificate shown today.
     pub certificate: Option<Facts>,
+    /// Why mail programs will refuse it today, and what to do; `None` where they will not.
+    pub complaint: Option<String>,
 }
 
 struct Current {
     config: Arc<ServerConfig>,
     kept: Kept,
+    /// The complaint that the log has, so that it is told once and not with every connection.
+    told: Option<String>,
 }
 
 enum Kept {
@@ -107,6 +114,28 @@ impl LocalTls {
             Source::Own(files) => Current::own(files.clone())?,
         };
         Ok(Self { current: Arc::new(Mutex::new(current)) })
+    }
+
+    /// What there is, without making anything; `None` where the bridge would make one at its start.
+    ///
+    /// # Errors
+    /// The state folder or a file cannot be used.
+    pub fn look(source: &Source) -> Result<Option<Description>, LocalTlsError> {
+        let now = SystemTime::now();
+        let state = match source {
+            Source::Own(files) => return Ok(Some(Current::own(files.clone())?.kept.describe(now))),
+            Source::Made(state) if is_missing(state) => return Ok(None),
+            Source::Made(state) => state,
+        };
+        let folder = Folder::open(state)?;
+        let Some(made) = read(&folder)? else { return Ok(None) };
+        let leaf = made.leaf_at(&Moment::of(now));
+        Ok(leaf.map(|leaf| Kept::Made { folder, made, leaf }.describe(now)))
+    }
+
+    /// Tells the log what speaks against the certificate, as every handshake does; for the start, before any app comes.
+    pub fn tell(&self) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).tell(SystemTime::now());
     }
 
     /// The handshake with an app.
@@ -135,7 +164,7 @@ impl LocalTls {
     /// What to tell a person.
     pub fn description(&self) -> Description {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.kept.describe()
+        current.kept.describe(SystemTime::now())
     }
 
     fn today(&self, now: SystemTime) -> Arc<ServerConfig> {
@@ -143,6 +172,7 @@ impl LocalTls {
         if let Err(error) = current.renew(now) {
             warn!("{error}; the certificate of before is still shown to mail programs");
         }
+        current.tell(now);
         current.config.clone()
     }
 }
@@ -154,19 +184,18 @@ impl Current {
         let made = match read {
             Some(made) if made.leaf_at(&moment).is_some() => made,
             read => {
-                let _held = folder.hold()?;
-                make(&folder, read.is_some(), now)?
+                let held = folder.hold()?;
+                make(&folder, &held, read.is_some(), now)?
             }
         };
         let leaf = made.leaf_at(&moment).unwrap_or_default();
-        Ok(Self { config: made.config(leaf)?, kept: Kept::Made { folder, made, leaf } })
+        Ok(Self { config: made.config(leaf)?, kept: Kept::Made { folder, made, leaf }, told: None })
     }
 
     fn own(files: Files) -> Result<Self, LocalTlsError> {
         let stamp = files.stamp();
         let own::Loaded { config, facts } = files.load()?;
-        warn_of_its_end(&files, &facts);
-        Ok(Self { config, kept: Kept::Own { files, stamp, facts } })
+        Ok(Self { config, kept: Kept::Own { files, stamp, facts }, told: None })
     }
 
     /// Takes what is due now; where that fails, what was there is still shown. A fault of the same files is told once.
@@ -186,28 +215,74 @@ impl Current {
                 if found != *stamp {
                     *stamp = found;
                     let loaded = files.load()?;
-                    warn_of_its_end(files, &loaded.facts);
                     (self.config, *facts) = (loaded.config, loaded.facts);
                     info!("a new certificate is shown to mail programs");
+                    self.told = None;
                 }
             }
         }
         Ok(())
     }
+
+    /// Once for each complaint: when the bridge starts, when a certificate is read again, when the clock is set.
+    fn tell(&mut self, now: SystemTime) {
+        let complaint = self.kept.complaint(&Moment::of(now));
+        if complaint != self.told {
+            if let Some(complaint) = &complaint {
+                warn!("{complaint}");
+            }
+            self.told = complaint;
+        }
+    }
 }
 
 impl Kept {
-    fn describe(&self) -> Description {
+    /// The certificate shown today.
+    fn facts(&self) -> Option<&Facts> {
         match self {
-            Self::Made { folder, made, leaf } => {
-                let today = made.leaves.get(*leaf).or(made.leaves.first());
-                let authority = Facts::of(&made.authority).map(|facts| (facts, pem(&made.authority)));
-                let certificate = today.map(|leaf| leaf.facts.clone());
-                Description { files: vec![folder.file(NAME)], authority, certificate }
+            Self::Made { made, leaf, .. } => {
+                made.leaves.get(*leaf).or(made.leaves.first()).map(|leaf| &leaf.facts)
             }
-            Self::Own { files, facts, .. } => {
+            Self::Own { facts, .. } => Some(facts),
+        }
+    }
+
+    /// A sentence where mail programs will refuse it because of its days (RFC 5280 §4.1.2.5). One of our own that is
+    /// over is not shown.
+    fn complaint(&self, now: &Moment) -> Option<String> {
+        let Facts { not_before, not_after, .. } = self.facts()?;
+        let early = format!(
+            "this certificate is valid from {not_before} only, which is later than this computer's clock, and mail programs \
+             will refuse it; set the clock, or"
+        );
+        match self {
+            Self::Made { folder, .. } if now < not_before => Some(format!(
+                "{}: {early} move the file away and start again: a new authority is made, which mail programs have to be \
+                 made to trust",
+                folder.file(NAME).display()
+            )),
+            Self::Own { files, .. } if now < not_before => {
+                Some(format!("{}: {early} put another certificate here", files.certificate.display()))
+            }
+            Self::Own { files, .. } if not_after < now => Some(format!(
+                "{}: this certificate ended on {not_after}, and mail programs will refuse it; put a new one here",
+                files.certificate.display()
+            )),
+            _ => None,
+        }
+    }
+
+    fn describe(&self, now: SystemTime) -> Description {
+        let complaint = self.complaint(&Moment::of(now));
+        let certificate = self.facts().cloned();
+        match self {
+            Self::Made { folder, made, .. } => {
+                let authority = Facts::of(&made.authority).map(|facts| (facts, pem(&made.authority)));
+                Description { files: vec![folder.file(NAME)], authority, certificate, complaint }
+            }
+            Self::Own { files, .. } => {
                 let files = vec![files.certificate.clone(), files.key.clone()];
-                Description { files, authority: None, certificate: Some(facts.clone()) }
+                Description { files, authority: None, certificate, complaint }
             }
         }
     }
@@ -231,14 +306,19 @@ fn read(folder: &Folder) -> Result<Option<Made>, LocalTlsError> {
     Made::read(&octets).map(Some).ok_or_else(damaged)
 }
 
+/// A folder that cannot be looked at is not missing.
+fn is_missing(folder: &Path) -> bool {
+    fs::symlink_metadata(folder).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
 /// Under the lock: another process may have made it meanwhile.
-fn make(folder: &Folder, renewed: bool, now: SystemTime) -> Result<Made, LocalTlsError> {
+fn make(folder: &Folder, held: &Held<'_>, renewed: bool, now: SystemTime) -> Result<Made, LocalTlsError> {
     match read(folder)? {
         Some(made) if made.leaf_at(&Moment::of(now)).is_some() => return Ok(made),
         _ => {}
     }
     let pem = made::make(now)?;
-    folder.write(NAME, pem.as_bytes())?;
+    held.write(NAME, pem.as_bytes())?;
     if renewed {
         warn!(
             "the certificates of this computer are over and new ones were made: make mail programs trust the new authority (footbridge certificate export)"
@@ -247,13 +327,6 @@ fn make(folder: &Folder, renewed: bool, now: SystemTime) -> Result<Made, LocalTl
         info!("an authority and certificates for this computer were made (footbridge certificate show)");
     }
     Made::read(pem.as_bytes()).ok_or_else(|| rcgen::Error::CouldNotParseCertificate.into())
-}
-
-fn warn_of_its_end(files: &Files, facts: &Facts) {
-    if facts.not_after < Moment::of(SystemTime::now()) {
-        let path = files.certificate.display();
-        warn!("{path}: this certificate ended on {}; mail programs will refuse it", facts.not_after);
-    }
 }
 
 /// TLS 1.2 at least.

@@ -108,11 +108,42 @@ fn it_renews_itself_under_the_same_authority_and_says_when_that_is_over() {
 }
 
 #[test]
+fn a_state_folder_that_cannot_be_looked_at_is_not_taken_for_one_that_is_missing() {
+    let outer = tempfile::tempdir().unwrap();
+    fs::write(outer.path().join("file"), "").unwrap();
+    let told = LocalTls::look(&Source::Made(outer.path().join("file/state"))).map(|_| ()).unwrap_err();
+    assert!(told.to_string().contains("cannot be looked at"), "{told}");
+}
+
+/// A computer whose clock stood ahead when the certificate was made, and was set since.
+#[test]
+fn a_certificate_from_the_future_is_complained_of_until_the_clock_comes_to_it() {
+    let state = tempfile::tempdir().unwrap();
+    let source = Source::Made(state.path().join("state"));
+    assert!(LocalTls::look(&source).unwrap().is_none(), "looking makes nothing");
+    assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0);
+    let (now, ahead) = (SystemTime::now(), SystemTime::now() + YEAR);
+    Current::made(Folder::open(&state.path().join("state")).unwrap(), ahead).unwrap();
+    let tls = LocalTls::open(&source).unwrap();
+    let told = tls.description().complaint.unwrap();
+    let parts = ["local-tls.pem: ", "is valid from 20", "set the clock", "move the file away"];
+    assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+    assert_eq!(LocalTls::look(&source).unwrap().unwrap().complaint, Some(told.clone()));
+    let told_at = |time| {
+        tls.today(time);
+        tls.current.lock().unwrap().told.clone()
+    };
+    assert_eq!(told_at(now), Some(told.clone()));
+    assert_eq!(told_at(ahead), None);
+    assert_eq!(told_at(now), Some(told), "the clock is set back while the bridge runs");
+}
+
+#[test]
 fn a_file_that_is_not_ours_is_refused_and_left() {
     let state = tempfile::tempdir().unwrap();
     let path = state.path().join("state");
     let source = Source::Made(path.clone());
-    Folder::open(&path).unwrap().write(NAME, b"something else").unwrap();
+    Folder::open(&path).unwrap().hold().unwrap().write(NAME, b"something else").unwrap();
     let told = LocalTls::open(&source).unwrap_err().to_string();
     assert!(told.contains("local-tls.pem") && told.contains("move it away"), "{told}");
     assert_eq!(fs::read(path.join(NAME)).unwrap(), b"something else");

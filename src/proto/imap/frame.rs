@@ -72,6 +72,11 @@ impl Frame {
         self.state == State::Start
     }
 
+    /// Whether the next octet is one of a literal's.
+    pub fn within_literal(&self) -> bool {
+        matches!(self.state, State::Literal(_))
+    }
+
     /// Whether the next octet is the first behind a literal.
     pub fn behind_literal(&self) -> bool {
         self.state == State::Behind

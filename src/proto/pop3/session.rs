@@ -128,6 +128,11 @@ impl Session {
         }
     }
 
+    /// How the app stands to TLS.
+    pub fn tls(&self) -> AppTls {
+        self.tls
+    }
+
     /// Looks at the connection's first octets before a line has come.
     pub fn dismisses(&self, first: &[u8]) -> Option<Reply> {
         let text = match self.tls {

@@ -1,7 +1,9 @@
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::io::{AsyncReadExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf, duplex, split};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -24,6 +26,13 @@ fn account() -> Arc<Account> {
 
 fn between(capabilities: &str, buffer: usize) -> Between {
     let (app, app_side) = duplex(buffer);
+    between_ends(app, app_side, capabilities, buffer)
+}
+
+fn between_ends<A>(app: DuplexStream, app_side: A, capabilities: &str, buffer: usize) -> Between
+where
+    A: AsyncRead + AsyncWrite + QuickAck + Unpin + Send + 'static,
+{
     let (upstream, upstream_side) = duplex(buffer);
     let capabilities: Vec<String> = capabilities.split(' ').map(str::to_owned).collect();
     let conversation = Conversation::new(&capabilities, Mask::default());
@@ -297,6 +306,76 @@ async fn literal_plus_over_an_upstream_without_it_holds_the_app_back() {
     };
     say(&mut upstream, "a OK\r\n").await;
     hear(&mut app, "a OK\r\n").await;
+}
+
+/// An app's end that counts how often its octets were to be acknowledged at once.
+struct Acknowledged(DuplexStream, Arc<AtomicUsize>);
+
+impl QuickAck for Acknowledged {
+    fn acknowledge_at_once(&self) {
+        self.1.fetch_add(1, Relaxed);
+    }
+}
+
+impl AsyncRead for Acknowledged {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, room)
+    }
+}
+
+impl AsyncWrite for Acknowledged {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, octets)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pieces_of_a_literal_are_acknowledged_at_once_and_commands_are_not() {
+    // RFC 1122 §4.2.3.2 and §4.2.3.4: acknowledgements may be delayed, and an app with Nagle's algorithm on waits for
+    // one after each small piece.
+    let (app, app_side) = duplex(4096);
+    let count = Arc::new(AtomicUsize::new(0));
+    let app_side = Acknowledged(app_side, count.clone());
+    let Between { mut app, mut upstream, .. } = between_ends(app, app_side, "IMAP4rev1 LITERAL+", 4096);
+    say(&mut app, "a NOOP\r\nb APPEND x {6}\r\n").await;
+    hear(&mut upstream, "a NOOP\r\nb APPEND x {6}\r\n").await;
+    say(&mut upstream, "a OK\r\n").await;
+    hear(&mut app, "a OK\r\n").await;
+    assert_eq!(count.load(Relaxed), 0, "the app waits for `+`, nothing comes");
+    say(&mut upstream, "+ go\r\n").await;
+    hear(&mut app, "+ go\r\n").await;
+    for piece in ["ab", "cd"] {
+        say(&mut app, piece).await;
+        hear(&mut upstream, piece).await;
+    }
+    assert_eq!(count.load(Relaxed), 1, "it lasts until the app is told something");
+    say(&mut upstream, "* 3 EXISTS\r\n").await;
+    hear(&mut app, "* 3 EXISTS\r\n").await;
+    say(&mut app, "ef").await;
+    hear(&mut upstream, "ef").await;
+    assert_eq!(count.load(Relaxed), 2);
+    say(&mut app, "\r\n").await;
+    hear(&mut upstream, "\r\n").await;
+    say(&mut upstream, "b OK\r\n").await;
+    hear(&mut app, "b OK\r\n").await;
+    // RFC 7888 §4: nobody is asked for this one.
+    say(&mut app, "c APPEND x {4+}\r\ngh").await;
+    hear(&mut upstream, "c APPEND x {4+}\r\ngh").await;
+    say(&mut app, "ij\r\nd NOOP\r\n").await;
+    hear(&mut upstream, "ij\r\nd NOOP\r\n").await;
+    assert_eq!(count.load(Relaxed), 3);
 }
 
 async fn speak(

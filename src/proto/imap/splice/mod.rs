@@ -176,6 +176,11 @@ impl Conversation {
         &self.shown
     }
 
+    /// Whether the app is sending a literal, so that its next octets may come piece by piece.
+    pub fn literal_coming(&self) -> bool {
+        !self.held && self.from_app.within_literal()
+    }
+
     /// Whether both sides said good-bye: LOGOUT is done, or upstream's or our BYE has gone by.
     pub fn finished(&self) -> bool {
         self.finished
