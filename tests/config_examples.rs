@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use footbridge::config::{self, Settings};
-use footbridge::mail::OAuth2;
 use footbridge::mail::account::{Auth, BareNewline, Delete, Endpoint, SecretSource, Security, Seen};
 use footbridge::mail::oauth2::{Grant, Mechanism, Redirect};
+use footbridge::mail::{KeyChoice, OAuth2};
 use footbridge::provider::{Kind, Provider, Table};
 
 fn folder() -> PathBuf {
@@ -69,6 +69,8 @@ fn the_example_has_every_key_that_is_known() {
         ("tls", "[tls]\nzzzzzz = 1"),
         ("cache", "[cache]\nzzzzzz = 1"),
         ("log", "[log]\nzzzzzz = 1"),
+        ("vault", "[vault]\nzzzzzz = 1"),
+        ("vault.key", "[vault]\nkey = { zzzzzz = 1 }"),
         ("oauth2.microsoft", "[oauth2.microsoft]\nzzzzzz = 1"),
         ("account", "[[account]]\nzzzzzz = 1"),
         ("account.imap", "[[account]]\nimap = { zzzzzz = 1 }"),
@@ -82,7 +84,7 @@ fn the_example_has_every_key_that_is_known() {
         for key in known_keys(text) {
             let path = if table.is_empty() { key.clone() } else { format!("{table}.{key}") };
             let shown = match path.as_str() {
-                "listen" | "tls" | "cache" | "log" | "account.pop3" | "account.smtp_options" => {
+                "listen" | "tls" | "cache" | "log" | "vault" | "account.pop3" | "account.smtp_options" => {
                     format!("\n[{path}]\n")
                 }
                 "oauth2" => "\n[oauth2.microsoft]\n".to_owned(),
@@ -90,6 +92,7 @@ fn the_example_has_every_key_that_is_known() {
                 path if path.starts_with("account.imap.") || path.starts_with("account.smtp.") => {
                     format!("{key} = ")
                 }
+                path if path.starts_with("vault.key.") => format!("\nkey = {{ {key} = "),
                 path if path.starts_with("account.secret.") => format!("\nsecret = {{ {key} = "),
                 _ => format!("\n{key} = "),
             };
@@ -106,7 +109,7 @@ fn the_keys_that_the_example_switches_off_are_right_too() {
     for kept in ["\"vault\"", "{ env =", "{ file =", "{ command ="] {
         let lines = example();
         let lines = lines.lines().filter_map(|line| match line.strip_prefix('#') {
-            _ if line.starts_with("secret = ") => None,
+            _ if line.starts_with("secret = ") || line == "key = \"auto\"" => None,
             Some(off) if off.starts_with("secret") => off.contains(kept).then_some(off),
             Some(off) if !off.starts_with(' ') => Some(off),
             _ => Some(line),
@@ -118,6 +121,7 @@ fn the_keys_that_the_example_switches_off_are_right_too() {
                 || fault.contains("localhost.pem: this file cannot be read")
                 || fault.contains("named in env is not set")
                 || fault.contains("ana.secret")
+                || fault.contains("vault.passphrase")
         };
         assert!(told.iter().all(missing), "{told:#?}");
     }
@@ -382,6 +386,28 @@ fn a_server_the_table_does_not_know_is_described() {
     assert_eq!((server.grant, server.mechanisms.as_slice()), (Grant::User, &[Mechanism::OAuthBearer][..]));
     let nobody = "[oauth2.app]\nclient_id = \"id\"\nclient_secret = \"s\"\ngrant = \"client_credentials\"\ntoken_endpoint = \"https://sso.example.org/token\"\n[[account]]\naddress = \"ana@example.org\"\noauth2 = \"app\"\nimap = { host = \"imap.example.org\" }";
     assert_eq!(oauth2(nobody).grant, Grant::ClientCredentials);
+}
+
+#[test]
+fn what_seals_the_stored_secrets_is_chosen_by_a_word_or_a_file() {
+    let with = |key: &str| format!("[vault]\nkey = {key}\n{}", with_account(""));
+    let chosen = |key: &str| parse(&with(key)).expect("good").vault_key;
+    assert_eq!(parse(&with_account("")).expect("good").vault_key, KeyChoice::Auto);
+    assert_eq!(chosen("\"keychain\""), KeyChoice::Keychain);
+    assert_eq!(chosen("\"credential\""), KeyChoice::Credential);
+    assert_eq!(chosen("\"file\""), KeyChoice::File);
+    for (key, clause) in [
+        ("\"keychian\"", "did you mean \"keychain\"?"),
+        ("\"CANARY horse battery\"", "a passphrase does not belong into this file"),
+        ("{ passphrase_file = \"\" }", "no file is named"),
+        ("{ passphrase_file = \"nowhere\" }", "cannot be read"),
+        ("{ passphrase_file = \".\" }", "is not a file"),
+    ] {
+        let told = faults(&with(key));
+        assert_eq!(told.len(), 1, "{key}: {told:#?}");
+        assert!(told[0].contains(clause) && told[0].contains("test.toml:2: [vault] key: "), "{told:#?}");
+        assert!(!told[0].contains("CANARY"), "{told:#?}");
+    }
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 
-use footbridge::auth::vault::{KeyChoice, Vault, VaultError};
+use footbridge::auth::vault::{Vault, VaultError};
+use footbridge::mail::KeyChoice;
 use footbridge::mail::Secret;
 use footbridge::store::Folder;
 

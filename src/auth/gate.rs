@@ -339,8 +339,9 @@ mod tests {
     use super::*;
     use crate::auth::Passwords;
     use crate::auth::oauth::Grants;
-    use crate::auth::vault::{KeptGrant, KeyChoice, Vault};
+    use crate::auth::vault::{KeptGrant, Vault};
     use crate::config;
+    use crate::mail::KeyChoice;
 
     fn account(secret: &str) -> Arc<Account> {
         let text = format!("[[account]]\naddress = \"ana@gmx.net\"\nsecret = {secret}\n");

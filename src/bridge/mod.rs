@@ -10,7 +10,6 @@ pub mod smtp;
 mod tests;
 mod told;
 
-pub use crate::auth::vault::KeyChoice;
 pub use crate::auth::{Stores, StoresError};
 pub use login::{Accounts, Admitted, LoginError, Refusal, Seat};
 

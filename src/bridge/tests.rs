@@ -14,6 +14,7 @@ use super::*;
 use crate::auth::Passwords;
 use crate::config;
 use crate::mail::Deadlines;
+use crate::mail::KeyChoice;
 
 #[derive(Clone, Copy, Debug)]
 enum Protocol {

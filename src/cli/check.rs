@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::ask;
 use super::{DONE, FAILED, WRONG, complain};
 use crate::auth::gate;
-use crate::auth::vault::KeyChoice;
 use crate::auth::{Credentials, Stores};
 use crate::config::Settings;
 use crate::mail::Account;
@@ -48,13 +47,14 @@ pub(super) async fn check(settings: Settings, address: Option<&str>) -> u8 {
         return WRONG;
     }
     let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
-    let stores = match Stores::open(settings.state.as_deref(), KeyChoice::default(), &accounts, &connector) {
-        Ok(stores) => stores,
-        Err(error) => {
-            complain(&error.to_string());
-            return WRONG;
-        }
-    };
+    let stores =
+        match Stores::open(settings.state.as_deref(), settings.vault_key.clone(), &accounts, &connector) {
+            Ok(stores) => stores,
+            Err(error) => {
+                complain(&error.to_string());
+                return WRONG;
+            }
+        };
     let mut running = Vec::new();
     for account in accounts {
         let credentials = credentials(&account, &stores).await;

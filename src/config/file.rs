@@ -26,6 +26,8 @@ pub struct File {
     pub cache: Cache,
     /// `[log]`
     pub log: Log,
+    /// `[vault]`
+    pub vault: Vault,
     /// `[oauth2.NAME]`
     pub oauth2: BTreeMap<String, Spanned<OAuth2>>,
     /// `[[account]]`
@@ -80,6 +82,30 @@ pub struct Cache {
 pub struct Log {
     /// `"error"` to `"trace"`.
     pub level: Option<Text>,
+}
+
+/// `[vault]`: stored secrets.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Vault {
+    /// What seals them.
+    pub key: Option<Spanned<VaultKey>>,
+}
+
+/// `[vault] key = ...`
+pub enum VaultKey {
+    /// A word: `"auto"`, `"keychain"`, `"credential"` or `"file"`.
+    Word(String),
+    /// A file with a passphrase.
+    Passphrase(Passphrase),
+}
+
+/// `[vault] key = { ... }`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Passphrase {
+    /// A file whose first line it is.
+    pub passphrase_file: Option<String>,
 }
 
 /// `[oauth2.NAME]`: an authorization server, and what we are to it.
@@ -211,5 +237,29 @@ impl<'de> Visitor<'de> for SecretVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Secret, A::Error> {
         Place::deserialize(MapAccessDeserializer::new(map)).map(Secret::Place)
+    }
+}
+
+impl<'de> Deserialize<'de> for VaultKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(VaultKeyVisitor)
+    }
+}
+
+struct VaultKeyVisitor;
+
+impl<'de> Visitor<'de> for VaultKeyVisitor {
+    type Value = VaultKey;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"auto\", \"keychain\", \"credential\", \"file\", or a table with passphrase_file")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<VaultKey, E> {
+        Ok(VaultKey::Word(word.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<VaultKey, A::Error> {
+        Passphrase::deserialize(MapAccessDeserializer::new(map)).map(VaultKey::Passphrase)
     }
 }

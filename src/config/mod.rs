@@ -15,6 +15,7 @@ mod servers;
 pub mod settings;
 mod syntax;
 mod values;
+mod vault;
 
 pub use settings::Settings;
 

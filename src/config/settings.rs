@@ -14,7 +14,8 @@ use super::file::{self, File};
 use super::oauth2;
 use super::permissions::others_may_read;
 use super::values::{choice, loopback, octets};
-use crate::mail::{Account, AppTls, Deadlines};
+use super::vault;
+use crate::mail::{Account, AppTls, Deadlines, KeyChoice};
 use crate::net::local_tls::{Files, LocalTls, Source};
 use crate::net::tls::{self, Roots};
 
@@ -36,6 +37,8 @@ pub struct Settings {
     pub state: Option<PathBuf>,
     /// Octets of bodies kept in memory; 0 keeps none.
     pub cache_memory: u64,
+    /// `[vault] key`
+    pub vault_key: KeyChoice,
     /// `[log] level`.
     pub log_level: LevelFilter,
     /// Every `[[account]]`.
@@ -88,6 +91,7 @@ pub(super) fn check(file: &File, path: &Path, faults: &mut Faults<'_>) -> Option
     let certificate = certificate(&file.tls, folder, faults);
     let cache_memory = memory(&file.cache.memory, faults);
     let log_level = level(&file.log.level, faults);
+    let vault_key = vault::check(&file.vault, folder, faults);
     let known = oauth2::check_all(&file.oauth2, path, faults, &mut warnings);
     let accounts = account::check_all(&file.account, &known, path, faults, &mut warnings);
     let deadlines = Deadlines::default();
@@ -98,6 +102,7 @@ pub(super) fn check(file: &File, path: &Path, faults: &mut Faults<'_>) -> Option
         certificate,
         state: None,
         cache_memory,
+        vault_key,
         log_level,
         accounts,
         warnings,

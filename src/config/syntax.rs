@@ -143,7 +143,7 @@ fn name_of(key: &[String]) -> String {
     match key.as_slice() {
         [] => "what stands here".to_owned(),
         ["account"] => "[[account]]".to_owned(),
-        [table @ ("listen" | "tls" | "cache" | "log")] => format!("[{table}]"),
+        [table @ ("listen" | "tls" | "cache" | "log" | "vault")] => format!("[{table}]"),
         ["smtp_device"] => "[[smtp_device]]".to_owned(),
         ["oauth2"] => "[oauth2.NAME]".to_owned(),
         [key] => (*key).to_owned(),

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod app_tls;
 pub mod deadlines;
+pub mod key_choice;
 pub mod oauth2;
 pub mod quirk;
 pub mod secret;
@@ -11,6 +12,7 @@ pub mod uid;
 pub use account::Account;
 pub use app_tls::AppTls;
 pub use deadlines::Deadlines;
+pub use key_choice::KeyChoice;
 pub use oauth2::OAuth2;
 pub use quirk::{Quirk, Quirks};
 pub use secret::{Credential, Secret};

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::bridge::{Context, KeyChoice, Stores, StoresError};
+use crate::bridge::{Context, Stores, StoresError};
 use crate::config::Settings;
 use crate::net::Connector;
 use crate::net::local_tls::{LocalTls, LocalTlsError};
@@ -94,8 +94,12 @@ impl Server {
     pub async fn bind(settings: &Settings) -> Result<Self, StartError> {
         let tls = local_tls(settings)?;
         let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
-        let stores =
-            Stores::open(settings.state.as_deref(), KeyChoice::default(), &settings.accounts, &connector)?;
+        let stores = Stores::open(
+            settings.state.as_deref(),
+            settings.vault_key.clone(),
+            &settings.accounts,
+            &connector,
+        )?;
         let listeners = listen::bind(&settings.listen)?;
         let mut context = Context::new(&settings.accounts, connector, settings.cache_memory, stores);
         context.app_tls = settings.local_tls;

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::VaultError;
 use super::keychain::Keychain;
 use super::sealed::{Cost, Header, Id, Key, Kind, hex};
+use crate::mail::KeyChoice;
 use crate::mail::Secret;
 use crate::store::Folder;
 use crate::store::folder::Held;
@@ -40,23 +41,6 @@ struct Cost3 {
     memory_kib: u32,
     passes: u32,
     lanes: u32,
-}
-
-/// `[vault] key`: which key seals the vault.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum KeyChoice {
-    /// The one that this vault was sealed with. For a new vault: a systemd credential where there is one, else the
-    /// keychain where it can be read, else a key file.
-    #[default]
-    Auto,
-    /// The system's keychain.
-    Keychain,
-    /// Made from the first line of this file, which its owner alone may read.
-    PassphraseFile(PathBuf),
-    /// The systemd credential `footbridge-vault-key`.
-    Credential,
-    /// A key file beside the vault.
-    File,
 }
 
 /// Gets keys, and makes new ones.

@@ -27,10 +27,10 @@ use std::time::SystemTime;
 use entries::Entries;
 pub use entries::Entry;
 pub use grants::KeptGrant;
-pub use key::KeyChoice;
 use key::{Fresh, Keys};
 use sealed::{Header, Key, Sealed};
 
+use crate::mail::KeyChoice;
 use crate::store::folder::Held;
 use crate::store::{Folder, FolderError};
 

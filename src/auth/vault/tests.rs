@@ -10,6 +10,7 @@ use super::keychain::{Keychain, Limits, Store};
 use super::*;
 use crate::auth::NoToken;
 use crate::auth::oauth::{Grant, Grants};
+use crate::mail::KeyChoice;
 use crate::mail::Secret;
 
 /// A state folder, and vaults in it as separate processes have them.

@@ -9,7 +9,6 @@ use super::when;
 use crate::auth::Stores;
 use crate::auth::gate;
 use crate::auth::oauth::State;
-use crate::auth::vault::KeyChoice;
 use crate::config::Settings;
 use crate::mail::Account;
 use crate::mail::account::{Auth, SecretSource};
@@ -35,7 +34,7 @@ enum SignIn {
 pub(super) async fn list(settings: &Settings, json: bool) -> u8 {
     let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
     let state = settings.state.as_deref();
-    let stores = match Stores::open(state, KeyChoice::default(), &settings.accounts, &connector) {
+    let stores = match Stores::open(state, settings.vault_key.clone(), &settings.accounts, &connector) {
         Ok(stores) => stores,
         Err(error) => {
             complain(&error.to_string());

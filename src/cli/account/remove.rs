@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::super::{DONE, FAILED, complain};
 use crate::auth::Passwords;
-use crate::auth::vault::{KeyChoice, Vault};
+use crate::auth::vault::Vault;
 use crate::config::Settings;
 use crate::store::Folder;
 
@@ -59,7 +59,7 @@ fn forget(settings: &Settings, address: &str) -> Result<(bool, usize), String> {
     // First what opens the account here, then what opens it at the provider.
     let passwords = Passwords::new(Some(state)).forget(address).map_err(|error| error.to_string())?;
     let stored =
-        Vault::new(folder, KeyChoice::default()).remove(address).map_err(|error| error.to_string())?;
+        Vault::new(folder, settings.vault_key.clone()).remove(address).map_err(|error| error.to_string())?;
     Ok((stored, passwords))
 }
 
