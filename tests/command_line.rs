@@ -282,6 +282,31 @@ fn the_certificate_is_made_once_shown_and_exported_without_its_key() {
     assert_eq!(std::fs::read_to_string(&file).expect("left"), "mine");
 }
 
+/// A pipe in the place of the file is not waited for, nor is a device like `/dev/zero` read to its end.
+#[cfg(unix)]
+#[test]
+fn a_certificate_is_exported_into_no_pipe_that_is_there() {
+    use std::io::Write;
+    let (folder, path, state) = with_tls("local = \"offer\"");
+    let export = |more: &[&str]| {
+        output(&[&["--config", &path, "--state", &state, "certificate", "export"], more].concat())
+    };
+    let pem = export(&[]).stdout;
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("it is there").success());
+    // Whoever reads the pipe finds the very certificate in it, so that a test of something else would not wait.
+    let writing = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::OpenOptions::new().write(true).open(pipe).and_then(|mut pipe| pipe.write_all(&pem))
+    });
+    let refused = export(&[pipe.to_str().expect("UTF-8")]);
+    assert_eq!(refused.status.code(), Some(1), "it was not read");
+    assert!(text(&refused.stderr).contains("this file is there already"));
+    let read = std::fs::read(&pipe).expect("what was written");
+    assert!(read.starts_with(b"-----BEGIN CERTIFICATE-----"));
+    writing.join().expect("no panic").expect("it was read");
+}
+
 /// Faults of the state folder: one sentence, exit code 2, nothing changed.
 #[cfg(unix)]
 #[test]

@@ -53,7 +53,7 @@ pub(super) fn export(settings: &Settings, file: Option<&Path>) -> u8 {
     let Some(path) = file else { return told(io::stdout().write_all(pem.as_bytes())) };
     match OpenOptions::new().write(true).create_new(true).open(path) {
         Ok(mut file) => told(file.write_all(pem.as_bytes())),
-        Err(_) if std::fs::read(path).is_ok_and(|there| there == pem.as_bytes()) => DONE,
+        Err(_) if holds(path, pem.as_bytes()) => DONE,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             complain(&format!("{}: this file is there already; name another one", path.display()));
             FAILED
@@ -63,6 +63,13 @@ pub(super) fn export(settings: &Settings, file: Option<&Path>) -> u8 {
             FAILED
         }
     }
+}
+
+/// Whether the file has these octets already. A pipe would be waited for, and a device be read without end.
+fn holds(path: &Path, octets: &[u8]) -> bool {
+    let regular =
+        std::fs::metadata(path).is_ok_and(|there| there.is_file() && there.len() == octets.len() as u64);
+    regular && std::fs::read(path).is_ok_and(|there| there == octets)
 }
 
 /// Made where there is none; a fault has been told.

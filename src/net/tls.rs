@@ -115,7 +115,12 @@ pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Tr
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    if std::fs::metadata(path)?.len() > CERTIFICATE_FILE_OCTETS {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        // A pipe would be waited for without end, a device read without end.
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    if metadata.len() > CERTIFICATE_FILE_OCTETS {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large for certificates"));
     }
     std::fs::read(path)
@@ -251,6 +256,14 @@ mod tests {
         let (one, two) = (authority(), authority());
         let both = format!("The company's authorities\n{}{}", one.pem(), two.pem());
         assert_eq!(read(both.as_bytes()).unwrap(), [one.der().clone(), two.der().clone()]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_or_a_pipe_is_no_file_of_certificates() {
+        // One that ends at once; /dev/zero would end with all memory.
+        let fault = read_certificates(Path::new("/dev/null")).unwrap_err().to_string();
+        assert!(fault.contains("no regular file"), "{fault}");
     }
 
     #[test]
