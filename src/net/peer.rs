@@ -1,0 +1,50 @@
+//! Whose program is at the other end of a connection within this machine.
+//!
+//! TCP tells nobody who is speaking (`SO_PEERCRED` is for Unix sockets), but both ends of such a connection are the same
+//! kernel's, and it keeps the user id of each:
+//!
+//! ```text
+//!  app ── 127.0.0.1:40000 ═══════ 127.0.0.1:1143 ── us
+//!         └ the endpoint looked for: local 40000, remote 1143, its user id and inode
+//!
+//!  sock_diag(7), one endpoint ──none, or no answer──▶ /proc/net/tcp, tcp6 ──cannot be read──▶ an error
+//! ```
+//!
+//! The first is one question and one answer, whatever the number of connections. The tables are a text of all of them,
+//! for whose sake the kernel walks its whole hash table, a hundred times as long even with ten connections; they serve
+//! where sock_diag(7) is not there, or not allowed.
+//!
+//! This is the one place that knows how a system tells; only Linux does so far. Elsewhere the answer is an error of kind
+//! `Unsupported`.
+
+#[cfg(target_os = "linux")]
+mod diag;
+#[cfg(any(test, not(target_os = "linux")))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+mod table;
+
+#[cfg(target_os = "linux")]
+pub use linux::Owners;
+
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::Owners;
+
+/// Whether this system can tell at all.
+pub const CAN_TELL: bool = cfg!(target_os = "linux");
+
+/// Whose program is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// It runs under our own (effective) user id.
+    Ours,
+    /// The administrator's.
+    Root,
+    /// Another user's, by id.
+    User(u32),
+    /// No program has that end: it closed the connection or ended, or the connection was changed on its way, by a
+    /// packet filter's redirection for example.
+    Nobody,
+}

@@ -1,0 +1,163 @@
+//! The kernel asked: by sock_diag(7), and where that does not answer by its tables.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+
+use super::{Owner, diag, table};
+
+/// More than the kernel gives in one read (a page), so that what it gives is taken as it comes.
+const READ: usize = 16 * 1024;
+
+/// Both ends of a connection, IPv4 written as IPv4 in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub(super) app: SocketAddr,
+    pub(super) ours: SocketAddr,
+}
+
+impl Ends {
+    /// `None` where the connection is no more.
+    fn of(app: &TcpStream) -> Option<Self> {
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let (theirs, ours) = (app.peer_addr().ok()?, app.local_addr().ok()?);
+        Some(Self { app: canonical(theirs), ours: canonical(ours) })
+    }
+}
+
+/// What the kernel has on the endpoint that was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// There, and a program of this user has it open.
+    Open {
+        /// The user.
+        uid: u32,
+    },
+    /// There, but no program has it any more. The kernel gives user 0 for such a one, which means nothing.
+    Closed,
+    /// Not there.
+    Absent,
+}
+
+impl Endpoint {
+    /// From a row of either source: `state` as in the kernel's `tcp_states.h`.
+    pub(super) fn new(state: u8, uid: u32, inode: u64) -> Self {
+        // ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING: connected once, and an app may have ended
+        // its direction already. The inode tells whether a program still has it.
+        match state {
+            1 | 4 | 5 | 8 | 9 | 11 if inode != 0 => Self::Open { uid },
+            _ => Self::Closed,
+        }
+    }
+}
+
+/// Tells whose connections are; a clone shares what it waits for.
+#[derive(Clone, Debug)]
+pub struct Owners {
+    /// Whether sock_diag(7) is asked; tests leave it out.
+    diag: bool,
+    /// The folder of the tables.
+    tables: PathBuf,
+    /// One reading at a time: each takes a processor for as long as it lasts.
+    reading: Arc<Mutex<()>>,
+}
+
+impl Default for Owners {
+    fn default() -> Self {
+        Self { diag: true, tables: "/proc/net".into(), reading: Arc::default() }
+    }
+}
+
+impl Owners {
+    /// Whose program is at the other end of a connection that was accepted from this machine.
+    ///
+    /// Asks again once where the kernel does not have that end: its tables are read while they change.
+    ///
+    /// # Errors
+    /// The kernel neither answers nor lets its tables be read: nobody knows.
+    pub async fn of(&self, app: &TcpStream) -> io::Result<Owner> {
+        let Some(ends) = Ends::of(app) else { return Ok(Owner::Nobody) };
+        let mut found = self.look(ends, app).await?;
+        if found == Endpoint::Absent {
+            found = self.look(ends, app).await?;
+        }
+        Ok(match found {
+            // While the connection stands no other one has its addresses and ports, so what was found is its own.
+            Endpoint::Open { uid } if is_connected(app) => owner(uid),
+            _ => Owner::Nobody,
+        })
+    }
+
+    async fn look(&self, ends: Ends, app: &TcpStream) -> io::Result<Endpoint> {
+        if self.diag {
+            match diag::ask(ends) {
+                Ok(Endpoint::Absent) if !is_connected(app) => return Ok(Endpoint::Absent),
+                // It answers the same where the part of the kernel that knows TCP is not there.
+                Ok(Endpoint::Absent) | Err(_) => {}
+                Ok(found) => return Ok(found),
+            }
+        }
+        let _alone = self.reading.lock().await;
+        let tables = self.tables.clone();
+        let read = tokio::task::spawn_blocking(move || read_tables(&tables, ends));
+        read.await.unwrap_or_else(|ended| Err(io::Error::other(ended)))
+    }
+}
+
+/// A connection that was reset has no other end any more.
+fn is_connected(app: &TcpStream) -> bool {
+    app.peer_addr().is_ok()
+}
+
+fn owner(uid: u32) -> Owner {
+    match uid {
+        _ if uid == rustix::process::geteuid().as_raw() => Owner::Ours,
+        0 => Owner::Root,
+        _ => Owner::User(uid),
+    }
+}
+
+/// An app with an IPv6 socket may speak IPv4, and its end is in IPv6's table then.
+fn read_tables(folder: &Path, ends: Ends) -> io::Result<Endpoint> {
+    let open = |name: &str| File::open(folder.join(name)).map(|file| BufReader::with_capacity(READ, file));
+    if ends.app.is_ipv4() {
+        let found = table::find(open("tcp")?, ends)?;
+        if found != Endpoint::Absent {
+            return Ok(found);
+        }
+    }
+    match open("tcp6") {
+        Ok(table) => table::find(table, ends),
+        // A kernel without IPv6.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && ends.app.is_ipv4() => Ok(Endpoint::Absent),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+impl Owners {
+    /// Told by the tables of a folder alone.
+    pub(crate) fn by_tables(folder: &Path) -> Self {
+        Self { diag: false, tables: folder.to_owned(), reading: Arc::default() }
+    }
+
+    /// Told that this app, over IPv4, is a user's: a table with its row is written into the folder.
+    pub(crate) fn claiming(folder: &Path, app: &TcpStream, uid: u32) -> Self {
+        let row = table::row_of(Ends::of(app).expect("it is connected"), uid);
+        std::fs::write(folder.join("tcp"), row).expect("a folder of the test's own");
+        Self::by_tables(folder)
+    }
+
+    /// Told by sock_diag(7) alone: there are no tables.
+    fn by_diag() -> Self {
+        Self { diag: true, tables: "/nowhere".into(), reading: Arc::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
