@@ -122,8 +122,43 @@ fn the_keys_that_the_example_switches_off_are_right_too() {
                 || fault.contains("named in env is not set")
                 || fault.contains("ana.secret")
                 || fault.contains("vault.passphrase")
+                || fault.contains("has no user \"scanner\"")
         };
         assert!(told.iter().all(missing), "{told:#?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn users_are_told_by_name_or_number_and_a_wrong_one_with_its_cure() {
+    use footbridge::config::settings::AllowUsers;
+    let text = |users: &str| format!("[listen]\nallow_users = {users}\n{}", with_account(""));
+    let allowed = |users: &str| parse(&text(users)).expect(users).listen.allow_users;
+    let these = |ids: &[u32]| AllowUsers::These(ids.iter().copied().collect());
+    assert_eq!(parse(&with_account("")).expect("bare").listen.allow_users, these(&[]));
+    assert_eq!(allowed("[]"), these(&[]));
+    assert_eq!(allowed("[\"root\", 1001, 1001]"), these(&[0, 1001]));
+    assert_eq!(allowed("\"all\""), AllowUsers::All);
+    for (users, cure) in [
+        ("[\"no-such-user-here\"]", "has no user \"no-such-user-here\""),
+        ("[1001, -1]", "-1 is no user id; id -u NAME tells a user's"),
+        ("[\"1001\"]", "a user id goes without quotes; write 1001"),
+        ("[\"*\"]", "write allow_users = \"all\""),
+        ("\"root\"", "allow_users = \"root\" is not known; write a list, [\"root\"], or \"all\""),
+        (
+            "1001",
+            "[listen] allow_users has to be a list of users between square brackets, or \"all\", not a number",
+        ),
+        (
+            "[1.5]",
+            "[listen] allow_users has to be a user's name between double quotes, or a user id, not a number",
+        ),
+    ] {
+        let told = faults(&text(users));
+        assert!(
+            told.len() == 1 && told[0].contains(":2: [listen] allow_users") && told[0].contains(cure),
+            "{told:#?}"
+        );
     }
 }
 

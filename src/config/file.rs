@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use toml::Spanned;
 
@@ -50,6 +50,24 @@ pub struct Listen {
     pub imaps: Vec<Text>,
     /// Submission, TLS from the first octet.
     pub smtps: Vec<Text>,
+    /// Whose programs are served besides our own user's.
+    pub allow_users: Option<Spanned<Users>>,
+}
+
+/// `allow_users = ...`
+pub enum Users {
+    /// `"all"`
+    Word(String),
+    /// A list.
+    List(Vec<Spanned<User>>),
+}
+
+/// One of `allow_users`.
+pub enum User {
+    /// As the system's list of users has it.
+    Name(String),
+    /// A user id.
+    Number(i64),
 }
 
 /// `[tls]`: trust upstream, and what apps are shown.
@@ -214,6 +232,58 @@ pub struct Pop3 {
 pub struct SmtpOptions {
     /// Bare CR or LF in DATA.
     pub bare_newline: Option<Text>,
+}
+
+impl<'de> Deserialize<'de> for Users {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UsersVisitor)
+    }
+}
+
+struct UsersVisitor;
+
+impl<'de> Visitor<'de> for UsersVisitor {
+    type Value = Users;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of users between square brackets, or \"all\"")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Users, E> {
+        Ok(Users::Word(word.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Users, A::Error> {
+        let mut users = Vec::new();
+        while let Some(user) = list.next_element()? {
+            users.push(user);
+        }
+        Ok(Users::List(users))
+    }
+}
+
+impl<'de> Deserialize<'de> for User {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UserVisitor)
+    }
+}
+
+struct UserVisitor;
+
+impl Visitor<'_> for UserVisitor {
+    type Value = User;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a user's name between double quotes, or a user id")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<User, E> {
+        Ok(User::Name(name.to_owned()))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<User, E> {
+        Ok(User::Number(number))
+    }
 }
 
 impl<'de> Deserialize<'de> for Secret {

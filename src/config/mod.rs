@@ -14,6 +14,7 @@ mod secret;
 mod servers;
 pub mod settings;
 mod syntax;
+mod users;
 mod values;
 mod vault;
 

@@ -1,5 +1,6 @@
 //! What survived of the configuration: host names are host names, certificates are loaded.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use super::faults::{Faults, shown};
 use super::file::{self, File};
 use super::oauth2;
 use super::permissions::others_may_read;
+use super::users;
 use super::values::{choice, loopback, octets};
 use super::vault;
 use crate::mail::{Account, AppTls, Deadlines, KeyChoice};
@@ -64,6 +66,23 @@ pub struct Listen {
     pub imaps: Vec<SocketAddr>,
     /// Submission, TLS from the first octet.
     pub smtps: Vec<SocketAddr>,
+    /// Whose programs may connect.
+    pub allow_users: AllowUsers,
+}
+
+/// `[listen] allow_users`: whose programs are served besides those of the bridge's own user and of root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowUsers {
+    /// Nobody is asked for, passwords alone keep others out.
+    All,
+    /// These, by user id.
+    These(BTreeSet<u32>),
+}
+
+impl Default for AllowUsers {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
 }
 
 impl Settings {
@@ -83,8 +102,9 @@ impl Settings {
 /// Everything that is wrong with the values goes to `faults`; what comes back counts only if nothing did.
 pub(super) fn check(file: &File, path: &Path, faults: &mut Faults<'_>) -> Option<Settings> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    let listen = listen(&file.listen, faults);
     let mut warnings = Vec::new();
+    let allow_users = users::check(&file.listen.allow_users, faults, &mut warnings);
+    let listen = Listen { allow_users, ..listen(&file.listen, faults) };
     let tls = trust(&file.tls, folder, faults, &mut warnings);
     let words = [("off", AppTls::Off), ("offer", AppTls::Offered), ("require", AppTls::Required)];
     let local_tls = choice(&file.tls.local, "[tls] local", &words, &[], faults).unwrap_or_default();
@@ -134,8 +154,8 @@ fn listen(file: &file::Listen, faults: &mut Faults<'_>) -> Listen {
     let mut with_tls = |texts: &[Spanned<String>], key: &str| loopback(texts, key, faults);
     let (pop3s, imaps) = (with_tls(&file.pop3s, "pop3s"), with_tls(&file.imaps, "imaps"));
     let smtps = with_tls(&file.smtps, "smtps");
-    let listen = Listen { pop3, imap, smtp, pop3s, imaps, smtps };
-    let Listen { pop3, imap, smtp, pop3s, imaps, smtps } = &listen;
+    let listen = Listen { pop3, imap, smtp, pop3s, imaps, smtps, ..Listen::default() };
+    let Listen { pop3, imap, smtp, pop3s, imaps, smtps, .. } = &listen;
     let mut all = [pop3, imap, smtp, pop3s, imaps, smtps].into_iter().flatten().collect::<Vec<_>>();
     all.sort();
     let twice = |pair: &[&SocketAddr]| matches!(pair, [a, b] if a == b && a.port() != 0);

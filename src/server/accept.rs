@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, warn};
 
 use super::Session;
+use super::door::Door;
 use super::limits::{Limits, Seat};
 use super::protocol::Protocol;
 
@@ -21,7 +22,7 @@ use super::protocol::Protocol;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Refused connections are told once in this time, with their number; an app that tries on and on fills no log.
-const REFUSALS_TOLD: Duration = Duration::from_secs(60);
+pub(super) const REFUSALS_TOLD: Duration = Duration::from_secs(60);
 
 /// Where apps come from.
 pub(super) trait Accept {
@@ -39,6 +40,7 @@ impl Accept for TcpListener {
 #[derive(Clone, Debug)]
 pub(super) struct Sessions {
     limits: Limits,
+    door: Door,
     tasks: TaskTracker,
     /// Cancelled when sessions that did not end are dropped.
     cut_off: CancellationToken,
@@ -48,9 +50,10 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// None yet.
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, door: Door) -> Self {
         Self {
             limits,
+            door,
             tasks: TaskTracker::new(),
             cut_off: CancellationToken::new(),
             count: Arc::new(AtomicU64::new(0)),
@@ -77,7 +80,7 @@ impl Sessions {
     pub(super) async fn take<L, F>(self, protocol: Protocol, listener: L, serve: F)
     where
         L: Accept,
-        F: Fn(Protocol, TcpStream) -> Session,
+        F: Fn(Protocol, TcpStream) -> Session + Clone + Send + 'static,
     {
         let mut refusals = Refusals::default();
         let mut faults = Faults::default();
@@ -98,17 +101,19 @@ impl Sessions {
     /// A task for the connection. A panic ends that task and nothing else; the panic hook tells where it was.
     fn start<F>(&self, protocol: Protocol, app: TcpStream, seat: Seat, serve: &F)
     where
-        F: Fn(Protocol, TcpStream) -> Session,
+        F: Fn(Protocol, TcpStream) -> Session + Clone + Send + 'static,
     {
         let conn = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let span = protocol.span(conn);
         if let Err(error) = app.set_nodelay(true) {
             span.in_scope(|| debug!(%error, "a socket option was not taken"));
         }
-        let session = serve(protocol, app);
+        let (door, serve) = (self.door.clone(), serve.clone());
         let cut_off = self.cut_off.clone();
         let stay = async move {
             let _seat = seat;
+            let Some(_entry) = door.admit(protocol, &app).await else { return };
+            let session = serve(protocol, app);
             match cut_off.run_until_cancelled_owned(session).await {
                 Some(Ok(())) => {}
                 Some(Err(error)) => debug!(%error, "the connection broke"),
@@ -116,6 +121,15 @@ impl Sessions {
             }
         };
         self.tasks.spawn(stay.instrument(span));
+    }
+}
+
+/// One line and the end. It fits into an empty send buffer, so nobody is waited for.
+pub(super) fn turn_away(app: &TcpStream, line: &str) {
+    let socket = SockRef::from(app);
+    let told = socket.send(line.as_bytes()).and_then(|_| socket.shutdown(std::net::Shutdown::Write));
+    if let Err(error) = told {
+        debug!(%error, "an app was gone before it was refused");
     }
 }
 
@@ -127,13 +141,8 @@ struct Refusals {
 }
 
 impl Refusals {
-    /// One line and the end. It fits into an empty send buffer, so nobody is waited for.
     fn refuse(&mut self, protocol: Protocol, app: &TcpStream) {
-        let socket = SockRef::from(app);
-        let line = protocol.refusal().as_bytes();
-        if let Err(error) = socket.send(line).and_then(|_| socket.shutdown(std::net::Shutdown::Write)) {
-            debug!(%error, "an app was gone before it was refused");
-        }
+        turn_away(app, protocol.refusal());
         self.since += 1;
         if self.told.is_none_or(|told| told.elapsed() >= REFUSALS_TOLD) {
             warn!(protocol = protocol.key(), connections = self.since, "too many connections, refused");
@@ -199,7 +208,7 @@ mod tests {
 
     async fn asked_within(time: Duration, error: fn() -> io::Error) -> Vec<Instant> {
         let failing = Failing { asked: Mutex::default(), error };
-        let sessions = Sessions::new(Limits::default());
+        let sessions = Sessions::new(Limits::default(), Door::default());
         let serve = |_, _| -> Session { unreachable!("no app ever comes") };
         let ended = tokio::time::timeout(time, sessions.take(Protocol::Imap, &failing, serve)).await;
         assert!(ended.is_err(), "the loop ended");

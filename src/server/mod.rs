@@ -1,7 +1,8 @@
 //! Listeners, limits, shutdown.
 //!
 //! ```text
-//!  listener ══ accept loop ──seat free──▶ one task, one span a connection ══ bridge
+//!  listener ══ accept loop ──seat free──▶ one task, one span a connection ══ door ══ bridge
+//!                   │                                                         │ another user's program
 //!                   └──────no seat──────▶ one line in the protocol's own words, closed
 //! ```
 //!
@@ -9,6 +10,7 @@
 
 mod accept;
 mod app;
+mod door;
 mod limits;
 mod listen;
 mod protocol;
@@ -28,6 +30,7 @@ use crate::bridge::{Context, Stores, StoresError};
 use crate::config::Settings;
 use crate::net::Connector;
 use crate::net::local_tls::{LocalTls, LocalTlsError};
+use door::Door;
 use limits::Limits;
 use listen::Listener;
 use protocol::Protocol;
@@ -42,6 +45,7 @@ const LETTING_GO: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<Listener>,
+    door: Door,
     context: Context,
     /// Where apps are shown a certificate.
     tls: Option<LocalTls>,
@@ -103,7 +107,8 @@ impl Server {
         let listeners = listen::bind(&settings.listen)?;
         let mut context = Context::new(&settings.accounts, connector, settings.cache_memory, stores);
         context.app_tls = settings.local_tls;
-        Ok(Self { listeners, context, tls })
+        let door = Door::new(&settings.listen.allow_users);
+        Ok(Self { listeners, door, context, tls })
     }
 
     /// Where apps can connect.
@@ -129,7 +134,8 @@ impl Server {
         let (tls, stores) = (self.tls, context.stores.clone());
         let serve = move |protocol, app| app::stay(protocol, app, context.clone(), tls.clone());
         let kept = stores.keep(stopping.clone());
-        tokio::join!(serve_all(self.listeners, Limits::default(), stopping, patience, serve), kept);
+        let served = serve_all(self.listeners, Limits::default(), self.door, stopping, patience, serve);
+        tokio::join!(served, kept);
         stores.close().await;
     }
 }
@@ -152,13 +158,14 @@ type Session = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 async fn serve_all<F>(
     listeners: Vec<Listener>,
     limits: Limits,
+    door: Door,
     stopping: CancellationToken,
     patience: Duration,
     serve: F,
 ) where
     F: Fn(Protocol, TcpStream) -> Session + Clone + Send + 'static,
 {
-    let sessions = accept::Sessions::new(limits);
+    let sessions = accept::Sessions::new(limits, door);
     let loops = TaskTracker::new();
     for listener in listeners {
         let taking = sessions.clone().take(listener.protocol, listener.socket, serve.clone());

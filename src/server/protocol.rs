@@ -57,6 +57,24 @@ impl Protocol {
         }
     }
 
+    /// What a program of a user who may not come in hears in place of the greeting: a lasting fault in each protocol
+    /// (RFC 3206 §4; RFC 3501 §7.1.5, RFC 5530 §3; RFC 5321 §3.1, RFC 3463 §3.8). To whom only TLS would be understood,
+    /// nothing.
+    pub(super) fn shut(self) -> &'static str {
+        match self {
+            Self::Pop3 => {
+                "-ERR [SYS/PERM] this mail bridge is another user's, who may let you in; its log says how\r\n"
+            }
+            Self::Imap => {
+                "* BYE [NOPERM] this mail bridge is another user's, who may let you in; its log says how\r\n"
+            }
+            Self::Smtp => {
+                "554 5.7.1 this mail bridge is another user's, who may let you in; its log says how\r\n"
+            }
+            Self::Pop3s | Self::Imaps | Self::Smtps => "",
+        }
+    }
+
     /// The span of a connection; its driver records the account. At the highest level, so that a warning names its
     /// connection however little is logged.
     pub(super) fn span(self, conn: u64) -> Span {

@@ -19,12 +19,20 @@ fn start<F>(limits: Limits, patience: Duration, serve: F) -> Running
 where
     F: Fn(Protocol, TcpStream) -> Session + Clone + Send + 'static,
 {
+    start_behind(Door::default(), limits, patience, serve)
+}
+
+/// The same, with a door of the test's own.
+fn start_behind<F>(door: Door, limits: Limits, patience: Duration, serve: F) -> Running
+where
+    F: Fn(Protocol, TcpStream) -> Session + Clone + Send + 'static,
+{
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let listen = Listen { pop3: vec![any], imap: vec![any], smtp: vec![any], ..Listen::default() };
     let listeners = listen::bind(&listen).unwrap();
     let addresses = listeners.iter().map(|listener| (listener.protocol, listener.address)).collect();
     let stopping = CancellationToken::new();
-    let ended = tokio::spawn(serve_all(listeners, limits, stopping.clone(), patience, serve));
+    let ended = tokio::spawn(serve_all(listeners, limits, door, stopping.clone(), patience, serve));
     Running { addresses, stopping, ended }
 }
 
