@@ -249,7 +249,7 @@ impl Gate {
     async fn look_when_signed_in(&self, account: &Account) -> Option<u64> {
         let at = match (self.tokens.get(), &account.auth) {
             (Some(Some(tokens)), Auth::OAuth2(server)) if server.grant == Grant::User => {
-                tokens.state().await.signed_in_at
+                tokens.signed_in_at().await
             }
             _ => None,
         };

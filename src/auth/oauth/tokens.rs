@@ -73,7 +73,7 @@ struct Held {
     failure: Option<Failure>,
     /// When a token that should be good was renewed.
     forced: Option<Moment>,
-    /// What upstream would not take last.
+    /// The newest token that upstream would not take.
     refused: Option<Secret>,
 }
 
@@ -147,15 +147,35 @@ impl Tokens {
         }
     }
 
+    /// When somebody signed in, in seconds since 1970, without waiting for a renewal under way, whose server may not
+    /// answer: whoever began it has looked at what is kept.
+    pub async fn signed_in_at(&self) -> Option<u64> {
+        if let Ok(_flight) = self.0.flight.try_lock()
+            && self.0.signs_in()
+        {
+            // What cannot be read is told by whoever needs a token.
+            let _ = self.0.look().await;
+        }
+        let held = self.0.held();
+        held.grant.as_ref().map(|grant| grant.signed_in_at).filter(|at| *at > 0)
+    }
+
     async fn give(&self) -> Result<Secret, NoToken> {
+        if self.0.signs_in() && self.0.held().grant.is_none() {
+            // What is kept may live long enough to be shown at once.
+            let _flight = self.0.flight.lock().await;
+            if self.0.held().grant.is_none() {
+                // What cannot be read is told by whoever needs it.
+                let _ = self.0.look().await;
+            }
+        }
         let now = self.0.now();
         let (fresh, alive) = {
             let held = self.0.held();
             let grant = held.grant.as_ref();
             let fresh = grant.and_then(|grant| grant.fresh(now.wall)).cloned();
             // Somebody may have signed in anew because of that: what is kept is looked at first.
-            let doubtful = matches!((&fresh, &held.refused), (Some(one), Some(other)) if one.same_as(other));
-            if doubtful {
+            if held.is_doubtful() {
                 (None, None)
             } else {
                 (fresh, grant.and_then(|grant| grant.alive(now.wall, LOGIN)).cloned())
@@ -231,8 +251,8 @@ async fn renew(
         inner.look().await?;
     }
     let now = inner.now();
-    if refused.is_some() {
-        inner.held().refused.clone_from(&refused);
+    if let Some(refused) = &refused {
+        inner.held().is_refused(refused);
     }
     if let Some(settled) = inner.settled(now, refused.as_ref()) {
         return settled;
@@ -282,6 +302,12 @@ impl Inner {
     /// The outcome, where it can be told without a request.
     fn settled(&self, now: Moment, refused: Option<&Secret>) -> Option<Result<Secret, NoToken>> {
         let mut held = self.held();
+        // Upstream would not take the last token of a sign-in that has ended.
+        if let Some(failure) = held.failure.as_ref().filter(|failure| failure.fault.dead)
+            && held.is_doubtful()
+        {
+            return Some(Err(failure.fault.why.clone()));
+        }
         let token = held.grant.as_ref().and_then(|grant| match refused {
             None => grant.fresh(now.wall),
             // Somebody else found out before, and this one came of it.
@@ -422,6 +448,22 @@ impl Inner {
         let why = fault.why.clone();
         held.failure = Some(Failure { fault, at: now, wait, times });
         self.spared(&held, now, refused).ok_or(why)
+    }
+}
+
+impl Held {
+    /// Notes what upstream would not take, where it is the newest token.
+    fn is_refused(&mut self, refused: &Secret) {
+        let token = self.grant.as_ref().and_then(|grant| grant.access_token.as_ref());
+        if token.is_some_and(|token| token.same_as(refused)) {
+            self.refused = Some(refused.clone());
+        }
+    }
+
+    /// Whether the newest token is the one that upstream would not take.
+    fn is_doubtful(&self) -> bool {
+        let token = self.grant.as_ref().and_then(|grant| grant.access_token.as_ref());
+        matches!((token, &self.refused), (Some(one), Some(other)) if one.same_as(other))
     }
 }
 

@@ -455,6 +455,24 @@ async fn a_server_that_is_back_is_asked_as_usual() {
     assert_eq!(bench.current().await.unwrap(), "access-4");
 }
 
+/// The first login of a program that has just begun, with a token that lives for some minutes yet.
+#[tokio::test]
+async fn nobody_waits_for_a_token_server_that_stalls_while_the_token_lives() {
+    let hour = Duration::from_secs(3600);
+    let deadlines = Deadlines { http: hour, ..Deadlines::default() };
+    let bench = Bench::with(|_| Said::Stall, Kind::User, deadlines).await;
+    bench.pass(3400);
+    let logins = async {
+        for _ in 0..3 {
+            assert_eq!(bench.current().await.unwrap(), "access-0");
+            assert_eq!(bench.tokens.signed_in_at().await, Some(BEGIN));
+            bench.server.until(1).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), logins).await.expect("no hour");
+    assert_eq!(bench.requests(), 1);
+}
+
 /// Upstream may refuse every token, because it is for another mailbox for example.
 #[tokio::test]
 async fn tokens_that_are_refused_when_fresh_are_renewed_once_a_minute() {
@@ -493,6 +511,21 @@ async fn a_refused_token_is_not_shown_again() {
     later(bench.renewed("access-0").await);
     later(bench.renewed("access-0").await);
     assert_eq!(bench.requests(), 1);
+}
+
+/// The sign-in was revoked, and with it the token that by its date is good: nobody goes upstream with that again.
+#[tokio::test]
+async fn a_revoked_sign_in_whose_token_is_refused_is_told_at_once_until_another_one_is_kept() {
+    let bench = Bench::new(|_| refusal("invalid_grant")).await;
+    assert_eq!(bench.current().await.unwrap(), "access-0");
+    sign_in(bench.renewed("access-0").await);
+    for _ in 0..20 {
+        sign_in(bench.current().await);
+        sign_in(bench.renewed("an older one").await);
+    }
+    assert_eq!(bench.requests(), 1);
+    bench.shelf.put(grant_of("signed-in-anew", "refresh-anew"));
+    assert_eq!(bench.current().await.unwrap(), "signed-in-anew");
 }
 
 /// An app that hangs up does not lose a token that the server has changed already.
