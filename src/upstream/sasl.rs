@@ -16,10 +16,9 @@ use crate::mail::account::{Auth, Endpoint};
 use crate::mail::oauth2::Mechanism;
 use crate::mail::{Account, Secret};
 
-/// A command line with a message in it is no longer than this; what is longer follows in a line of its own.
+/// An IMAP command line with a message in it is no longer than this; what is longer follows in a line of its own.
 ///
-/// Exchange refuses lines of some 10,000 octets. RFC 4954 §4 would have it after 512 already, which no token fits and no
-/// provider asks for; a server that does says so.
+/// Exchange refuses lines of some 10,000 octets.
 pub(super) const LONGEST_LINE: usize = 8000;
 
 /// A challenge that says why not is some hundred octets.

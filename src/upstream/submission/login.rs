@@ -21,8 +21,12 @@ use crate::upstream::sasl::{self, Fault};
 const STARTTLS: &str = "STARTTLS";
 const AUTH: &str = "AUTH";
 
-/// What a server says that takes no more than 512 octets of a command (RFC 5321 §4.2.4, RFC 4954 §4): Postfix takes 2,048.
+/// What a server says that takes no more than 512 octets of a command (RFC 5321 §4.2.4, RFC 4954 §4).
 const LINE_TOO_LONG: u16 = 500;
+
+/// An AUTH command with the message in it is no longer than this, CRLF included: of a longer one Postfix takes the first
+/// 2,048 octets and refuses what is left of the token with 535, as if the token were bad.
+const LONGEST_AUTH: usize = 2048;
 
 /// A connection in the clear or not, of which greeting and EHLO are over.
 struct Opened<S> {
@@ -356,7 +360,7 @@ impl Submission {
     /// where that is too long, or where the server asks for it.
     async fn auth_bearer(&mut self, mechanism: &str, message: &[u8]) -> Result<Reply, UpstreamError> {
         let before = format!("{AUTH} {mechanism}");
-        if before.len() + message.len() / 3 * 4 < sasl::LONGEST_LINE {
+        if before.len() + " \r\n".len() + message.len().div_ceil(3) * 4 <= LONGEST_AUTH {
             let reply = self.secret_line(&format!("{before} "), message).await?;
             match reply.code() {
                 LINE_TOO_LONG => {}
