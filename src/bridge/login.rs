@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::told::Told;
 use crate::auth::{Credentials, Denied, Gate, Pass, Purpose, Slow, Stores};
 use crate::mail::{Account, Secret};
+use crate::upstream::UpstreamError;
 
 /// Every account by every name an app may log in as.
 #[derive(Clone, Debug)]
@@ -188,6 +189,13 @@ impl Accounts {
     pub fn refused(&self, admitted: &Admitted) {
         if let Some(gate) = self.gate(admitted) {
             gate.refused(&admitted.pass);
+        }
+    }
+
+    /// Logs why upstream did not let the app in.
+    pub fn tell(&self, admitted: &Admitted, error: &UpstreamError) {
+        if let Some(entry) = self.entry(admitted) {
+            entry.told.tell_fault(error, &admitted.account);
         }
     }
 

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::login::{LoginError, Refusal};
-use crate::auth::Denied;
+use crate::auth::{Denied, NoToken};
+use crate::mail::Account;
+use crate::upstream::UpstreamError;
 
 /// Wrong passwords are told once in this time: somebody may be guessing, and fills no log.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -41,6 +43,26 @@ impl Told {
             warn!("login refused: {error}{more}");
         } else {
             info!("login refused: {error}{more}");
+        }
+    }
+
+    /// Logs what upstream made of a login, in the words of the app; that somebody has to sign in is news once, whoever
+    /// finds it out.
+    pub(super) fn tell_fault(&self, error: &UpstreamError, account: &Account) {
+        let sentence = error.sentence(account);
+        let denied = match error {
+            UpstreamError::NoToken(NoToken::SignIn { reason }) => {
+                Denied::SignIn { address: account.address.clone(), reason: reason.clone() }
+            }
+            _ => {
+                warn!("{sentence}");
+                return;
+            }
+        };
+        let known = LoginError::Denied { address: account.address.clone(), denied };
+        match self.is_news(&known, Instant::now()) {
+            Some(_) => warn!("{sentence}"),
+            None => debug!("login refused again: {sentence}"),
         }
     }
 

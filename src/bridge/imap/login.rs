@@ -228,7 +228,7 @@ fn not_admitted(error: &LoginError) -> Told {
 /// besides goes as an ALERT.
 fn not_logged_in(context: &Context, admitted: &Admitted, error: &UpstreamError) -> Told {
     let sentence = error.sentence(&admitted.account);
-    warn!("{sentence}");
+    context.accounts.tell(admitted, error);
     if error.is_verdict(&admitted.credentials) {
         context.accounts.refused(admitted);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ring::digest;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use tracing::{Span, warn};
+use tracing::Span;
 
 use super::app::End;
 use super::provider::Provider;
@@ -56,7 +56,7 @@ where
     }
 
     fn not_opened(&mut self, admitted: &Admitted, error: &UpstreamError) -> Step {
-        warn!("{}", error.sentence(&admitted.account));
+        self.accounts.tell(admitted, error);
         if error.is_verdict(&admitted.credentials) {
             self.accounts.refused(admitted);
         }

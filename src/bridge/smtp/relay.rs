@@ -82,8 +82,8 @@ impl<L: Login> Relay<L> {
                 if error.is_verdict(&admitted.credentials) {
                     self.accounts.refused(&admitted);
                 }
+                self.accounts.tell(&admitted, &error);
                 let sentence = error.sentence(&admitted.account);
-                warn!("{sentence}");
                 Answer::NotLoggedIn(not_logged_in(&error, sentence))
             }
         }
