@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use footbridge::config::{self, Settings};
@@ -73,6 +73,14 @@ impl Config {
     /// A line above the accounts with its table's name before the key, `cache.memory = "0"` for example.
     pub fn setting(mut self, line: &str) -> Self {
         self.settings.push(line.to_owned());
+        self
+    }
+
+    /// Gives a line above the accounts another value.
+    pub fn replace(mut self, key: &str, value: &str) -> Self {
+        let begins = format!("{key} =");
+        let line = self.settings.iter_mut().find(|line| line.starts_with(&begins));
+        *line.unwrap_or_else(|| panic!("no {key}")) = format!("{begins} {value}");
         self
     }
 
@@ -170,10 +178,48 @@ impl Drop for InProcess {
     }
 }
 
+/// A folder with a configuration and what the program keeps; gone when the last clone is dropped.
+#[derive(Clone)]
+pub struct Home(Arc<TempDir>);
+
+impl Home {
+    /// Writes the configuration.
+    pub fn new(config: &Config) -> Self {
+        let folder = TempDir::with_prefix("footbridge-run-").expect("a temporary folder");
+        let home = Self(Arc::new(folder));
+        std::fs::write(home.config_file(), config.text()).expect("the configuration is written");
+        home
+    }
+
+    /// The configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.0.path().join("footbridge.toml")
+    }
+
+    /// The state folder.
+    pub fn state(&self) -> PathBuf {
+        self.0.path().join("state")
+    }
+
+    /// The program with this configuration and state.
+    pub fn command(&self) -> Command {
+        let mut command = command();
+        command.arg("--config").arg(self.config_file()).arg("--state").arg(self.state());
+        command
+    }
+
+    /// Makes a bridge password.
+    pub fn bridge_password(&self, address: &str) -> String {
+        let output = self.command().args(["account", "password", address]).output().expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
+    }
+}
+
 /// `footbridge run` as a child; dropped, it is killed by its process id.
 pub struct Program {
     child: Child,
-    folder: TempDir,
+    home: Home,
     pop3: SocketAddr,
     imap: SocketAddr,
     smtp: SocketAddr,
@@ -184,25 +230,26 @@ pub struct Program {
 impl Program {
     /// Starts it and waits until its log says where it listens.
     pub fn start(config: &Config, log_level: &str) -> Self {
-        let folder = TempDir::with_prefix("footbridge-run-").expect("a temporary folder");
-        let file = folder.path().join("footbridge.toml");
-        std::fs::write(&file, config.text()).expect("the configuration is written");
-        let mut child = command()
-            .args(["--log", log_level, "--config"])
-            .arg(&file)
-            .arg("--state")
-            .arg(folder.path().join("state"))
-            .arg("run")
+        Self::start_in(&Home::new(config), log_level)
+    }
+
+    /// The same with what is in this folder.
+    pub fn start_in(home: &Home, log_level: &str) -> Self {
+        let mut child = home
+            .command()
+            .args(["--log", log_level, "run"])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("footbridge starts");
         let log = Log::default();
+        // It says nothing there; what it says all the same is in the log with the rest.
+        drop(log.follow(child.stdout.take().expect("piped")));
         let lines = log.follow(child.stderr.take().expect("piped"));
         let addresses = listening(&lines, &log);
         let [pop3, imap, smtp] = addresses;
-        Self { child, folder, pop3, imap, smtp, log, lines }
+        Self { child, home: home.clone(), pop3, imap, smtp, log, lines }
     }
 
     /// Where POP3 apps connect.
@@ -232,12 +279,28 @@ impl Program {
 
     /// The configuration file.
     pub fn config_file(&self) -> PathBuf {
-        self.folder.path().join("footbridge.toml")
+        self.home.config_file()
     }
 
     /// The state folder.
     pub fn state(&self) -> PathBuf {
-        self.folder.path().join("state")
+        self.home.state()
+    }
+
+    /// Waits until it writes a line that holds `words`; lines are looked at once.
+    pub fn until(&self, words: &str) {
+        while !self.next_line(words).contains(words) {}
+    }
+
+    fn next_line(&self, words: &str) -> String {
+        let line = self.lines.recv_timeout(PATIENCE);
+        line.unwrap_or_else(|_| panic!("footbridge did not say {words:?}:\n{}", self.log()))
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(mut self) {
+        signal("KILL", self.id());
+        let _ = self.child.wait();
     }
 
     /// Sends SIGTERM and waits for the end.

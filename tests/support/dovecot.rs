@@ -18,6 +18,14 @@ pub const PASSWORD: &str = "c4nary-Passw0rd-7Kq";
 /// The one user with a password that needs quoting, and that password.
 pub const ODD: (&str, &str) = ("odd@example.test", "p\"a\\s s%w\u{f6}rd");
 
+/// How its users log in.
+#[derive(Clone, Copy)]
+enum Logins<'a> {
+    Passwords,
+    /// With access tokens alone, which this URL knows (RFC 7662).
+    Tokens(&'a str),
+}
+
 /// A running Dovecot.
 pub struct Dovecot {
     served: Served,
@@ -33,15 +41,25 @@ impl Dovecot {
 
     /// A Dovecot of one's own, with this certificate and, where given, these capabilities announced.
     pub fn start(certificate: Kind, capabilities: Option<&str>) -> Self {
+        Self::launch(certificate, capabilities, Logins::Passwords)
+    }
+
+    /// One that takes access tokens and no passwords, for IMAP as for submission; `introspection` says whose they are.
+    pub fn for_tokens(introspection: &str) -> Self {
+        Self::launch(Kind::Good, None, Logins::Tokens(introspection))
+    }
+
+    fn launch(certificate: Kind, capabilities: Option<&str>, logins: Logins<'_>) -> Self {
         let binary = program("dovecot");
         let mut last = String::new();
         // Somebody may take a port between our look and Dovecot's.
         for _ in 0..3 {
             let ports = free_ports();
             let folder = folder("footbridge-dovecot-");
-            prepare(&folder, certificate);
+            prepare(&folder, certificate, logins);
             let file = folder.path().join("dovecot.conf");
-            std::fs::write(&file, configuration(&folder, ports, capabilities)).expect("a file is written");
+            std::fs::write(&file, configuration(&folder, ports, capabilities, logins))
+                .expect("a file is written");
             let command = [binary.as_str(), "-F", "-c", &file.to_string_lossy()];
             match Served::start(&command, folder, "starting up") {
                 Ok(served) => return Self { served, ports },
@@ -81,12 +99,15 @@ impl Dovecot {
     }
 }
 
-fn prepare(folder: &TempDir, certificate: Kind) {
+fn prepare(folder: &TempDir, certificate: Kind, logins: Logins<'_>) {
     let certificate = certs::certificate(certificate);
     let path = folder.path();
     std::fs::write(path.join("cert.pem"), certificate.pem).expect("a file is written");
     std::fs::write(path.join("key.pem"), certificate.key_pem).expect("a file is written");
     std::fs::write(path.join("users"), format!("{}:{{PLAIN}}{}\n", ODD.0, ODD.1)).expect("a file is written");
+    if let Logins::Tokens(url) = logins {
+        std::fs::write(path.join("oauth2"), INTROSPECTION.replace("URL", url)).expect("a file is written");
+    }
     let owner = ordinary_user().is_none().then_some("nobody");
     folder_of(&path.join("mail"), owner);
     folder_of(&path.join("homes"), owner);
@@ -95,11 +116,25 @@ fn prepare(folder: &TempDir, certificate: Kind) {
 }
 
 /// Dovecot's own words changed with 2.4.
-fn configuration(folder: &TempDir, ports: [u16; 4], capabilities: Option<&str>) -> String {
+fn configuration(
+    folder: &TempDir,
+    ports: [u16; 4],
+    capabilities: Option<&str>,
+    logins: Logins<'_>,
+) -> String {
     let version = Command::new(program("dovecot")).arg("--version").output().expect("dovecot runs").stdout;
     let version = String::from_utf8_lossy(&version).into_owned();
     let old = version.starts_with("2.3") || version.starts_with("2.2");
-    let text = if old { COMMON.to_owned() + OLD } else { NEW.to_owned() + COMMON };
+    let common = match logins {
+        Logins::Passwords => COMMON.replace("MECHANISMS", "plain login"),
+        Logins::Tokens(_) => COMMON.replace("MECHANISMS", "xoauth2 oauthbearer") + MANY,
+    };
+    let text = match (old, logins) {
+        (true, Logins::Passwords) => common + OLD + OLD_PASSWORDS,
+        (true, Logins::Tokens(_)) => common + OLD + OLD_TOKENS,
+        (false, Logins::Passwords) => NEW.to_owned() + NEW_PASSWORDS + &common,
+        (false, Logins::Tokens(url)) => NEW.to_owned() + &NEW_TOKENS.replace("URL", url) + &common,
+    };
     let capabilities = capabilities.map(|words| format!("imap_capability = {words}\n")).unwrap_or_default();
     let (user, group, internal) = match ordinary_user() {
         None => ("nobody".to_owned(), group_of("nobody"), String::new()),
@@ -136,7 +171,7 @@ protocols = imap pop3
 listen = 127.0.0.1
 ssl = required
 first_valid_uid = 1
-auth_mechanisms = plain login
+auth_mechanisms = MECHANISMS
 mail_max_userip_connections = 100
 auth_failure_delay = 0 secs
 service imap-login {
@@ -192,6 +227,13 @@ const OLD: &str = "
 ssl_cert = <FOLDER/cert.pem
 ssl_key = <FOLDER/key.pem
 mail_location = sdbox:FOLDER/mail/%u
+userdb {
+  driver = static
+  args = uid=USER gid=GROUP home=FOLDER/homes/%u
+}
+";
+
+const OLD_PASSWORDS: &str = "
 passdb {
   driver = passwd-file
   args = FOLDER/users
@@ -200,10 +242,22 @@ passdb {
   driver = static
   args = password=PASSWORD
 }
-userdb {
-  driver = static
-  args = uid=USER gid=GROUP home=FOLDER/homes/%u
+";
+
+const OLD_TOKENS: &str = "
+passdb {
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = FOLDER/oauth2
 }
+";
+
+const INTROSPECTION: &str = "introspection_mode = post
+introspection_url = URL
+force_introspection = yes
+username_attribute = username
+active_attribute = active
+active_value = true
 ";
 
 const NEW: &str = "dovecot_config_version = 2.4.0
@@ -213,17 +267,41 @@ ssl_server_key_file = FOLDER/key.pem
 mail_driver = sdbox
 mail_path = FOLDER/mail/%{user}
 mail_home = FOLDER/homes/%{user}
-passdb passwd-file {
-  passwd_file_path = FOLDER/users
-}
-passdb static {
-  password = PASSWORD
-}
 userdb static {
   fields {
     uid = USER
     gid = GROUP
     home = FOLDER/homes/%{user}
   }
+}
+";
+
+const NEW_PASSWORDS: &str = "
+passdb passwd-file {
+  passwd_file_path = FOLDER/users
+}
+passdb static {
+  password = PASSWORD
+}
+";
+
+/// Since 2.4 tokens need no passdb.
+const NEW_TOKENS: &str = "
+oauth2_introspection_mode = post
+oauth2_introspection_url = URL
+oauth2_force_introspection = yes
+oauth2_username_attribute = username
+oauth2_active_attribute = active
+oauth2_active_value = true
+";
+
+/// Room for hundreds of sessions of one user at once.
+const MANY: &str = "
+mail_max_userip_connections = 1000
+service imap-login {
+  service_count = 0
+}
+service imap {
+  process_limit = 1000
 }
 ";

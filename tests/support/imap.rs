@@ -44,7 +44,8 @@ impl Imap {
         Self::login(wire, user, PASSWORD).await
     }
 
-    async fn login(mut wire: Wire, user: &str, password: &str) -> Self {
+    /// Logs in over this connection, its greeting not heard yet.
+    pub async fn login(mut wire: Wire, user: &str, password: &str) -> Self {
         wire.expect("* OK").await;
         let mut session = Self { wire, commands: 0 };
         session.ok(&format!("LOGIN \"{user}\" \"{password}\"")).await;

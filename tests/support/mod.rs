@@ -5,8 +5,10 @@
 // Each test binary compiles all of this and uses its part.
 #![allow(dead_code)]
 
+pub mod authority;
 pub mod bridge;
 pub mod certs;
+pub mod cut;
 pub mod dovecot;
 pub mod imap;
 pub mod mail;
@@ -15,7 +17,9 @@ pub mod postfix;
 pub mod process;
 pub mod scripted;
 pub mod shelf;
+pub mod token_server;
 pub mod transcript;
+pub mod vault;
 pub mod wire;
 
 use std::time::Duration;

@@ -32,7 +32,8 @@ impl Postfix {
         SHARED.get_or_init(|| Self::start(Dovecot::shared().auth_port()))
     }
 
-    fn start(auth_port: u16) -> Self {
+    /// One whose users log in as this Dovecot says.
+    pub fn start(auth_port: u16) -> Self {
         let user = ordinary_user();
         assert!(
             user.is_none(),

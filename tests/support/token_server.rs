@@ -42,6 +42,8 @@ pub enum Answer {
     Say(u16, &'static str, String),
     /// Status, and after how many seconds to come back.
     Wait(u16, u64),
+    /// Sends a browser elsewhere.
+    Redirect(String),
     /// Nothing, ever.
     Stall,
 }
@@ -151,6 +153,10 @@ async fn serve(shared: &Shared, request: Request<Incoming>) -> Result<Response<F
         Answer::Wait(status, seconds) => {
             let answer = Response::builder().status(status).header("retry-after", seconds);
             Ok(answer.body(Full::default()).expect("a status of the test"))
+        }
+        Answer::Redirect(url) => {
+            let answer = Response::builder().status(302).header("location", url);
+            Ok(answer.body(Full::default()).expect("a URL of the test"))
         }
         Answer::Stall => std::future::pending().await,
     }
