@@ -40,9 +40,15 @@ const ANY_PORT: &str =
 
 #[test]
 fn a_wrong_command_line_ends_with_2() {
-    for arguments in
-        [&["status"][..], &["--nonsense", "run"], &[], &["--log", "loud", "run"], &["check", "a", "b"]]
-    {
+    for arguments in [
+        &["status"][..],
+        &["account", "sign-in"],
+        &["account", "sign-in", "a", "--device", "--no-browser"],
+        &["--nonsense", "run"],
+        &[],
+        &["--log", "loud", "run"],
+        &["check", "a", "b"],
+    ] {
         let output = output(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
@@ -58,6 +64,11 @@ fn help_and_version_end_with_0_and_go_to_standard_output() {
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(output.stderr.is_empty() && !output.stdout.is_empty(), "{arguments:?}");
     }
+    let help = text(&output(&["account", "sign-in", "--help"]).stdout);
+    for word in ["--device", "--no-browser", "--refresh-token", "vault"] {
+        assert!(help.contains(word), "account sign-in --help says nothing of {word}");
+    }
+    assert!(text(&output(&["check", "--help"]).stdout).contains("--json"));
     let version = text(&output(&["--version"]).stdout);
     assert_eq!(version, format!("footbridge {}\n", env!("CARGO_PKG_VERSION")));
     let help = text(&output(&["--help"]).stdout);

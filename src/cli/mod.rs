@@ -10,8 +10,11 @@ mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod log;
+mod logins;
 mod place;
+mod report;
 mod run;
+mod when;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -44,8 +47,8 @@ struct Arguments {
     /// /etc/footbridge/footbridge.toml.
     #[arg(long, value_name = "FILE", env = "FOOTBRIDGE_CONFIG", global = true, value_parser = OsStringValueParser::new())]
     config: Option<OsString>,
-    /// The folder of what outlives a run: bridge passwords, the certificate that mail programs are shown. Made where it
-    /// is needed and not there. Without this: footbridge in the user's state folder ($XDG_STATE_HOME or ~/.local/state; within
+    /// The folder of what outlives a run: sign-ins and stored passwords, bridge passwords, the certificate that mail programs
+    /// are shown. Made where it is needed and not there. Without this: footbridge in the user's state folder ($XDG_STATE_HOME or ~/.local/state; within
     /// ~/Library/Application Support on macOS, %LOCALAPPDATA% on Windows).
     #[arg(long, value_name = "DIR", env = "FOOTBRIDGE_STATE", global = true, value_parser = OsStringValueParser::new())]
     state: Option<OsString>,
@@ -71,11 +74,15 @@ enum Command {
     },
     /// Check the configuration and log in to each account's IMAP and SMTP servers; says what POP3 deletions do.
     ///
-    /// Where the mail program sends the provider's password (secret = "app"), it is asked for here, or read from
-    /// standard input, one line an account.
+    /// Says, too, how sign-ins and access tokens stand, which are renewed if need be, where stored secrets are and what that
+    /// protects against, and whether there are bridge passwords. Where the mail program sends the provider's password (secret
+    /// = "app"), it is asked for here, or read from standard input, one line an account.
     Check {
         /// This account only.
         address: Option<String>,
+        /// One JSON object instead of sentences; README.md names its keys.
+        #[arg(long)]
+        json: bool,
     },
     /// The accounts of the configuration, and what is kept for them on this machine.
     Account {
@@ -125,9 +132,9 @@ pub fn main() -> ExitCode {
             log::start(level(LevelFilter::WARN));
             on_threads(demo::demo(ports))
         }
-        Command::Check { address } => configured(places, |settings| {
+        Command::Check { address, json } => configured(places, |settings| {
             log::start(level(LevelFilter::WARN));
-            on_threads(check::check(settings, address.as_deref()))
+            on_threads(check::check(settings, address.as_deref(), json))
         }),
         Command::Account { action } => {
             let file = place_of(places.0.clone());

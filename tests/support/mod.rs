@@ -17,6 +17,7 @@ pub mod postfix;
 pub mod process;
 pub mod scripted;
 pub mod shelf;
+pub mod terminal;
 pub mod token_server;
 pub mod transcript;
 pub mod vault;

@@ -16,6 +16,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
@@ -67,7 +68,7 @@ pub struct Attempt {
     state: Secret,
     verifier: Secret,
     listeners: Vec<TcpListener>,
-    used: bool,
+    used: Arc<AtomicBool>,
 }
 
 impl Attempt {
@@ -114,13 +115,23 @@ impl Attempt {
             state: Secret::new(state.into_secret()),
             verifier: Secret::new(verifier.into_secret()),
             listeners,
-            used: false,
+            used: Arc::default(),
         })
     }
 
     /// Whether a browser on this machine can come back by itself; otherwise its address has to be pasted.
     pub fn listens(&self) -> bool {
         !self.listeners.is_empty()
+    }
+
+    /// Becomes true when a browser has come back, or the right text was pasted: from then on [`Attempt::finish`] must not
+    /// be dropped.
+    pub fn used(&self) -> Arc<AtomicBool> {
+        self.used.clone()
+    }
+
+    fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 
     /// Where the browser is sent back to.
@@ -134,7 +145,7 @@ impl Attempt {
     /// # Errors
     /// It is refused, nobody came within `deadline`, or the attempt was used before.
     pub async fn finish(&mut self, http: &Http, deadline: Duration) -> Result<Grant, SignInError> {
-        if self.used {
+        if self.is_used() {
             return Err(SignInError::Used);
         }
         let mut visits = Visits::new(self.redirect.strip_prefix("http://").unwrap_or_default());
@@ -150,7 +161,7 @@ impl Attempt {
         };
         let (visit, outcome) =
             timeout(deadline, came).await.map_err(|_| SignInError::TimedOut { after: deadline })?;
-        self.used = true;
+        self.used.store(true, Ordering::Relaxed);
         self.listeners.clear();
         let result = self.settle(http, outcome).await;
         let page = match &result {
@@ -168,7 +179,7 @@ impl Attempt {
     /// # Errors
     /// [`SignInError::NotOurs`] changes nothing: another text may be pasted. The rest as [`Attempt::finish`].
     pub async fn paste(&mut self, http: &Http, text: &str) -> Result<Grant, SignInError> {
-        if self.used {
+        if self.is_used() {
             return Err(SignInError::Used);
         }
         let text = text.trim();
@@ -182,7 +193,7 @@ impl Attempt {
         let outcome = redirected(query, &self.state).ok_or(SignInError::NotOurs(
             "this address belongs to another sign-in; open the address of this one and paste where it ends",
         ))?;
-        self.used = true;
+        self.used.store(true, Ordering::Relaxed);
         self.listeners.clear();
         self.settle(http, outcome).await
     }

@@ -1,9 +1,23 @@
-//! Why a sign-in came to nothing.
+//! What is common to the ways to sign in: why one came to nothing; and the one without a person.
 
 use std::io;
 use std::time::Duration;
 
-use super::Fault;
+use super::{Fault, Grant, exchange, grant};
+use crate::mail::{OAuth2, Secret};
+use crate::net::http::Client as Http;
+
+/// A grant from a refresh token that the user has from somewhere else, proven by using it once.
+///
+/// # Errors
+/// The server refuses it or cannot be asked.
+pub async fn by_refresh_token(server: &OAuth2, http: &Http, token: Secret) -> Result<Grant, Fault> {
+    let answer = exchange::refresh(server, http, &token).await?;
+    let client_id = server.client_id.as_deref().unwrap_or_default();
+    let given = Grant::from_seed(token.clone(), client_id);
+    // It is kept for itself: no setting names the token that it came from.
+    Ok(Grant { seed: None, ..given.renewed(answer, &token, grant::unix_now()) })
+}
 
 /// Why a person's sign-in gave no tokens; each is one plain clause without a secret.
 #[derive(Debug, thiserror::Error)]

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
+use super::super::when;
 use super::super::{DONE, FAILED, WRONG, complain};
-use super::when;
 use crate::auth::Stores;
 use crate::auth::gate;
 use crate::auth::oauth::State;

@@ -3,9 +3,10 @@
 mod list;
 mod password;
 mod remove;
-mod when;
+mod sign_in;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Subcommand;
 
@@ -30,6 +31,26 @@ pub(super) enum Action {
     Remove {
         /// The account, also one whose lines are gone already.
         address: String,
+    },
+    /// Signs in to a provider that wants OAuth2, or stores the password of an account with secret = "vault".
+    ///
+    /// Prints an address to open in a browser, and opens it where there is one. The browser comes back by itself; one on
+    /// another machine ends at an error page, whose address is pasted here. What comes of it is kept in the vault; then a
+    /// login to the account's servers is tried. A bridge that runs knows of it from the next login on.
+    SignIn {
+        /// The account.
+        address: String,
+        /// With a code that is typed in on another device, where the provider has that. Without this: where the provider
+        /// has that and this machine has no browser.
+        #[arg(long, conflicts_with_all = ["no_browser", "refresh_token"])]
+        device: bool,
+        /// Opens no browser: the address is for a browser elsewhere.
+        #[arg(long, conflicts_with = "refresh_token")]
+        no_browser: bool,
+        /// Takes a refresh token that you have already; asks for it without echo, or reads a line of standard input. It must
+        /// have been given to the client_id of the configuration.
+        #[arg(long)]
+        refresh_token: bool,
     },
     /// Makes a bridge password: what a mail program sends where the provider's secret is stored here.
     ///
@@ -59,6 +80,16 @@ pub(super) async fn act(settings: &Settings, file: &Path, action: Action) -> u8 
     match action {
         Action::List { json } => list::list(settings, json).await,
         Action::Remove { address } => remove::remove(settings, file, &address),
+        Action::SignIn { address, device, no_browser, refresh_token } => {
+            let Some(account) = chosen(settings, &address) else { return WRONG };
+            let way = match (device, no_browser, refresh_token) {
+                (true, ..) => sign_in::Way::Device,
+                (_, true, _) => sign_in::Way::BrowserElsewhere,
+                (.., true) => sign_in::Way::RefreshToken,
+                _ => sign_in::Way::Usual,
+            };
+            sign_in::sign_in(settings, file, account, way).await
+        }
         Action::Password { address, name, revoke, list, json } => {
             let Some(account) = chosen(settings, &address) else { return WRONG };
             match (revoke, list) {
@@ -71,11 +102,11 @@ pub(super) async fn act(settings: &Settings, file: &Path, action: Action) -> u8 
 }
 
 /// By any name an app may log in as; that there is none has been told.
-fn chosen<'a>(settings: &'a Settings, address: &str) -> Option<&'a Account> {
+fn chosen<'a>(settings: &'a Settings, address: &str) -> Option<&'a Arc<Account>> {
     let folded = address.to_lowercase();
     let account = settings.accounts.iter().find(|account| account.logins.contains(&folded));
     if account.is_none() {
         complain(&format!("no account has the address {address}"));
     }
-    account.map(AsRef::as_ref)
+    account
 }

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
+use super::super::when;
 use super::super::{DONE, FAILED, WRONG, complain};
-use super::when;
 use crate::auth::Passwords;
 use crate::auth::password::{Description, Made};
 use crate::config::Settings;
