@@ -446,7 +446,8 @@ impl Inner {
         };
         tracing::debug!(account = self.address, %fault, ?wait, "no access token");
         let why = fault.why.clone();
-        held.failure = Some(Failure { fault, at: now, wait, times });
+        // A server that stalls has taken longer than a wait since it was asked.
+        held.failure = Some(Failure { fault, at: self.now(), wait, times });
         self.spared(&held, now, refused).ok_or(why)
     }
 }

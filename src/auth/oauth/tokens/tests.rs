@@ -391,6 +391,29 @@ async fn a_token_server_that_is_gone_or_stalls_passes() {
     assert!(later(bench.tokens.current().await.map(text)).contains("cannot be asked"));
 }
 
+/// A server that stalls for longer than the pause after it: the pause begins when it was given up, not when it was asked.
+#[tokio::test]
+async fn a_server_that_stalls_is_left_alone_from_then_on() {
+    let clocks = Arc::new(std::sync::OnceLock::<[Arc<AtomicU64>; 2]>::new());
+    let at_the_server = clocks.clone();
+    let bench = Bench::new(move |_| {
+        for clock in at_the_server.get().into_iter().flatten() {
+            clock.fetch_add(30, Ordering::SeqCst);
+        }
+        json(500, "{}")
+    })
+    .await;
+    clocks.set([bench.wall.clone(), bench.steady.clone()]).unwrap();
+    bench.pass(4000);
+    for _ in 0..3 {
+        later(bench.current().await);
+    }
+    assert_eq!(bench.requests(), 1);
+    bench.pass(BACK_OFF_FIRST.as_secs());
+    later(bench.current().await);
+    assert_eq!(bench.requests(), 2);
+}
+
 /// RFC 6749 §5.1 is not what every server keeps to.
 #[tokio::test]
 async fn odd_answers_are_understood() {
