@@ -205,6 +205,20 @@ mod tests {
         assert_eq!(pauses, [10, 10]);
     }
 
+    /// RFC 8628 §3.5 adds five seconds: to the longest pause there is, that would be a panic.
+    #[tokio::test]
+    async fn an_interval_without_measure_is_bounded() {
+        let codes = CODES.replace("\"interval\":5", "\"interval\":18446744073709551615");
+        let (_token_server, row) = offering(move |heard| match heard.path.as_str() {
+            "/device" => json(200, codes.clone()),
+            _ => refusal(if heard.number == 1 { "slow_down" } else { "access_denied" }),
+        })
+        .await;
+        let device = begin(&row, &http()).await.unwrap();
+        let told = device.poll(&http(), |_| std::future::ready(())).await.unwrap_err().to_string();
+        assert!(told.contains("access was denied"), "{told}");
+    }
+
     #[tokio::test]
     async fn refusals_end_it_in_words() {
         for (error, words) in [

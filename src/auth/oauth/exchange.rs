@@ -30,6 +30,9 @@ const TOKEN: usize = 16 * 1024;
 /// Scopes of an answer that are kept.
 const SCOPES: usize = 64;
 
+/// The longest pause between two questions that a server may ask for, in seconds: the crate adds to it.
+const INTERVAL: u64 = 3600;
+
 /// A successful answer (RFC 6749 §5.1).
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -233,7 +236,8 @@ fn success(mut fields: Map<String, Value>) -> Map<String, Value> {
         if let Some(told) = fields.remove(name)
             && let Some(seconds) = seconds(&told)
         {
-            fields.insert(name.into(), seconds.into());
+            let most = if name == "interval" { INTERVAL } else { u64::MAX };
+            fields.insert(name.into(), seconds.min(most).into());
         }
     }
     let scope = match fields.remove("scope") {
