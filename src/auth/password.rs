@@ -13,6 +13,7 @@ mod record;
 mod uses;
 
 use std::fs::{self, Metadata};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -100,6 +101,9 @@ pub enum PasswordsError {
     /// The state folder, or the file, is not to be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// Nobody can tell whether there is one.
+    #[error("{}: this file cannot be looked at: {}; name another state folder with --state DIR", .0.display(), .1)]
+    Hidden(PathBuf, io::Error),
     /// It is not what we write.
     #[error(
         "{}: this file is damaged; move it away and make new bridge passwords: footbridge account password ADDRESS",
@@ -262,7 +266,7 @@ impl Passwords {
     /// The file as it is now: looked at each time, read when it changed. `None` where there is none.
     fn record(&self) -> Result<Option<Arc<Record>>, PasswordsError> {
         let Some(state) = &self.0.state else { return Ok(None) };
-        let stamp = Stamp::of(&state.join(FILE));
+        let stamp = Stamp::of(&state.join(FILE))?;
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(read) = last.as_ref().filter(|read| read.settled && read.stamp == stamp) {
             return Ok(read.record.clone());
@@ -320,8 +324,13 @@ struct Look {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Self {
-        Self(fs::symlink_metadata(path).ok().map(|metadata| Look::of(&metadata)))
+    /// An error is told apart from a file that is missing: without bridge passwords, another secret opens an account.
+    fn of(path: &Path) -> Result<Self, PasswordsError> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => Ok(Self(Some(Look::of(&metadata)))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self(None)),
+            Err(error) => Err(PasswordsError::Hidden(path.to_owned(), error)),
+        }
     }
 
     fn is_there(&self) -> bool {
@@ -467,6 +476,21 @@ mod tests {
         }
         fs::write(path.join(FILE), &good).expect("written");
         assert_eq!(judge(&passwords, "ana@gmx.net", &copier), Verdict::Right);
+    }
+
+    /// A folder on a disk that fails, or that was closed to us, is not one without bridge passwords.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_cannot_be_looked_at_lets_nobody_in() {
+        let (outer, path) = state();
+        let passwords = Passwords::new(Some(&path));
+        let copier = make(&passwords, "ana@gmx.net", "copier");
+        fs::rename(&path, outer.path().join("elsewhere")).expect("moved");
+        fs::write(&path, "").expect("a file in the folder's place");
+        let told = passwords.judge("ana@gmx.net", &copier).expect_err("nobody knows").to_string();
+        assert!(told.contains(FILE) && told.contains("--state DIR"), "{told}");
+        fs::remove_file(&path).expect("there");
+        assert_eq!(judge(&passwords, "ana@gmx.net", &copier), Verdict::NoneYet);
     }
 
     #[cfg(unix)]
