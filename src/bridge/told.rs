@@ -15,9 +15,10 @@ use crate::upstream::UpstreamError;
 /// Wrong passwords are told once in this time: somebody may be guessing, and fills no log.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// What was told of an account last.
+/// What was told of an account last, of each kind, the newest at the end: two programs that are refused for two reasons,
+/// or a guesser who knows how to get two answers, make no news by taking turns.
 #[derive(Debug, Default)]
-pub(super) struct Told(Mutex<Option<Last>>);
+pub(super) struct Told(Mutex<Vec<Last>>);
 
 #[derive(Debug)]
 struct Last {
@@ -68,7 +69,7 @@ impl Told {
 
     /// Whatever comes next is news.
     pub(super) fn over(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Where it is: the refusals that went by untold since the last time.
@@ -77,19 +78,22 @@ impl Told {
             LoginError::NoAccount => None,
             LoginError::Denied { denied, .. } => Some(discriminant(denied)),
         };
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match last.as_mut().filter(|last| last.kind == kind) {
-            // It stays so until somebody does something, and then a login works or something else is said.
-            Some(last) if needs_user(error) || now.duration_since(last.told) < AGAIN => {
-                last.since += 1;
-                None
-            }
-            same => {
-                let since = same.map_or(0, |last| last.since);
-                *last = Some(Last { kind, told: now, since: 0 });
-                Some(since)
-            }
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = all.iter().position(|last| last.kind == kind) else {
+            all.push(Last { kind, told: now, since: 0 }); // There are as many as kinds.
+            return Some(0);
+        };
+        let newest = at + 1 == all.len();
+        let mut last = all.remove(at);
+        let recent = now.duration_since(last.told) < AGAIN;
+        // It stays so until somebody does something, and then a login works or something else is said.
+        if recent || (needs_user(error) && newest) {
+            last.since += 1;
+            all.insert(at, last);
+            return None;
         }
+        all.push(Last { kind, told: now, since: 0 });
+        Some(last.since)
     }
 }
 
@@ -131,8 +135,22 @@ mod tests {
         }
         assert!(told.is_news(&refused(60), now).is_some());
         assert_eq!(told.is_news(&refused(59), now), None);
-        assert!(told.is_news(&missing(), now).is_some());
+        assert!(told.is_news(&missing(), later).is_some(), "something else was said between");
         told.over();
-        assert!(told.is_news(&missing(), now).is_some());
+        assert!(told.is_news(&missing(), later).is_some());
+    }
+
+    /// With `secret = "app"` neither answer is slowed: a guesser who alternates would fill the log.
+    #[tokio::test(start_paused = true)]
+    async fn reasons_that_take_turns_get_a_line_a_minute_each() {
+        let (told, now) = (Told::default(), Instant::now());
+        let wait = Duration::from_secs(1);
+        let turns = (0..10_000).map(|number| match number % 2 {
+            0 => denied(Denied::Resting { wait }),
+            _ => denied(Denied::TooMany { wait }),
+        });
+        let lines = turns.filter(|error| told.is_news(error, now).is_some()).count();
+        assert_eq!(lines, 2);
+        assert_eq!(told.is_news(&denied(Denied::Resting { wait }), now + AGAIN), Some(4999));
     }
 }
