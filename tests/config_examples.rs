@@ -620,6 +620,8 @@ mod modes {
         }
         assert!(load("{ file = \"nothing\" }", &[]).expect_err("missing").contains("cannot be read"));
         assert!(load("{ file = \".\" }", &[]).expect_err("a folder").contains("is a folder"));
+        let told = load("{ file = \"/dev/null\" }", &[]).expect_err("a device");
+        assert!(told.contains("no regular file"), "{told}");
     }
 }
 

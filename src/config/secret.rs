@@ -2,6 +2,7 @@
 //!
 //! No value is ever shown: whoever misunderstands the key writes the password itself here.
 
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,9 @@ use crate::mail::Secret;
 use crate::mail::account::SecretSource;
 
 const CHOICES: &str = "write \"app\" or \"vault\", or one of { env = \"NAME\" }, { file = \"PATH\" }, { command = [\"PROGRAM\", \"ARGUMENT\"] }";
+
+/// What is read of a file for its first line, in octets.
+const LONGEST: usize = 4096;
 
 /// `None` after a fault was told; `Some(None)` where nothing is said.
 pub(super) fn check(
@@ -34,13 +38,16 @@ pub(super) fn read_now(place: &Place, path: &Path) -> Result<Secret, String> {
     match by_place(place, path)? {
         SecretSource::Env { secret, .. } => Ok(secret),
         SecretSource::File(file) => {
-            let octets = zeroize::Zeroizing::new(
-                std::fs::read(&file)
-                    .map_err(|error| format!("the file {} cannot be read: {error}", file.display()))?,
-            );
+            let mut octets = zeroize::Zeroizing::new(Vec::with_capacity(LONGEST));
+            std::fs::File::open(&file)
+                .and_then(|open| open.take(LONGEST as u64).read_to_end(&mut octets))
+                .map_err(|error| format!("the file {} cannot be read: {error}", file.display()))?;
             let line = octets.split(|octet| matches!(octet, b'\r' | b'\n')).next().unwrap_or_default();
             if line.is_empty() {
                 return Err(format!("the first line of {} is empty", file.display()));
+            }
+            if line.len() >= LONGEST {
+                return Err(format!("the first line of {} is too long", file.display()));
             }
             Ok(Secret::new(line))
         }
@@ -103,6 +110,10 @@ fn from_file(file: PathBuf, unnamed: bool) -> Result<SecretSource, String> {
     match std::fs::metadata(&file) {
         Err(error) => Err(format!("the file {shown} cannot be read: {error}; write the password into it")),
         Ok(metadata) if metadata.is_dir() => Err(format!("{shown} is a folder; name a file")),
+        // Each login would wait in a thread of its own for somebody to write into a pipe.
+        Ok(metadata) if !metadata.is_file() => {
+            Err(format!("{shown} is no regular file; name one, or let a command print the password"))
+        }
         Ok(metadata) if permissions::others_may_read(&metadata) => {
             Err(format!("others may read the file {shown}, or its group change it; run: chmod 600 {shown}"))
         }
