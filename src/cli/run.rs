@@ -1,18 +1,23 @@
 //! `footbridge run`: the bridge in the foreground.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{DONE, FAILED, WRONG, complain};
+use crate::auth::oauth::fault::no_client_id;
 use crate::config::Settings;
+use crate::mail::Account;
+use crate::mail::account::Auth;
 use crate::server::{Server, StartError};
 
 /// Binds, serves until SIGTERM or Ctrl-C, and lets running transfers end.
 pub(super) async fn run(settings: Settings) -> u8 {
     no_core_files();
     settings.warnings.iter().for_each(|warning| warn!("{warning}"));
+    nobody_signs_in(&settings.accounts).for_each(|warning| warn!("{warning}"));
     // Before the first connection: a signal from here on stops the bridge in order.
     let stopping = match signals() {
         Ok(stopping) => stopping,
@@ -30,6 +35,16 @@ pub(super) async fn run(settings: Settings) -> u8 {
     server.run(stopping).await;
     info!("stopped");
     DONE
+}
+
+/// What no mail program can say before somebody has set it up: a sentence for each account that nobody can sign in to.
+fn nobody_signs_in(accounts: &[Arc<Account>]) -> impl Iterator<Item = String> {
+    accounts.iter().filter_map(|account| match &account.auth {
+        Auth::OAuth2(server) if server.client_id.is_none() => {
+            Some(format!("{}: {}", account.address, no_client_id(server)))
+        }
+        _ => None,
+    })
 }
 
 /// Passwords are never on disk, and a core file would have them.
@@ -94,4 +109,23 @@ pub(super) fn signals() -> io::Result<CancellationToken> {
         std::process::exit(i32::from(FAILED));
     });
     Ok(stopping)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_that_nobody_can_sign_in_to_is_told_at_start() {
+        let text = "[oauth2.google]\nclient_id = \"id\"\n[[account]]\naddress = \"ana@outlook.com\"\n\
+                    [[account]]\naddress = \"ana@gmail.com\"\nauth = \"oauth2\"\n[[account]]\naddress = \"ana@gmx.net\"\n";
+        let settings = crate::config::parse(text, std::path::Path::new("test.toml")).expect("good");
+        let told = nobody_signs_in(&settings.accounts).collect::<Vec<_>>();
+        assert_eq!(told.len(), 1, "{told:?}");
+        let told = told.concat();
+        assert!(
+            told.starts_with("ana@outlook.com: no client_id") && told.contains("[oauth2.microsoft]"),
+            "{told}"
+        );
+    }
 }
