@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Whatever else comes to the listener, from web pages or other programs of this machine, gets a fixed page and
-//! changes nothing. A redirect with our state ends the attempt, whatever it brings: the state is good once.
+//! changes nothing; programs of other users get nothing, where the system tells whose they are: a browser's command line,
+//! which all users see, has the state in it. A redirect with our state ends the attempt, whatever it brings: the state is good once.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -39,6 +40,7 @@ use super::{Grant, exchange, fault, grant};
 use crate::mail::oauth2::Redirect;
 use crate::mail::{OAuth2, Secret};
 use crate::net::http::Client as Http;
+use crate::net::peer::{Owner, Owners};
 
 /// How long a sign-in may take: a password, a second factor, consent.
 pub const PATIENCE: Duration = Duration::from_secs(300);
@@ -329,6 +331,13 @@ async fn accept(listeners: &[TcpListener]) -> TcpStream {
 
 /// One request; whether it was for the one address.
 async fn serve(tcp: TcpStream, authority: String, come: mpsc::Sender<Visit>) -> bool {
+    if let Ok(Owner::User(user)) = Owners::default().of(&tcp).await {
+        tracing::warn!(
+            user,
+            "a program of another user of this computer came to the sign-in's address, refused"
+        );
+        return false;
+    }
     let visited = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         let page = match query(&request, &authority) {

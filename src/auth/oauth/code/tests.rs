@@ -364,3 +364,29 @@ async fn a_server_without_the_flow_says_so() {
     row.client_id = None;
     assert!(Attempt::begin(&row, None).await.unwrap_err().to_string().starts_with("no client_id is set"));
 }
+
+/// The state stands in the command line of the browser, where every user of the machine may read it. Only root can start
+/// a program of another user, so elsewhere there is nothing to test.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_program_of_another_user_brings_nothing() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    const NOBODY: u32 = 65534;
+    const VISIT: &str = "exec 3<>/dev/tcp/127.0.0.1/$0 || exit 9; printf '%s' \"$1\" >&3; cat <&3";
+    let waiting = waiting(good()).await;
+    let (_, port) = waiting.authority.split_once(':').expect("a port");
+    let injected =
+        format!("GET /?code=eves&state={} HTTP/1.1\r\nHost: {}\r\n\r\n", waiting.state(), waiting.authority);
+    let mut program = tokio::process::Command::new("bash");
+    program.args(["-c", VISIT, port, &injected]).uid(NOBODY).gid(NOBODY).current_dir("/");
+    let heard = program.output().await.expect("bash is there");
+    assert_ne!(heard.status.code(), Some(9), "it connects");
+    assert_eq!(String::from_utf8_lossy(&heard.stdout), "");
+    assert_eq!(status(&waiting.get(&format!("/?code=ours&state={}", waiting.state())).await), "200");
+    let (token_server, _, outcome) = waiting.ended().await;
+    assert!(outcome.is_ok());
+    let heard = token_server.heard();
+    assert_eq!((heard.len(), heard[0].field("code")), (1, "ours"));
+}
