@@ -387,6 +387,29 @@ mod tests {
         }
     }
 
+    /// Whoever guesses waits, and nobody else does.
+    #[tokio::test(start_paused = true)]
+    async fn ten_thousand_wrong_ones_at_once_show_upstream_nothing_and_hold_up_no_right_one() {
+        let (gate, account) = (Arc::new(Gate::default()), account(ENV));
+        let right = env!("CARGO_PKG_NAME");
+        let crowd = (0..10_000).map(|number| {
+            let (gate, account) = (gate.clone(), account.clone());
+            tokio::spawn(async move { offer(&gate, &account, &format!("wrong {number}")).await })
+        });
+        let crowd = crowd.collect::<Vec<_>>();
+        tokio::task::yield_now().await;
+        let before = Instant::now();
+        for _ in 0..100 {
+            assert!(offer(&gate, &account, right).await.is_ok());
+        }
+        assert_eq!(before, Instant::now());
+        assert!(crowd.iter().all(|one| !one.is_finished()), "all of them wait");
+        for one in crowd {
+            assert!(matches!(one.await.expect("no panic"), Err(Denied::Wrong)));
+        }
+        assert!(before.elapsed() < Duration::from_secs(5));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_hanging_upstream_holds_up_nobody_for_ever() {
         let (gate, account) = (Gate::default(), account("\"app\""));

@@ -7,8 +7,10 @@
 mod support;
 
 mod faults;
+mod guesses;
 mod logins;
 mod rotation;
+mod secrecy;
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -55,6 +57,8 @@ impl World {
     fn config_with(&self, address: &str, imap: &Remote, smtp: &Remote) -> Config {
         let config = Config::new(address, imap).smtp(smtp);
         let config = config.account("auth = \"oauth2\"").account("oauth2 = \"tests\"");
+        // No keychain of whoever runs the tests is asked.
+        let config = config.setting("vault.key = \"file\"");
         self.authority.toml().iter().fold(config, |config, line| config.setting(line))
     }
 }
