@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::messages::{Check, Messages};
-use crate::upstream::{Account, PASSWORD};
+use crate::upstream::Account;
 use crate::wire::{self, Socket, Wire};
 
 /// One app, set up for one account.
@@ -37,7 +37,7 @@ impl App<'_> {
         let mut session = self.connect(self.account.ports.pop3)?;
         session.expect("+OK")?;
         session.ask(&format!("USER {}\r\n", self.account.user), "+OK")?;
-        session.ask(&format!("PASS {PASSWORD}\r\n"), "+OK")?;
+        session.ask(&format!("PASS {}\r\n", self.account.password), "+OK")?;
         Ok(session)
     }
 
@@ -45,7 +45,8 @@ impl App<'_> {
     pub fn imap(&self) -> io::Result<Session> {
         let mut session = self.connect(self.account.ports.imap)?;
         session.expect("* OK")?;
-        imap_command(&mut session, "a", &format!("LOGIN {} {PASSWORD}", self.account.user))?;
+        let Account { user, password, .. } = self.account;
+        imap_command(&mut session, "a", &format!("LOGIN {user} {password}"))?;
         Ok(session)
     }
 

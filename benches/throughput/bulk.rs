@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use crate::app::imap_command;
 use crate::messages::{Check, Messages};
-use crate::upstream::{Account, PASSWORD};
+use crate::upstream::Account;
 use crate::wire::Wire;
 
 /// What a mail app writes at once, give or take.
@@ -44,7 +44,7 @@ pub const ALL: &[Scenario] = &[
 fn imap_download(at: &Account, messages: &Messages) -> io::Result<TcpStream> {
     let mut wire = Wire::connect(at.ports.imap)?;
     wire.expect("* OK")?;
-    imap_command(&mut wire, "a", &format!("LOGIN {} {PASSWORD}", at.user))?;
+    imap_command(&mut wire, "a", &format!("LOGIN {} {}", at.user, at.password))?;
     imap_command(&mut wire, "b", "EXAMINE INBOX")?;
     wire.say("c UID FETCH 1:* (BODY.PEEK[])\r\n")?;
     for number in messages.numbers() {
@@ -65,7 +65,7 @@ fn pop3_download(at: &Account, messages: &Messages) -> io::Result<TcpStream> {
     let mut wire = Wire::connect(at.ports.pop3)?;
     wire.expect("+OK")?;
     wire.ask(&format!("USER {}\r\n", at.user), "+OK")?;
-    wire.ask(&format!("PASS {PASSWORD}\r\n"), "+OK")?;
+    wire.ask(&format!("PASS {}\r\n", at.password), "+OK")?;
     for number in messages.numbers() {
         wire.ask(&format!("RETR {number}\r\n"), "+OK")?;
         wire.message(Check::new(messages, number))?;

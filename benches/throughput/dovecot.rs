@@ -15,8 +15,11 @@ use crate::{Outcome, certs};
 /// Where a Dovecot has its mail from.
 #[derive(Clone, Copy, Debug)]
 pub enum Mail<'a> {
-    /// A Maildir for each user, below `mail` in its folder.
-    Maildirs,
+    /// A Maildir for each user, below `mail` in its folder; access tokens are taken, too.
+    Maildirs {
+        /// Who knows whose they are.
+        issuer: SocketAddr,
+    },
     /// Another IMAP server, as this user.
     Imap {
         /// Implicit TLS.
@@ -73,9 +76,16 @@ fn configuration(folder: &Path, mail: Mail<'_>, imap: SocketAddr, pop3: SocketAd
     text.push_str(COMMON);
     text.push_str(if old { OLD } else { NEW });
     match mail {
-        Mail::Maildirs => {
-            text.push_str("ssl = required\n");
+        Mail::Maildirs { issuer } => {
+            text.push_str("ssl = required\nauth_mechanisms = plain login xoauth2\n");
             text.push_str(if old { MAILDIR_OLD } else { MAILDIR_NEW });
+            let introspection = format!("http://{issuer}/introspect");
+            if old {
+                fs::write(folder.join("oauth2"), INTROSPECTION_OLD.replace("URL", &introspection))?;
+                text.push_str(TOKENS_OLD);
+            } else {
+                text.push_str(&INTROSPECTION_NEW.replace("URL", &introspection));
+            }
         }
         Mail::Imap { server, user } => {
             text.push_str("ssl = no\n");
@@ -89,7 +99,7 @@ fn configuration(folder: &Path, mail: Mail<'_>, imap: SocketAddr, pop3: SocketAd
             )?;
         }
     }
-    text.push_str(&listeners(old, matches!(mail, Mail::Maildirs), imap, pop3));
+    text.push_str(&listeners(old, matches!(mail, Mail::Maildirs { .. }), imap, pop3));
     let Owner { uid, gid, root } = Owner::find();
     if !root {
         let user = name_of(uid);
@@ -153,6 +163,7 @@ first_valid_uid = 1
 const OLD: &str = "disable_plaintext_auth = no
 passdb {
  driver = static
+ mechanisms = plain login
  args = password=PASSWORD
 }
 userdb {
@@ -186,6 +197,30 @@ ssl_server_key_file = FOLDER/key.pem
 mail_driver = maildir
 mail_path = FOLDER/mail/%{user}
 mail_save_crlf = yes
+";
+
+const TOKENS_OLD: &str = "passdb {
+ driver = oauth2
+ mechanisms = xoauth2
+ args = FOLDER/oauth2
+}
+";
+
+const INTROSPECTION_OLD: &str = "introspection_mode = post
+introspection_url = URL
+force_introspection = yes
+username_attribute = username
+active_attribute = active
+active_value = true
+";
+
+/// Since 2.4 tokens need no passdb.
+const INTROSPECTION_NEW: &str = "oauth2_introspection_mode = post
+oauth2_introspection_url = URL
+oauth2_force_introspection = yes
+oauth2_username_attribute = username
+oauth2_active_attribute = active
+oauth2_active_value = true
 ";
 
 /// With the features that its documentation recommends for POP3; 2.4 has them on by itself.

@@ -19,6 +19,7 @@ mod bulk;
 mod certs;
 mod costs;
 mod dovecot;
+mod issuer;
 mod measure;
 mod messages;
 mod peers;
@@ -40,7 +41,6 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use arguments::Arguments;
 use board::Board;
 use bulk::Scenario;
-use costs::Cost;
 use measure::Sample;
 use messages::Messages;
 use peers::{Cache, Kind, Peer};
@@ -103,7 +103,7 @@ fn round_trips(arguments: &Arguments) -> Outcome<()> {
         board.trip(trip, &counts, &runs);
     }
     for cost in costs {
-        let runs = turns(&bench, cost.name, Cost::takes, |kind| cost.run(kind, &bench))?;
+        let runs = turns(&bench, cost.name, |kind| cost.takes(kind), |kind| cost.run(kind, &bench))?;
         board.cost(cost, &runs);
     }
     println!();

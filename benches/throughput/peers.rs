@@ -75,9 +75,23 @@ pub enum Cache {
     Off,
 }
 
+/// What footbridge shows the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// What the app sent.
+    Password,
+    /// An access token that it got itself; the app sends a bridge password.
+    Token,
+}
+
 impl Peer {
     /// Starts one with nothing in its memory yet, before this account, and waits until it listens.
     pub fn start(kind: Kind, upstream: &Account, cache: Cache) -> Outcome<Self> {
+        Self::showing(Shows::Password, kind, upstream, cache)
+    }
+
+    /// The same; but for footbridge all of them show what the app sent.
+    pub fn showing(shows: Shows, kind: Kind, upstream: &Account, cache: Cache) -> Outcome<Self> {
         let folder = TempDir::with_prefix("footbridge-peer-")?;
         if matches!(kind, Kind::Direct | Kind::Reference) {
             let (account, started) = (upstream.clone(), Duration::ZERO);
@@ -85,8 +99,17 @@ impl Peer {
         }
         let ports = Ports::free()?;
         let begun = Instant::now();
-        let child = Some(spawn(kind, folder.path(), &ports, upstream, cache)?);
-        let account = Account { ports, user: upstream.user.clone() };
+        let mut account = Account { ports, ..upstream.clone() };
+        let child = match shows {
+            Shows::Password => spawn(kind, folder.path(), &ports, upstream, cache)?,
+            Shows::Token => {
+                let file = folder.path().join("peer.conf");
+                fs::write(&file, with_tokens(&ports, upstream, cache))?;
+                account.password = bridge_password(kind, &file, &upstream.user)?;
+                run(kind, &mut command(kind, &file)?)?
+            }
+        };
+        let child = Some(child);
         let mut peer = Self { child, account, started: Duration::ZERO, _folder: folder };
         let all = ports.all();
         ports::wait(&kind.to_string(), if kind == Kind::Dovecot { &all[..2] } else { &all })?;
@@ -131,12 +154,39 @@ fn spawn(kind: Kind, folder: &Path, own: &Ports, upstream: &Account, cache: Cach
     };
     let file = folder.join("peer.conf");
     fs::write(&file, text)?;
-    let mut command = command(kind, &file)?;
+    run(kind, &mut command(kind, &file)?)
+}
+
+fn run(kind: Kind, command: &mut Command) -> Outcome<Child> {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     child.map_err(|error| format!("{kind} does not start: {error}").into())
 }
 
 fn command(kind: Kind, file: &Path) -> Outcome<Command> {
+    let mut command = program(kind)?;
+    match kind {
+        Kind::Nginx => command.arg("-c").arg(file).args(["-e", "stderr"]),
+        Kind::Stunnel => command.arg(file),
+        _ => footbridge_of(&mut command, file).arg("run"),
+    };
+    Ok(command)
+}
+
+/// What it keeps is beside its configuration.
+fn footbridge_of<'a>(command: &'a mut Command, file: &Path) -> &'a mut Command {
+    command.arg("--config").arg(file).arg("--state").arg(file.with_file_name("state"))
+}
+
+fn bridge_password(kind: Kind, file: &Path, user: &str) -> Outcome<String> {
+    let mut command = program(kind)?;
+    let output = footbridge_of(&mut command, file).args(["account", "password", user]).output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}
+
+fn program(kind: Kind) -> Outcome<Command> {
     let program = match kind {
         Kind::Footbridge => OsString::from(env!("CARGO_BIN_EXE_footbridge")),
         Kind::Previous => {
@@ -147,11 +197,6 @@ fn command(kind: Kind, file: &Path) -> Outcome<Command> {
     let mut command = Command::new(program);
     // cargo's own, where each library would be looked for in some twenty places first.
     command.env_remove("LD_LIBRARY_PATH");
-    match kind {
-        Kind::Nginx => command.arg("-c").arg(file).args(["-e", "stderr"]),
-        Kind::Stunnel => command.arg(file),
-        _ => command.arg("--config").arg(file).arg("run"),
-    };
     Ok(command)
 }
 
@@ -180,6 +225,23 @@ smtp = {{ host = \"127.0.0.1\", port = {}, security = \"tls\" }}
         upstream.ports.imap.port(),
         upstream.ports.smtp.port(),
     )
+}
+
+/// Nobody signs in: the client itself is known at the token server, which gives the token of the user it is named for.
+fn with_tokens(own: &Ports, upstream: &Account, cache: Cache) -> String {
+    footbridge(own, upstream, cache)
+        + &format!(
+            "auth = \"oauth2\"
+oauth2 = \"bench\"
+[oauth2.bench]
+grant = \"client_credentials\"
+token_endpoint = \"http://{}/token\"
+client_id = \"{}\"
+client_secret = \"nobody looks at it\"
+scopes = [\"mail\"]
+",
+            upstream.issuer, upstream.user
+        )
 }
 
 fn stunnel(own: &Ports, upstream: &Ports) -> String {

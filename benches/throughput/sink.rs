@@ -35,9 +35,9 @@ fn serve(stream: TcpStream, tls: Arc<ServerConfig>, messages: &Messages) -> io::
     loop {
         let command = wire.line()?.to_ascii_uppercase();
         match command.split(' ').next().unwrap_or_default() {
-            "EHLO" => {
-                wire.say("250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE\r\n250 AUTH PLAIN\r\n")?
-            }
+            "EHLO" => wire.say(
+                "250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE\r\n250 AUTH PLAIN XOAUTH2\r\n",
+            )?,
             "AUTH" => wire.say("235 welcome\r\n")?,
             "RCPT" => {
                 number = digits(&command);

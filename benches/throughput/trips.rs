@@ -222,7 +222,7 @@ impl Lines {
         let (imap, of_imap) = relay(upstream.ports.imap)?;
         let (pop3, of_pop3) = relay(upstream.ports.pop3)?;
         let (smtp, of_smtp) = relay(upstream.ports.smtp)?;
-        let account = Account { ports: Ports { imap, pop3, smtp }, user: upstream.user.clone() };
+        let account = Account { ports: Ports { imap, pop3, smtp }, ..upstream.clone() };
         Ok(Self { account, relays: vec![of_imap, of_pop3, of_smtp] })
     }
 

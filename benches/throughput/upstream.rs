@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Child;
@@ -14,9 +15,9 @@ use tempfile::TempDir;
 use crate::dovecot::{self, Mail, Owner};
 use crate::messages::Messages;
 use crate::ports::{self, Ports};
-use crate::{Outcome, certs, process, sink};
+use crate::{Outcome, certs, issuer, process, sink};
 
-/// Everybody's password.
+/// Everybody's password at the provider.
 pub const PASSWORD: &str = "plum-4711";
 
 /// A user and where the servers are.
@@ -26,12 +27,16 @@ pub struct Account {
     pub ports: Ports,
     /// The address.
     pub user: String,
+    /// What an app sends.
+    pub password: String,
+    /// Where access tokens come from.
+    pub issuer: SocketAddr,
 }
 
 impl Account {
     /// What AUTH PLAIN takes (RFC 4616 §2).
     pub fn plain(&self) -> String {
-        STANDARD.encode(format!("\0{}\0{PASSWORD}", self.user))
+        STANDARD.encode(format!("\0{}\0{}", self.user, self.password))
     }
 }
 
@@ -40,6 +45,7 @@ impl Account {
 pub struct Upstream {
     dovecot: Child,
     ports: Ports,
+    issuer: SocketAddr,
     owner: Owner,
     /// Gone last.
     folder: TempDir,
@@ -67,8 +73,9 @@ impl Upstream {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         fs::create_dir(folder.path().join("mail"))?;
         owner.give(&folder.path().join("mail"))?;
-        let dovecot = dovecot::start(folder.path(), Mail::Maildirs, imap, pop3)?;
-        let upstream = Self { dovecot, ports, owner, folder };
+        let issuer = issuer::start()?;
+        let dovecot = dovecot::start(folder.path(), Mail::Maildirs { issuer }, imap, pop3)?;
+        let upstream = Self { dovecot, ports, issuer, owner, folder };
         ports::wait("dovecot", &[imap, pop3])?;
         Ok(upstream)
     }
@@ -90,7 +97,13 @@ impl Upstream {
             file.flush()?;
             self.owner.give(&path)?;
         }
-        Ok(Mailbox { account: Account { ports: self.ports, user: user.to_owned() }, folder })
+        let account = Account {
+            ports: self.ports,
+            user: user.to_owned(),
+            password: PASSWORD.to_owned(),
+            issuer: self.issuer,
+        };
+        Ok(Mailbox { account, folder })
     }
 }
 
