@@ -64,7 +64,9 @@ impl Provider {
 async fn serve(server: Upstream, speaks_imap: bool) {
     let xoauth2 = BASE64_STANDARD.encode(format!("user={ADDRESS}\x01auth=Bearer {ACCESS}\x01\x01"));
     let plain = BASE64_STANDARD.encode(format!("\0{ADDRESS}\0{PASSWORD}"));
-    while let Ok(mut wire) = server.accept().await {
+    loop {
+        // A program that is ended in mid-handshake is no reason to leave.
+        let Ok(mut wire) = server.accept().await else { continue };
         let (xoauth2, plain) = (xoauth2.clone(), plain.clone());
         tokio::spawn(async move {
             let offers = "IMAP4rev1 UIDPLUS MOVE SPECIAL-USE SASL-IR AUTH=PLAIN AUTH=XOAUTH2";
