@@ -14,7 +14,7 @@ use super::logins;
 use super::report::{Finding, Kind, Report};
 use super::run::signals;
 use super::when;
-use super::{DONE, FAILED, WRONG, complain};
+use super::{DONE, FAILED, WRONG, complain, stores};
 use crate::auth::gate;
 use crate::auth::oauth::State;
 use crate::auth::{Credentials, Stores};
@@ -33,21 +33,14 @@ pub(super) async fn check(settings: Settings, address: Option<&str>, json: bool)
         return WRONG;
     }
     let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
-    let key = settings.vault_key.clone();
-    let stores = match Stores::open(settings.state.as_deref(), key, &accounts, &connector) {
+    let stores = match stores(&settings, &accounts, &connector) {
         Ok(stores) => stores,
-        Err(error) => {
-            complain(&error.to_string());
-            return WRONG;
-        }
+        Err(code) => return code,
     };
     // Without a handler Ctrl-C would leave the terminal without its echo.
     let stopping = match signals() {
         Ok(stopping) => stopping,
-        Err(error) => {
-            complain(&format!("signals cannot be received: {error}"));
-            return FAILED;
-        }
+        Err(code) => return code,
     };
     let checked = async {
         let mut running = Vec::new();

@@ -20,12 +20,16 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::builder::OsStringValueParser;
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
+use crate::auth::Stores;
 use crate::config::{self, Settings, settings::LEVELS};
+use crate::mail::Account;
+use crate::net::Connector;
 
 /// Everything worked.
 const DONE: u8 = 0;
@@ -183,6 +187,20 @@ fn on_threads(command: impl Future<Output = u8>) -> ExitCode {
     // A name lookup or a read from a terminal that hangs must not hold up the end.
     runtime.shutdown_background();
     ExitCode::from(code)
+}
+
+/// What is kept for these accounts; the exit code where it cannot be had, after the sentence that says why.
+fn stores<'a>(
+    settings: &Settings,
+    accounts: impl IntoIterator<Item = &'a Arc<Account>>,
+    connector: &Connector,
+) -> Result<Stores, u8> {
+    Stores::open(settings.state.as_deref(), settings.vault_key.clone(), accounts, connector).map_err(
+        |error| {
+            complain(&error.to_string());
+            WRONG
+        },
+    )
 }
 
 /// One sentence to standard error, which may be closed: that is no fault of ours.

@@ -21,7 +21,7 @@ pub(super) async fn run(settings: Settings) -> u8 {
     // Before the first connection: a signal from here on stops the bridge in order.
     let stopping = match signals() {
         Ok(stopping) => stopping,
-        Err(error) => return failed(&format!("signals cannot be received: {error}")),
+        Err(code) => return code,
     };
     let server = match Server::bind(&settings).await {
         Ok(server) => server,
@@ -67,9 +67,15 @@ pub(super) fn failed(sentences: &str) -> u8 {
     FAILED
 }
 
+/// A token that a person or the system cancels to end the process; the exit code where none can be had, after the
+/// sentence that says so.
+pub(super) fn signals() -> Result<CancellationToken, u8> {
+    cancelled_by_signals().map_err(|error| failed(&format!("signals cannot be received: {error}")))
+}
+
 /// A token that SIGTERM, SIGINT or Ctrl-C cancels; a second signal ends the process at once.
 #[cfg(unix)]
-pub(super) fn signals() -> io::Result<CancellationToken> {
+fn cancelled_by_signals() -> io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stopping = CancellationToken::new();
@@ -92,7 +98,7 @@ pub(super) fn signals() -> io::Result<CancellationToken> {
 
 /// A token that Ctrl-C, the end of the session or of the machine cancels; a second Ctrl-C ends the process at once.
 #[cfg(windows)]
-pub(super) fn signals() -> io::Result<CancellationToken> {
+fn cancelled_by_signals() -> io::Result<CancellationToken> {
     use tokio::signal::windows::{ctrl_c, ctrl_close, ctrl_shutdown};
     let (mut ctrl_c, mut close, mut shutdown) = (ctrl_c()?, ctrl_close()?, ctrl_shutdown()?);
     let stopping = CancellationToken::new();

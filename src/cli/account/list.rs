@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::super::when;
-use super::super::{DONE, FAILED, WRONG, complain};
+use super::super::{DONE, FAILED, complain, stores};
 use crate::auth::Stores;
 use crate::auth::gate;
 use crate::auth::oauth::State;
@@ -33,13 +33,9 @@ enum SignIn {
 /// A line for each, in the order of the configuration.
 pub(super) async fn list(settings: &Settings, json: bool) -> u8 {
     let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
-    let state = settings.state.as_deref();
-    let stores = match Stores::open(state, settings.vault_key.clone(), &settings.accounts, &connector) {
+    let stores = match stores(settings, &settings.accounts, &connector) {
         Ok(stores) => stores,
-        Err(error) => {
-            complain(&error.to_string());
-            return WRONG;
-        }
+        Err(code) => return code,
     };
     let mut rows = Vec::new();
     for account in &settings.accounts {

@@ -42,7 +42,7 @@ pub(super) async fn demo(ports: Ports) -> u8 {
     no_core_files();
     let stopping = match signals() {
         Ok(stopping) => stopping,
-        Err(error) => return failed(&format!("signals cannot be received: {error}")),
+        Err(code) => return code,
     };
     match serve(ports, stopping).await {
         Ok(()) => DONE,

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::report::{Finding, Kind, Report};
 use super::super::run::{no_core_files, signals};
-use super::super::{DONE, FAILED, WRONG, ask, complain, logins, when};
+use super::super::{DONE, FAILED, WRONG, ask, complain, logins, stores, when};
 use crate::auth::oauth::{Grant, Grants, SignInError, code, device, fault};
 use crate::auth::vault::{KeptGrant, Vault, VaultError};
 use crate::auth::{Credentials, Stores, gate, oauth};
@@ -54,22 +54,14 @@ pub(super) async fn sign_in(settings: &Settings, file: &Path, account: &Arc<Acco
     }
     no_core_files();
     let connector = Connector::new(settings.tls.clone(), settings.deadlines.clone());
-    let key = settings.vault_key.clone();
-    let stores = Stores::open(settings.state.as_deref(), key, [account], &connector);
-    let stores = match stores {
+    let stores = match stores(settings, [account], &connector) {
         Ok(stores) => stores,
-        Err(error) => {
-            complain(&error.to_string());
-            return WRONG;
-        }
+        Err(code) => return code,
     };
     // Without a handler Ctrl-C would leave the terminal without its echo.
     let stopping = match signals() {
         Ok(stopping) => stopping,
-        Err(error) => {
-            complain(&format!("signals cannot be received: {error}"));
-            return FAILED;
-        }
+        Err(code) => return code,
     };
     let signing = Signing { account, connector, stores, stopping };
     let outcome = match &account.auth {
