@@ -92,6 +92,8 @@ pub struct Script {
     pub refused: bool,
     /// The certificate upstream shows.
     pub certificate: Kind,
+    /// It is played a line a write only.
+    pub whole_lines_only: bool,
     /// Values from `let:` and `default:`.
     pub values: Vec<(String, Text)>,
     /// Answers at any time.
@@ -181,6 +183,7 @@ fn directive(script: &mut Script, key: &str, value: &str) -> Result<(), String> 
                 _ => return Err("certificate: good | expired | wrong-name | unknown-authority".into()),
             }
         }
+        "writes" if value == "whole" => script.whole_lines_only = true,
         "let" | "default" => {
             let (name, value) = value.split_once('=').ok_or("let: NAME = TEXT")?;
             let name = name.trim().to_owned();
