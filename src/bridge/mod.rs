@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::mail::{Account, AppTls};
+use crate::mailbox::Resources;
 use crate::net::Connector;
-use crate::store::Bodies;
 
 /// Tells what to do where an app that was greeted in the clear begins TLS all the same (RFC 8446 §5.1: a handshake's
 /// first octet), set to it or slow to begin. It heard the greeting as TLS, so this connection cannot be saved.
@@ -52,8 +52,8 @@ pub struct Context {
     pub stores: Stores,
     /// The way upstream.
     pub connector: Connector,
-    /// Bodies in memory.
-    pub bodies: Bodies,
+    /// What mailboxes share.
+    pub resources: Resources,
     /// How this app stands to TLS.
     pub app_tls: AppTls,
     /// Cancelled at SIGTERM: finish what runs within `deadlines.stop`, then go.
@@ -67,7 +67,7 @@ impl Context {
             accounts: Accounts::with_stores(accounts.iter().cloned(), &stores),
             stores,
             connector,
-            bodies: Bodies::new(cache_memory),
+            resources: Resources::in_memory(cache_memory),
             app_tls: AppTls::Off,
             stopping: CancellationToken::new(),
         }

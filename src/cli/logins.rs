@@ -5,10 +5,9 @@ use std::sync::Arc;
 use super::report::{Kind, Report};
 use crate::auth::Credentials;
 use crate::mail::Account;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Resources};
 use crate::net::Connector;
 use crate::provider::{Provider, Table};
-use crate::store::Bodies;
 use crate::upstream::{UpstreamError, submission};
 
 /// The mailbox that POP3 apps see.
@@ -22,7 +21,8 @@ pub(super) async fn imap(
     report: &mut Report,
 ) -> Result<Mailbox, UpstreamError> {
     // Nothing is kept of what is not shown.
-    let opened = Mailbox::open(connector.clone(), account.clone(), credentials.clone(), Bodies::new(0)).await;
+    let opened =
+        Mailbox::open(connector.clone(), account.clone(), credentials.clone(), Resources::in_memory(0)).await;
     match opened {
         Ok((mailbox, listing)) => {
             let (host, folder) = (&account.imap.endpoint.host, &account.pop3.folder);

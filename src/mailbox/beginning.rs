@@ -28,7 +28,7 @@ impl Mailbox {
     /// # Errors
     /// [`UpstreamError::TooLarge`] where that takes more than 8 MiB; [`Mailbox::body`] has no such bound.
     pub async fn beginning(&mut self, uid: Uid, lines: u32) -> Result<Bytes, UpstreamError> {
-        if let Some(body) = self.bodies.get(&self.key(uid)).await {
+        if let Some(body) = self.resources.bodies.get(&self.key(uid)).await {
             let mut wanted = Lines::new(lines);
             let end = wanted.look(&body).unwrap_or(body.len());
             return Ok(body.slice(..end));

@@ -11,6 +11,7 @@ mod beginning;
 mod body;
 mod line;
 mod removal;
+mod resources;
 #[cfg(test)]
 mod tests;
 
@@ -19,11 +20,12 @@ use std::time::Duration;
 
 pub use body::Body;
 pub use removal::RemovalPlan;
+pub use resources::Resources;
 
 use crate::auth::Credentials;
 use crate::mail::{Account, Uid, UidValidity};
 use crate::net::Connector;
-use crate::store::{Bodies, BodyKey};
+use crate::store::BodyKey;
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Part, Session, Wanted};
 use line::{Dial, Line};
@@ -34,7 +36,7 @@ use line::{Dial, Line};
 pub struct Mailbox {
     line: Line,
     account: Arc<Account>,
-    bodies: Bodies,
+    resources: Resources,
     /// Every body of this mailbox has a key that begins with these.
     address: Arc<str>,
     folder: Arc<str>,
@@ -69,17 +71,17 @@ impl Mailbox {
         connector: Connector,
         account: Arc<Account>,
         credentials: Credentials,
-        bodies: Bodies,
+        resources: Resources,
     ) -> Result<(Mailbox, Listing), UpstreamError> {
         let stall = connector.deadlines().app_stall;
         let dial = line::provider(connector, account.clone(), credentials);
-        Self::open_by(dial, account, bodies, stall).await
+        Self::open_by(dial, account, resources, stall).await
     }
 
     async fn open_by(
         dial: Dial,
         account: Arc<Account>,
-        bodies: Bodies,
+        resources: Resources,
         stall: Duration,
     ) -> Result<(Mailbox, Listing), UpstreamError> {
         let folder = account.pop3.folder.clone();
@@ -93,7 +95,7 @@ impl Mailbox {
             folder: folder.into(),
             uid_validity: listed.uid_validity,
             account,
-            bodies,
+            resources,
             stall,
             plan: None,
         };
@@ -103,7 +105,7 @@ impl Mailbox {
 
     /// With the exact sizes of the bodies that are in memory.
     fn listing(&self, messages: Vec<(Uid, u64)>) -> Listing {
-        let exact = self.bodies.pop3_octets(&self.address, &self.folder, self.uid_validity);
+        let exact = self.resources.bodies.pop3_octets(&self.address, &self.folder, self.uid_validity);
         let messages = messages
             .into_iter()
             .map(|(uid, told)| Message { uid, octets: exact.get(&uid).copied().unwrap_or(told) })
@@ -119,7 +121,7 @@ impl Mailbox {
     /// [`UpstreamError::Refused`] and [`UpstreamError::Gone`] concern this message only.
     pub async fn body(&mut self, uid: Uid) -> Result<Body, UpstreamError> {
         let key = self.key(uid);
-        if let Some(body) = self.bodies.get(&key).await {
+        if let Some(body) = self.resources.bodies.get(&key).await {
             return Ok(Body::kept(body));
         }
         let (uid_validity, stall) = (self.uid_validity, self.stall);
@@ -136,7 +138,7 @@ impl Mailbox {
                 })
             })
             .await?;
-        Ok(Body::coming(fetched, &self.bodies, key))
+        Ok(Body::coming(fetched, &self.resources.bodies, key))
     }
 
     /// Keeps the upstream session from timing out while the app is silent; call now and then. Takes seconds at most:

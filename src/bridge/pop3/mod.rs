@@ -45,7 +45,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let deadlines = context.connector.deadlines().clone();
-    let upstream = Upstream { connector: context.connector, bodies: context.bodies };
+    let upstream = Upstream { connector: context.connector, resources: context.resources };
     let session = Session::with_tls(context.app_tls);
     Driver::new(app, session, context.accounts, upstream, deadlines, context.stopping).serve().await
 }

@@ -6,9 +6,8 @@ use bytes::Bytes;
 
 use crate::auth::Credentials;
 use crate::mail::{Account, Uid};
-use crate::mailbox::{Body, Listing, Mailbox};
+use crate::mailbox::{Body, Listing, Mailbox, Resources};
 use crate::net::Connector;
-use crate::store::Bodies;
 use crate::upstream::UpstreamError;
 
 /// Where mailboxes come from.
@@ -51,7 +50,7 @@ pub(super) trait Octets: Send {
 #[derive(Debug)]
 pub(super) struct Upstream {
     pub(super) connector: Connector,
-    pub(super) bodies: Bodies,
+    pub(super) resources: Resources,
 }
 
 impl Provider for Upstream {
@@ -62,7 +61,7 @@ impl Provider for Upstream {
         account: Arc<Account>,
         credentials: Credentials,
     ) -> Result<(Mailbox, Listing), UpstreamError> {
-        Mailbox::open(self.connector.clone(), account, credentials, self.bodies.clone()).await
+        Mailbox::open(self.connector.clone(), account, credentials, self.resources.clone()).await
     }
 }
 

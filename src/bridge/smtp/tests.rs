@@ -17,9 +17,9 @@ use super::serve_with;
 use crate::auth::{Credentials, Stores};
 use crate::bridge::{Accounts, Context};
 use crate::mail::{Account, Deadlines};
+use crate::mailbox::Resources;
 use crate::net::tls::{Roots, trust};
 use crate::net::{ConnectError, Connector};
-use crate::store::Bodies;
 use crate::upstream::UpstreamError;
 use crate::upstream::submission::Submission;
 use crate::upstream::submission::scripted::{Scripted, account, pipe};
@@ -73,7 +73,7 @@ async fn scene_with(account: Account, connections: usize, tokens: Option<Credent
         accounts: Accounts::new([Arc::new(account)]),
         stores: Stores::new(None),
         connector: Connector::new(trust(Roots::Bundled, &[]).unwrap().config, Deadlines::default()),
-        bodies: Bodies::new(0),
+        resources: Resources::in_memory(0),
         stopping: stopping.clone(),
     };
     let served = tokio::spawn(serve_with(stream, context, Pipes { streams: unused.clone(), tokens }));

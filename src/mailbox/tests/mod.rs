@@ -22,7 +22,7 @@ const STALL: Duration = Duration::from_secs(120);
 /// An account whose upstream plays one script a session.
 struct Provider {
     account: Account,
-    bodies: Bodies,
+    resources: Resources,
     plays: Arc<Mutex<Vec<JoinHandle<()>>>>,
     left: Arc<Mutex<Vec<&'static str>>>,
 }
@@ -31,7 +31,7 @@ impl Provider {
     fn new(scripts: &[&'static str]) -> Self {
         Self {
             account: account(),
-            bodies: Bodies::new(1 << 20),
+            resources: Resources::in_memory(1 << 20),
             plays: Arc::default(),
             left: Arc::new(Mutex::new(scripts.iter().rev().copied().collect())),
         }
@@ -60,7 +60,7 @@ impl Provider {
             plays.lock().unwrap().push(play);
             Box::pin(async move { Ok(session) })
         });
-        Mailbox::open_by(dial, Arc::new(self.account.clone()), self.bodies.clone(), STALL).await
+        Mailbox::open_by(dial, Arc::new(self.account.clone()), self.resources.clone(), STALL).await
     }
 
     /// Every script was played, and kept to.

@@ -1,0 +1,17 @@
+//! What all mailboxes of one run share.
+
+use crate::store::Bodies;
+
+/// For the life of the bridge; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Resources {
+    /// Bodies once fetched.
+    pub bodies: Bodies,
+}
+
+impl Resources {
+    /// Bodies in memory alone, at most so many octets of them; 0 keeps none.
+    pub fn in_memory(octets: u64) -> Self {
+        Self { bodies: Bodies::new(octets) }
+    }
+}
