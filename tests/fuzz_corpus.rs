@@ -56,3 +56,50 @@ fn every_target_is_a_fuzz_target_with_seeds() {
 fn a_body_can_fail() {
     bodies::assert_reply_line(b"+OK");
 }
+
+/// A body that never gets past the first check asserts nothing.
+#[test]
+fn good_seeds_get_to_where_something_is_taken() {
+    use footbridge::auth::oauth::redirect::{self, Redirected};
+    use footbridge::auth::password::{Verdict, judged_by};
+    use footbridge::mail::Secret;
+
+    let seed = |path: &str| fs::read(fuzz().join("seeds").join(path)).expect("a seed");
+    let text = |path: &str| String::from_utf8(seed(path)).expect("text");
+
+    let opened = footbridge::auth::vault::opened_with(b"the material of fuzzing", &seed("vault/sealed"));
+    assert_eq!(
+        opened.expect("a vault").escape_ascii().to_string(),
+        text("vault/entries").replace('"', "\\\"")
+    );
+
+    let right = Secret::new("aaaa-bbbb-cccc-dddd-eeee-ffff-aa");
+    let (_, verdict) = judged_by(&seed("bridge_passwords/right"), "ana", &right).expect("a file of ours");
+    assert_eq!(verdict, Verdict::Right);
+
+    let state = Secret::new("0ur-State_7");
+    for (name, code) in [("code", true), ("pasted", true), ("refused", false)] {
+        let line = text(&format!("oauth_redirect/{name}"));
+        let query = redirect::pasted(line.lines().next().expect("a line")).expect("a query");
+        let redirected = redirect::read(query, &state).expect("our state");
+        assert_eq!(matches!(redirected, Redirected::Code(_)), code, "{name}");
+    }
+
+    let said = footbridge::upstream::challenge_says(&seed("sasl_challenge/google-base64"));
+    let words = "status 401, scope https://mail.google.com/, schemes bearer mac";
+    assert_eq!(said, Some((words.to_owned(), false)));
+
+    // The seed is in the order of octets of most machines.
+    #[cfg(all(target_os = "linux", target_endian = "little"))]
+    {
+        let [app, ours] = ["127.0.0.1:40000", "127.0.0.1:1143"].map(|end| end.parse().expect("an address"));
+        for name in ["ipv4", "ipv4-in-ipv6"] {
+            let answer = seed(&format!("peer_answer/{name}"));
+            assert_eq!(footbridge::net::peer::in_answer(&answer, app, ours).ok(), Some(Some(1001)), "{name}");
+        }
+        let table =
+            text("peer_table/ipv4").replace("APP4", "0100007F:9C40").replace("OURS4", "0100007F:0477");
+        let found = footbridge::net::peer::in_table(table.as_bytes(), app, ours);
+        assert_eq!(found.ok(), Some(Some(1001)));
+    }
+}

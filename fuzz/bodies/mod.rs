@@ -3,6 +3,7 @@
 //! The fuzzer calls these over and over; `tests/fuzz_corpus.rs` calls them once with every seed. Inputs are the octets
 //! as a peer would send them; a body that needs more than one stream says how they are told apart.
 
+mod bridge_passwords;
 mod config;
 mod data;
 mod imap_frame;
@@ -12,10 +13,16 @@ mod imap_splice;
 mod lines;
 mod message;
 mod mutf7;
+mod oauth_answer;
+mod oauth_redirect;
+mod peer_answer;
+mod peer_table;
 mod pop3;
 mod sasl;
+mod sasl_challenge;
 mod smtp;
 mod smtp_replies;
+mod vault;
 
 /// One target's body; panics where something does not hold.
 pub type Body = fn(&[u8]);
@@ -23,6 +30,7 @@ pub type Body = fn(&[u8]);
 /// Every target by its name, which is also that of its file in `fuzz_targets` and of its folder in `seeds`.
 #[allow(dead_code, reason = "a fuzz target uses one of them, by name")]
 pub const TARGETS: &[(&str, Body)] = &[
+    ("bridge_passwords", bridge_passwords::run),
     ("config", config::run),
     ("data", data::run),
     ("imap_frame", imap_frame::run),
@@ -32,10 +40,16 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("lines", lines::run),
     ("message", message::run),
     ("mutf7", mutf7::run),
+    ("oauth_answer", oauth_answer::run),
+    ("oauth_redirect", oauth_redirect::run),
+    ("peer_answer", peer_answer::run),
+    ("peer_table", peer_table::run),
     ("pop3", pop3::run),
     ("sasl", sasl::run),
+    ("sasl_challenge", sasl_challenge::run),
     ("smtp", smtp::run),
     ("smtp_replies", smtp_replies::run),
+    ("vault", vault::run),
 ];
 
 /// The body of this name.

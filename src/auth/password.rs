@@ -143,14 +143,11 @@ impl Passwords {
     /// Whether there are any cannot be told: nothing may be let in.
     pub fn judge(&self, address: &str, offered: &Secret) -> Result<Verdict, PasswordsError> {
         let Some(record) = self.record()? else { return Ok(Verdict::NoneYet) };
-        Ok(match record.find(&address.to_lowercase(), offered) {
-            Found::One(password) => {
-                self.0.seen.note(password.id(), now());
-                Verdict::Right
-            }
-            Found::NoneOf => Verdict::Wrong,
-            Found::NoneThere => Verdict::NoneYet,
-        })
+        let found = record.find(&address.to_lowercase(), offered);
+        if let Found::One(password) = found {
+            self.0.seen.note(password.id(), now());
+        }
+        Ok(verdict(&found))
     }
 
     /// Those of an account, the oldest first.
@@ -296,6 +293,14 @@ impl Passwords {
     }
 }
 
+fn verdict(found: &Found<'_>) -> Verdict {
+    match found {
+        Found::One(_) => Verdict::Right,
+        Found::NoneOf => Verdict::Wrong,
+        Found::NoneThere => Verdict::NoneYet,
+    }
+}
+
 fn read(folder: &Folder) -> Result<Option<Record>, PasswordsError> {
     let Some(octets) = folder.read(FILE)? else { return Ok(None) };
     let record = Record::parse(&octets).map_err(|unreadable| match unreadable {
@@ -303,6 +308,14 @@ fn read(folder: &Folder) -> Result<Option<Record>, PasswordsError> {
         Unreadable::Newer => PasswordsError::Newer(folder.file(FILE)),
     });
     record.map(Some)
+}
+
+/// A file's octets in the form that is written, and what it makes of a secret; `None` where it cannot be read: fuzz/ has
+/// it from here.
+#[doc(hidden)]
+pub fn judged_by(octets: &[u8], address: &str, offered: &Secret) -> Option<(Vec<u8>, Verdict)> {
+    let record = Record::parse(octets).ok()?;
+    Some((record.encode(), verdict(&record.find(address, offered))))
 }
 
 /// Seconds since 1970; a clock before that is at 0.

@@ -28,6 +28,9 @@ mod table;
 
 #[cfg(target_os = "linux")]
 pub use linux::Owners;
+#[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub use linux::{in_answer, in_table};
 
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::Owners;

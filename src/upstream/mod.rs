@@ -8,3 +8,5 @@ pub mod submission;
 pub(crate) mod tokens;
 
 pub use error::UpstreamError;
+#[doc(hidden)]
+pub use sasl::challenge_says;

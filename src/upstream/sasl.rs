@@ -171,6 +171,12 @@ impl Fault {
     }
 }
 
+/// What a challenge as it came says, and whether that passes by itself: fuzz/ has it from here.
+#[doc(hidden)]
+pub fn challenge_says(challenge: &[u8]) -> Option<(String, bool)> {
+    Fault::read(&decoded(challenge)).map(|fault| (fault.said, fault.passing))
+}
+
 /// HTTP's codes, as Google has them, or those of OAuth (RFC 6749 §4.1.2.1).
 fn is_passing(status: &str) -> bool {
     let http = status.parse().is_ok_and(|code: u16| code == 429 || (500..600).contains(&code));

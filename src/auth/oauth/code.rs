@@ -26,15 +26,15 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use oauth2::url::form_urlencoded;
 use oauth2::{AuthUrl, CsrfToken, PkceCodeChallenge, RedirectUrl};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::redirect::{self, Foreign, Redirected};
 use super::sign_in::SignInError;
 use super::{Grant, exchange, fault, grant};
 use crate::mail::oauth2::Redirect;
@@ -47,9 +47,6 @@ pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Connections at the same time: a browser opens some to spare.
 const CONNECTIONS: usize = 16;
-
-/// The longest request head, and the longest text pasted: codes have up to some 2,000 octets.
-const HEAD: usize = 16 * 1024;
 
 /// A connection that asks nothing is closed, so that others come in.
 const SILENT: Duration = Duration::from_secs(10);
@@ -154,7 +151,7 @@ impl Attempt {
         let came = async {
             loop {
                 let visit = visits.next(&self.listeners).await;
-                match redirected(&visit.query, &self.state) {
+                match redirect::read(&visit.query, &self.state) {
                     Some(outcome) => break (visit, outcome),
                     // Nobody waits for the answer where the browser has gone.
                     None => drop(visit.answer.send(Page::FOREIGN)),
@@ -184,15 +181,10 @@ impl Attempt {
         if self.is_used() {
             return Err(SignInError::Used);
         }
-        let text = text.trim();
-        let query = text.split_once('?').map_or(text, |(_, query)| query);
-        let query = query.split_once('#').map_or(query, |(query, _)| query);
-        if text.len() > HEAD || !query.contains("state=") {
-            return Err(SignInError::NotOurs(
-                "this is not the whole address that the browser shows at the end; copy all of it, with state=",
-            ));
-        }
-        let outcome = redirected(query, &self.state).ok_or(SignInError::NotOurs(
+        let query = redirect::pasted(text).ok_or(SignInError::NotOurs(
+            "this is not the whole address that the browser shows at the end; copy all of it, with state=",
+        ))?;
+        let outcome = redirect::read(query, &self.state).ok_or(SignInError::NotOurs(
             "this address belongs to another sign-in; open the address of this one and paste where it ends",
         ))?;
         self.used.store(true, Ordering::Relaxed);
@@ -210,37 +202,6 @@ impl Attempt {
         let answer = exchange::code(&self.server, http, &code, &self.verifier, &self.redirect).await?;
         let client_id = self.server.client_id.as_deref().unwrap_or_default();
         Ok(Grant::new(answer, client_id, grant::unix_now()))
-    }
-}
-
-/// What the browser brought (RFC 6749 §4.1.2).
-enum Redirected {
-    Code(Secret),
-    Refused { error: String, description: Option<String> },
-}
-
-/// Reads a redirect's query; `None` where it is not the answer to the attempt with this state.
-fn redirected(query: &str, state: &Secret) -> Option<Redirected> {
-    let (mut code, mut given, mut error, mut description) = (None, None, None, None);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let place = match &*name {
-            "code" => &mut code,
-            "state" => &mut given,
-            "error" => &mut error,
-            "error_description" => &mut description,
-            _ => continue,
-        };
-        // RFC 6749 §3.1: none may be there twice. Who sends two of a kind hopes that we look at the other one.
-        if place.replace(value.into_owned()).is_some() {
-            return None;
-        }
-    }
-    if !Secret::new(given?).same_as(state) {
-        return None;
-    }
-    match (error, code) {
-        (None, Some(code)) if !code.is_empty() => Some(Redirected::Code(Secret::new(code))),
-        (error, _) => Some(Redirected::Refused { error: error.unwrap_or_default(), description }),
     }
 }
 
@@ -340,13 +301,13 @@ async fn serve(tcp: TcpStream, authority: String, come: mpsc::Sender<Visit>) -> 
     }
     let visited = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
-        let page = match query(&request, &authority) {
+        let page = match redirect::asked(&request, &authority) {
             Ok(query) => {
                 let (answer, page) = oneshot::channel();
                 visited.store(true, Ordering::Relaxed);
                 Ok((Visit { query, answer }, page))
             }
-            Err(page) => Err(page),
+            Err(foreign) => Err(Page::for_foreign(foreign)),
         };
         let come = come.clone();
         async move {
@@ -364,7 +325,7 @@ async fn serve(tcp: TcpStream, authority: String, come: mpsc::Sender<Visit>) -> 
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(SILENT)
-        .max_buf_size(HEAD)
+        .max_buf_size(redirect::LONGEST)
         .keep_alive(false)
         .serve_connection(TokioIo::new(tcp), service)
         .await;
@@ -372,24 +333,6 @@ async fn serve(tcp: TcpStream, authority: String, come: mpsc::Sender<Visit>) -> 
         tracing::debug!(%error, "a browser's connection ended");
     }
     visited.into_inner()
-}
-
-/// The query of a request for the one address; otherwise the page for who asks something else.
-fn query(request: &Request<Incoming>, authority: &str) -> Result<String, Page> {
-    // A web page whose name leads here (DNS rebinding) has its own name in this header.
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let host = hosts.next().and_then(|host| host.to_str().ok());
-    let ours = host.is_some_and(|host| host.eq_ignore_ascii_case(authority));
-    if !ours || hosts.next().is_some() || request.uri().authority().is_some() {
-        return Err(Page::WRONG_HOST);
-    }
-    if request.uri().path() != "/" {
-        return Err(Page::NOT_FOUND);
-    }
-    if request.method() != Method::GET {
-        return Err(Page::NOT_ALLOWED);
-    }
-    Ok(request.uri().query().unwrap_or_default().to_owned())
 }
 
 /// What a browser is shown. Nothing that came with a request is in it.
@@ -419,6 +362,14 @@ impl Page {
 
     const fn fixed(status: StatusCode, title: &'static str, words: &'static str) -> Self {
         Self { status, title, words: Cow::Borrowed(words) }
+    }
+
+    const fn for_foreign(foreign: Foreign) -> Self {
+        match foreign {
+            Foreign::Host => Self::WRONG_HOST,
+            Foreign::Path => Self::NOT_FOUND,
+            Foreign::Method => Self::NOT_ALLOWED,
+        }
     }
 
     fn failed(words: &str) -> Self {

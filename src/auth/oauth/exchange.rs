@@ -184,14 +184,35 @@ pub(super) fn asking(http: &Http) -> impl Fn(HttpRequest) -> Asked + Send + Sync
         Box::pin(async move {
             let host = request.uri().host().unwrap_or_default().to_owned();
             let (head, body) = http.send(request).await?.into_parts();
-            let body = Zeroizing::new(body);
-            if matches!(head.status.as_u16(), 408 | 425 | 429) || head.status.is_server_error() {
-                let (status, pause) = (head.status.as_u16(), pause(&head.headers));
-                return Err(Unheard::Trouble { host, status, pause });
-            }
-            canonical(&host, head.status, &body)
+            heard(&host, head.status, &head.headers, &Zeroizing::new(body))
         })
     }
+}
+
+/// What was answered, in the form the crate understands.
+fn heard(host: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<HttpResponse, Unheard> {
+    if matches!(status.as_u16(), 408 | 425 | 429) || status.is_server_error() {
+        let (host, status) = (host.to_owned(), status.as_u16());
+        return Err(Unheard::Trouble { host, status, pause: pause(headers) });
+    }
+    canonical(host, status, body)
+}
+
+/// What comes of an answer to [`refresh`] that did not have to be asked for: fuzz/ has it from here.
+///
+/// # Errors
+/// As there.
+#[doc(hidden)]
+pub fn understood(
+    server: &OAuth2,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Answer, Fault> {
+    let (client, token) = (client(server)?, RefreshToken::new(String::new()));
+    let answer =
+        |request: HttpRequest| heard(request.uri().host().unwrap_or_default(), status, headers, body);
+    answered(server, client.exchange_refresh_token(&token).request(&answer), fault::refused)
 }
 
 pub(super) type Asked = Pin<Box<dyn Future<Output = Result<HttpResponse, Unheard>> + Send>>;

@@ -15,6 +15,7 @@ pub mod device;
 pub mod exchange;
 pub mod fault;
 pub mod grant;
+pub mod redirect;
 pub mod sign_in;
 pub mod tokens;
 

@@ -29,6 +29,8 @@ pub use entries::Entry;
 pub use grants::KeptGrant;
 use key::{Fresh, Keys};
 use sealed::{Header, Key, Sealed};
+#[doc(hidden)]
+pub use sealed::{opened_with, sealed_with};
 
 use crate::mail::KeyChoice;
 use crate::store::folder::Held;

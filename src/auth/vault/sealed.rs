@@ -17,6 +17,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::entries::Entries;
+
 /// This format. An older one is read, a newer one is left alone.
 const FORMAT: u32 = 1;
 
@@ -199,4 +201,22 @@ pub(super) fn seal(header: &Header, key: &Key, mut plain: Zeroizing<Vec<u8>>) ->
 
 pub(super) fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// What these octets hold in the form that is written, where the key made of `material` opens them: fuzz/ has it from
+/// here.
+#[doc(hidden)]
+pub fn opened_with(material: &[u8], octets: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let sealed = Sealed::parse(octets).ok()?;
+    let key = Key::derive(material, sealed.header.id());
+    let plain = sealed.open(&key).filter(|_| sealed.header.is_sealed_with(&key))?;
+    Entries::decode(&plain)?.encode()
+}
+
+/// A vault of these octets, which may be no entries at all, under the key made of `material`: fuzz/ has it from here.
+#[doc(hidden)]
+pub fn sealed_with(material: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+    let id = Id::random()?;
+    let key = Key::derive(material, &id);
+    seal(&Header::new(Kind::File {}, id, &key), &key, Zeroizing::new(plain.to_vec()))
 }

@@ -77,7 +77,7 @@ fn sixteen(ip: IpAddr) -> [u8; 16] {
     }
 }
 
-fn answer(octets: &[u8], ends: Ends) -> io::Result<Endpoint> {
+pub(super) fn answer(octets: &[u8], ends: Ends) -> io::Result<Endpoint> {
     understood(octets, ends).unwrap_or_else(|| Err(io::ErrorKind::InvalidData.into()))
 }
 

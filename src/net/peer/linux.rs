@@ -1,7 +1,7 @@
 //! The kernel asked: by sock_diag(7), and where that does not answer by its tables.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,6 +52,13 @@ impl Endpoint {
         match state {
             1 | 4 | 5 | 8 | 9 | 11 if inode != 0 => Self::Open { uid },
             _ => Self::Closed,
+        }
+    }
+
+    fn user(self) -> Option<u32> {
+        match self {
+            Self::Open { uid } => Some(uid),
+            Self::Closed | Self::Absent => None,
         }
     }
 }
@@ -107,6 +114,24 @@ impl Owners {
         let read = tokio::task::spawn_blocking(move || read_tables(&tables, ends));
         read.await.unwrap_or_else(|ended| Err(io::Error::other(ended)))
     }
+}
+
+/// The user who has an app's end open by the octets of a table, `None` where nobody has: fuzz/ has it from here.
+///
+/// # Errors
+/// The table cannot be read.
+#[doc(hidden)]
+pub fn in_table(table: impl BufRead, app: SocketAddr, ours: SocketAddr) -> io::Result<Option<u32>> {
+    table::find(table, Ends { app, ours }).map(Endpoint::user)
+}
+
+/// The same by the octets of an answer of sock_diag(7).
+///
+/// # Errors
+/// They are an error, or no answer.
+#[doc(hidden)]
+pub fn in_answer(answer: &[u8], app: SocketAddr, ours: SocketAddr) -> io::Result<Option<u32>> {
+    diag::answer(answer, Ends { app, ours }).map(Endpoint::user)
 }
 
 /// A connection that was reset has no other end any more.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oauth2::url::form_urlencoded;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
@@ -270,7 +271,11 @@ async fn silent_connections_hold_up_nobody() {
 #[tokio::test]
 async fn heads_without_an_end_are_not_held() {
     let waiting = waiting(good()).await;
-    let long = format!("GET /?{} HTTP/1.1\r\nHost: {}\r\n\r\n", "x".repeat(3 * HEAD), waiting.authority);
+    let long = format!(
+        "GET /?{} HTTP/1.1\r\nHost: {}\r\n\r\n",
+        "x".repeat(3 * redirect::LONGEST),
+        waiting.authority
+    );
     let mut io = TcpStream::connect(&waiting.authority).await.unwrap();
     // It is cut off while it writes, or hears a refusal; it is never served.
     let _ = io.write_all(long.as_bytes()).await;
@@ -295,7 +300,7 @@ async fn an_attempt_ends_by_itself() {
 async fn the_address_may_be_pasted() {
     let (token_server, mut attempt) = begun(good()).await;
     let state = query_of(&attempt.url)["state"].clone();
-    for wrong in ["", "the-code", "http://127.0.0.1:1/?code=c", &"state=".repeat(HEAD)] {
+    for wrong in ["", "the-code", "http://127.0.0.1:1/?code=c", &"state=".repeat(redirect::LONGEST)] {
         let told = attempt.paste(&http(), wrong).await.unwrap_err();
         assert!(matches!(told, SignInError::NotOurs(_)), "{told}");
     }
