@@ -10,7 +10,7 @@ use imap_codec::imap_types::mailbox::{ListMailbox, Mailbox};
 use imap_codec::imap_types::response::{Code, Data, Response};
 use imap_codec::imap_types::status::{StatusDataItem, StatusDataItemName};
 
-use super::session::{Outcome, count, delimiter, name_of};
+use super::response::{Outcome, count, delimiter, name_of};
 use crate::demo::mailbox::{Folder, Refusal, Store};
 
 /// Obeys a command that needs no selected mailbox.

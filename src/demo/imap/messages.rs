@@ -11,7 +11,7 @@ use imap_codec::imap_types::mailbox::Mailbox;
 use imap_codec::imap_types::response::{Code, Data, Response};
 use imap_codec::imap_types::sequence::SequenceSet;
 
-use super::session::{Outcome, name_of, untagged};
+use super::response::{Outcome, name_of, untagged};
 use super::view::View;
 use crate::demo::fetch;
 use crate::demo::mailbox::{Message, Refusal, Store};

@@ -7,6 +7,7 @@
 
 mod folders;
 mod messages;
+mod response;
 mod session;
 mod view;
 

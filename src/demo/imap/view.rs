@@ -8,7 +8,7 @@ use imap_codec::imap_types::flag::{Flag, FlagPerm};
 use imap_codec::imap_types::response::{Code, Data, Response};
 use imap_codec::imap_types::sequence::SequenceSet;
 
-use super::session::{count, number, untagged};
+use super::response::{count, number, untagged};
 use crate::demo::fetch;
 use crate::demo::mailbox::{Folder, Message, Store};
 use crate::demo::search::{Candidate, names};
