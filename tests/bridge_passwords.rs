@@ -4,67 +4,12 @@ mod support;
 
 use std::net::SocketAddr;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use support::bridge::{Config, Program, command};
-use support::scripted::Upstream;
+use support::bridge::{Program, command};
+use support::provider::{Provider, plain};
 use support::wire::Wire;
-use tokio::sync::mpsc;
 
 const ADDRESS: &str = "ana@example.org";
 const STORED: &str = "CANARY stored";
-
-/// A server for IMAP and submission that notes the passwords it is shown and takes all of them.
-async fn upstream(server: Upstream, speaks_imap: bool, shown: mpsc::UnboundedSender<String>) {
-    while let Ok(mut wire) = server.accept().await {
-        let shown = shown.clone();
-        tokio::spawn(async move {
-            wire.say(if speaks_imap {
-                "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hi"
-            } else {
-                "220 hi"
-            })
-            .await;
-            while let Some(line) = heard(&mut wire).await {
-                let mut words = line.split(' ').map(str::to_owned);
-                let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-                if line.contains(" PLAIN ") {
-                    let last = BASE64_STANDARD.decode(words.next_back().unwrap_or_default()).expect("base64");
-                    let _ = shown.send(String::from_utf8(last).expect("text"));
-                }
-                let answers: &[&str] = match (first.as_str(), second.as_str()) {
-                    ("EHLO", _) => &["250-localhost", "250 AUTH PLAIN"],
-                    ("AUTH", _) => &["235 2.7.0 in"],
-                    ("QUIT", _) => &["221 2.0.0 bye"],
-                    (_, "CAPABILITY") => &["* CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN"],
-                    (_, "EXAMINE" | "SELECT") => {
-                        &["* 0 EXISTS", "* OK [UIDVALIDITY 7] x", "* OK [UIDNEXT 1] x"]
-                    }
-                    (_, "LOGOUT") => &["* BYE bye"],
-                    _ => &[],
-                };
-                for answer in answers {
-                    wire.say(answer).await;
-                }
-                if speaks_imap {
-                    wire.say(&format!("{first} OK done")).await;
-                }
-            }
-        });
-    }
-}
-
-async fn heard(wire: &mut Wire) -> Option<String> {
-    loop {
-        if let Some(line) = wire.take_line() {
-            return Some(String::from_utf8_lossy(&line).into_owned());
-        }
-        if wire.end().is_some() {
-            return None;
-        }
-        wire.fill().await;
-    }
-}
 
 async fn pop3(bridge: SocketAddr, password: &str) -> String {
     let mut app = Wire::connect(bridge).await.expect("the bridge answers");
@@ -86,7 +31,7 @@ async fn smtp(bridge: SocketAddr, password: &str) -> String {
     app.expect("220").await;
     app.say("EHLO old.example").await;
     while !app.hear().await.starts_with("250 ") {}
-    app.say(&format!("AUTH PLAIN {}", BASE64_STANDARD.encode(format!("\0{ADDRESS}\0{password}")))).await;
+    app.say(&format!("AUTH PLAIN {}", plain(ADDRESS, password))).await;
     app.hear().await
 }
 
@@ -101,13 +46,9 @@ fn password(program: &Program, more: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_opens_all_three_protocols_and_never_goes_upstream() {
-    let (imap_server, smtp_server) = (Upstream::good().await, Upstream::good().await);
-    let config = Config::new(ADDRESS, &imap_server.remote())
-        .smtp(&smtp_server.remote())
-        .account(&format!("secret = {{ command = [\"echo\", \"{STORED}\"] }}"));
-    let (shown, mut seen) = mpsc::unbounded_channel();
-    tokio::spawn(upstream(imap_server, true, shown.clone()));
-    tokio::spawn(upstream(smtp_server, false, shown));
+    let mut provider = Provider::start(&[plain(ADDRESS, STORED)]).await;
+    let config =
+        provider.config(ADDRESS).account(&format!("secret = {{ command = [\"echo\", \"{STORED}\"] }}"));
     let mut program = Program::start(&config, "trace");
 
     assert!(pop3(program.pop3(), STORED).await.starts_with("+OK"), "the stored one, while there is no other");
@@ -129,11 +70,7 @@ async fn one_opens_all_three_protocols_and_never_goes_upstream() {
     assert!(pop3(program.pop3(), &copier).await.starts_with("-ERR [AUTH]"), "taken back");
     assert!(pop3(program.pop3(), &phone).await.starts_with("+OK"));
 
-    let expected = format!("\0{ADDRESS}\0{STORED}");
-    for _ in 0..5 {
-        assert_eq!(seen.recv().await.as_deref(), Some(expected.as_str()));
-    }
-    assert!(seen.try_recv().is_err(), "upstream sees nothing of a wrong one");
+    assert_eq!(provider.shown(), vec![plain(ADDRESS, STORED); 5], "upstream sees nothing of a wrong one");
     assert!(program.terminate().success());
     let listed = password(&program, &["--list"]);
     assert!(listed.starts_with("phone  made ") && listed.contains("last used 20"), "{listed}");

@@ -4,12 +4,10 @@ mod support;
 
 use std::process::{Output, Stdio};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use support::bridge::{Config, command};
 use support::certs::Kind;
+use support::provider::{Provider, plain};
 use support::scripted::{Begin, Upstream};
-use support::wire::Wire;
 
 const ADDRESS: &str = "ana@example.org";
 const PASSWORD: &str = "CANARY pass";
@@ -32,7 +30,7 @@ async fn check(config: &Config, input: &'static str) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = output.await.expect("no panic");
     let told = String::from_utf8(stdout).expect("UTF-8");
     let log = String::from_utf8(stderr).expect("UTF-8");
-    let encoded = BASE64_STANDARD.encode(format!("\0{ADDRESS}\0{PASSWORD}"));
+    let encoded = plain(ADDRESS, PASSWORD);
     for secret in [PASSWORD, "CANARY", &encoded] {
         assert!(!told.contains(secret) && !log.contains(secret), "{told}{log}");
     }
@@ -69,64 +67,11 @@ async fn without_a_password_names_and_certificates_are_looked_at() {
     }
 }
 
-/// A small IMAP server: an empty INBOX, a folder Bin for the trash.
-async fn imap(upstream: Upstream, takes_login: bool) {
-    while let Ok(mut app) = upstream.accept().await {
-        app.say("* OK [CAPABILITY IMAP4rev1 UIDPLUS MOVE SPECIAL-USE SASL-IR AUTH=PLAIN] ready").await;
-        while let Some(line) = heard(&mut app).await {
-            let mut words = line.split(' ');
-            let tag = words.next().unwrap_or_default();
-            let (untagged, done): (&[&str], &str) =
-                match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
-                    "CAPABILITY" => {
-                        (&["CAPABILITY IMAP4rev1 UIDPLUS MOVE SPECIAL-USE SASL-IR AUTH=PLAIN"], "OK done")
-                    }
-                    "LOGIN" | "AUTHENTICATE" if takes_login => (&[], "OK done"),
-                    "LOGIN" | "AUTHENTICATE" => (&[], "NO [AUTHENTICATIONFAILED] not this one"),
-                    "LIST" => (
-                        &["LIST (\\HasNoChildren) \"/\" INBOX", "LIST (\\HasNoChildren \\Trash) \"/\" Bin"],
-                        "OK done",
-                    ),
-                    "EXAMINE" | "SELECT" => (
-                        &[
-                            "FLAGS (\\Deleted \\Seen)",
-                            "0 EXISTS",
-                            "0 RECENT",
-                            "OK [UIDVALIDITY 7] x",
-                            "OK [UIDNEXT 1] x",
-                        ],
-                        "OK [READ-ONLY] done",
-                    ),
-                    "LOGOUT" => (&["BYE bye"], "OK done"),
-                    _ => (&[], "OK done"),
-                };
-            for line in untagged {
-                app.say(&format!("* {line}")).await;
-            }
-            app.say(&format!("{tag} {done}")).await;
-        }
-    }
-}
-
-async fn heard(app: &mut Wire) -> Option<String> {
-    loop {
-        if let Some(line) = app.take_line() {
-            return Some(String::from_utf8_lossy(&line).into_owned());
-        }
-        if app.end().is_some() {
-            return None;
-        }
-        app.fill().await;
-    }
-}
-
 #[tokio::test]
 async fn a_login_that_works_tells_what_pop3_deletions_do() {
-    let upstream = Upstream::good().await;
-    let config = Config::new(ADDRESS, &upstream.remote());
-    let serving = tokio::spawn(imap(upstream, true));
+    let provider = Provider::start(&[plain(ADDRESS, PASSWORD)]).await;
+    let config = Config::new(ADDRESS, &provider.imap);
     let (ended, told) = check(&config, "CANARY pass\n").await;
-    serving.abort();
     assert_eq!(ended, Some(0), "{told}");
     assert_told(
         &told,
@@ -140,22 +85,18 @@ async fn a_login_that_works_tells_what_pop3_deletions_do() {
 
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_a_fault() {
-    let upstream = Upstream::good().await;
-    let config = Config::new(ADDRESS, &upstream.remote()).account("pop3.delete = \"archive\"");
-    let serving = tokio::spawn(imap(upstream, true));
+    let provider = Provider::start(&[plain(ADDRESS, PASSWORD)]).await;
+    let config = Config::new(ADDRESS, &provider.imap).account("pop3.delete = \"archive\"");
     let (ended, told) = check(&config, "CANARY pass\n").await;
-    serving.abort();
     assert_eq!(ended, Some(1), "{told}");
     assert_told(&told, &["IMAP login at localhost works", "there is no folder"]);
 }
 
 #[tokio::test]
 async fn a_refused_login_is_a_fault_with_the_providers_words() {
-    let upstream = Upstream::good().await;
-    let config = Config::new(ADDRESS, &upstream.remote());
-    let serving = tokio::spawn(imap(upstream, false));
+    let provider = Provider::start(&[]).await;
+    let config = Config::new(ADDRESS, &provider.imap);
     let (ended, told) = check(&config, "CANARY pass\n").await;
-    serving.abort();
     assert_eq!(ended, Some(1), "{told}");
     assert_told(&told, &["refused the password", "not this one", "check user name and password"]);
 }
@@ -163,16 +104,14 @@ async fn a_refused_login_is_a_fault_with_the_providers_words() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_stored_secret_is_taken_and_one_that_cannot_be_read_is_a_fault() {
-    let upstream = Upstream::good().await;
-    let remote = upstream.remote();
-    let serving = tokio::spawn(imap(upstream, true));
-    let good = Config::new(ADDRESS, &remote).account("secret = { command = [\"echo\", \"CANARY pass\"] }");
+    let provider = Provider::start(&[plain(ADDRESS, PASSWORD)]).await;
+    let good =
+        Config::new(ADDRESS, &provider.imap).account("secret = { command = [\"echo\", \"CANARY pass\"] }");
     let (ended, told) = check(&good, "").await;
     assert_eq!(ended, Some(0), "{told}");
     assert_told(&told, &["IMAP login at localhost works"]);
-    let bad = Config::new(ADDRESS, &remote).account("secret = { command = [\"false\", \"CANARY\"] }");
+    let bad = Config::new(ADDRESS, &provider.imap).account("secret = { command = [\"false\", \"CANARY\"] }");
     let (ended, told) = check(&bad, "").await;
-    serving.abort();
     assert_eq!(ended, Some(1), "{told}");
     assert_told(&told, &["the stored password cannot be read: the command false failed"]);
 }

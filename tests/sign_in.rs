@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use oauth2::url::Url;
 use support::PATIENCE;
 use support::bridge::{Config, Program, command, signal};
 use support::process::Log;
-use support::scripted::Upstream;
+use support::provider::{Provider, plain, xoauth2};
 use support::terminal;
 use support::token_server::{Answer, Heard, TokenServer, json, refusal, tokens};
 use support::wire::Wire;
@@ -27,92 +25,23 @@ const ACCESS: &str = "CANARY-access";
 const REFRESH: &str = "CANARY-refresh";
 const PASSWORD: &str = "CANARY pass";
 
-/// A provider that takes the one token and the one password, by IMAP and by submission.
-struct Provider {
-    imap: support::bridge::Remote,
-    smtp: support::bridge::Remote,
+/// A provider that takes the one token and the one password.
+async fn provider() -> Provider {
+    Provider::start(&[xoauth2(ADDRESS, ACCESS), plain(ADDRESS, PASSWORD)]).await
 }
 
-impl Provider {
-    async fn start() -> Self {
-        let (imap, smtp) = (Upstream::good().await, Upstream::good().await);
-        let remotes = Self { imap: imap.remote(), smtp: smtp.remote() };
-        tokio::spawn(serve(imap, true));
-        tokio::spawn(serve(smtp, false));
-        remotes
-    }
-
-    /// An account of this provider that signs in to `tokens`.
-    fn oauth2(&self, tokens: &TokenServer, more: &[&str]) -> Config {
-        let urls = [
-            ("authorization_endpoint", "/authorize"),
-            ("token_endpoint", "/token"),
-            ("device_authorization_endpoint", "/device"),
-        ];
-        let config = urls.iter().fold(self.config(), |config, (key, path)| {
-            config.setting(&format!("oauth2.test.{key} = \"{}\"", tokens.url(path)))
-        });
-        let config = more.iter().fold(config, |config, line| config.setting(&format!("oauth2.test.{line}")));
-        config.setting("oauth2.test.scopes = [\"imap\", \"smtp\"]").account("oauth2 = \"test\"")
-    }
-
-    fn config(&self) -> Config {
-        Config::new(ADDRESS, &self.imap).smtp(&self.smtp)
-    }
-}
-
-async fn serve(server: Upstream, speaks_imap: bool) {
-    let xoauth2 = BASE64_STANDARD.encode(format!("user={ADDRESS}\x01auth=Bearer {ACCESS}\x01\x01"));
-    let plain = BASE64_STANDARD.encode(format!("\0{ADDRESS}\0{PASSWORD}"));
-    loop {
-        // A program that is ended in mid-handshake is no reason to leave.
-        let Ok(mut wire) = server.accept().await else { continue };
-        let (xoauth2, plain) = (xoauth2.clone(), plain.clone());
-        tokio::spawn(async move {
-            let offers = "IMAP4rev1 UIDPLUS MOVE SPECIAL-USE SASL-IR AUTH=PLAIN AUTH=XOAUTH2";
-            let greeting = format!("* OK [CAPABILITY {offers}] hi");
-            wire.say(if speaks_imap { &greeting } else { "220 hi" }).await;
-            while let Some(line) = heard(&mut wire).await {
-                let mut words = line.split(' ');
-                let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-                let last = words.next_back().unwrap_or_default();
-                let good = last == xoauth2 || last == plain;
-                let capability = format!("* CAPABILITY {offers}");
-                let (answers, done): (&[&str], &str) = match (first, second) {
-                    ("EHLO", _) => (&["250-localhost", "250 AUTH PLAIN XOAUTH2"], ""),
-                    ("AUTH", _) if good => (&["235 2.7.0 in"], ""),
-                    ("AUTH", _) => (&["535 5.7.8 not this one"], ""),
-                    ("QUIT", _) => (&["221 2.0.0 bye"], ""),
-                    (_, "CAPABILITY") => (&[&capability], "OK done"),
-                    (_, "AUTHENTICATE") if !good => (&[], "NO [AUTHENTICATIONFAILED] not this one"),
-                    (_, "LIST") => (&["* LIST (\\HasNoChildren \\Trash) \"/\" Bin"], "OK done"),
-                    (_, "EXAMINE" | "SELECT") => {
-                        (&["* 0 EXISTS", "* OK [UIDVALIDITY 7] x", "* OK [UIDNEXT 1] x"], "OK done")
-                    }
-                    (_, "LOGOUT") => (&["* BYE bye"], "OK done"),
-                    _ => (&[], "OK done"),
-                };
-                for answer in answers {
-                    wire.say(answer).await;
-                }
-                if speaks_imap {
-                    wire.say(&format!("{first} {done}")).await;
-                }
-            }
-        });
-    }
-}
-
-async fn heard(wire: &mut Wire) -> Option<String> {
-    loop {
-        if let Some(line) = wire.take_line() {
-            return Some(String::from_utf8_lossy(&line).into_owned());
-        }
-        if wire.end().is_some() {
-            return None;
-        }
-        wire.fill().await;
-    }
+/// An account of this provider that signs in to `tokens`.
+fn oauth2(provider: &Provider, tokens: &TokenServer, more: &[&str]) -> Config {
+    let urls = [
+        ("authorization_endpoint", "/authorize"),
+        ("token_endpoint", "/token"),
+        ("device_authorization_endpoint", "/device"),
+    ];
+    let config = urls.iter().fold(provider.config(ADDRESS), |config, (key, path)| {
+        config.setting(&format!("oauth2.test.{key} = \"{}\"", tokens.url(path)))
+    });
+    let config = more.iter().fold(config, |config, line| config.setting(&format!("oauth2.test.{line}")));
+    config.setting("oauth2.test.scopes = [\"imap\", \"smtp\"]").account("oauth2 = \"test\"")
 }
 
 /// Gives the good tokens to whoever asks.
@@ -202,7 +131,7 @@ async fn ended(mut command: Command, input: &'static str) -> (Option<i32>, Strin
 
 fn assert_silent(texts: &[String]) {
     for text in texts {
-        let encoded = BASE64_STANDARD.encode(format!("\0{ADDRESS}\0{PASSWORD}"));
+        let encoded = plain(ADDRESS, PASSWORD);
         assert!(!text.contains("CANARY") && !text.contains(&encoded), "{text}");
     }
 }
@@ -298,8 +227,8 @@ async fn pop3(program: &Program, password: &str) -> String {
 /// The whole way of README.md: a mail program waits for a sign-in, the browser brings it, the mail program gets in.
 #[tokio::test(flavor = "multi_thread")]
 async fn from_the_browser_to_the_mail_program() {
-    let (provider, server) = (Provider::start().await, giving().await);
-    let config = provider.oauth2(&server, &["client_id = \"our-client\""]);
+    let (provider, server) = (provider().await, giving().await);
+    let config = oauth2(&provider, &server, &["client_id = \"our-client\""]);
     let mut bridge = Program::start(&config, "trace");
     let run = |arguments: &[&str]| {
         let mut command = bare(&bridge.config_file(), &bridge.state());
@@ -369,12 +298,12 @@ async fn from_the_browser_to_the_mail_program() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_address_is_pasted_where_the_browser_is_elsewhere() {
-    let (provider, server) = (Provider::start().await, giving().await);
+    let (provider, server) = (provider().await, giving().await);
     // A redirect without a port: nothing on this machine listens for it.
     for more in
         [&["client_id = \"c\""][..], &["client_id = \"c\"", "redirect = \"https://ours.example/back\""]]
     {
-        let home = Home::new(&provider.oauth2(&server, more));
+        let home = Home::new(&oauth2(&provider, &server, more));
         let mut signing = home.start(&["--no-browser"]);
         let asked = signing.asked(&server);
         let (back, state) = (asked["redirect_uri"].clone(), asked["state"].clone());
@@ -397,13 +326,13 @@ async fn the_address_is_pasted_where_the_browser_is_elsewhere() {
 /// RFC 6749 §4.1.2.1: the person says no; and RFC 6749 §5.2: the server does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_that_comes_to_nothing_keeps_nothing_and_says_why() {
-    let provider = Provider::start().await;
+    let provider = provider().await;
     for (query, words) in [
         ("error=access_denied&error_description=CANARY%3Cb%3E", "access was denied"),
         ("code=CANARY-code", "does not take the code"),
     ] {
         let server = TokenServer::start(|_| refusal("invalid_grant")).await;
-        let home = Home::new(&provider.oauth2(&server, &["client_id = \"c\""]));
+        let home = Home::new(&oauth2(&provider, &server, &["client_id = \"c\""]));
         let signing = home.start(&["--no-browser"]);
         let asked = signing.asked(&server);
         let page = browse(&asked["redirect_uri"], &format!("{query}&state={}", asked["state"])).await;
@@ -418,7 +347,7 @@ async fn a_sign_in_that_comes_to_nothing_keeps_nothing_and_says_why() {
 /// RFC 8628: with a code, asked for or because there is no browser here.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_code_that_is_typed_in_elsewhere() {
-    let provider = Provider::start().await;
+    let provider = provider().await;
     for option in [&["--device"][..], &[]] {
         let server = TokenServer::start(|heard: &Heard| match (heard.path.as_str(), heard.number) {
             ("/device", _) => device_codes(),
@@ -426,7 +355,7 @@ async fn with_a_code_that_is_typed_in_elsewhere() {
             _ => tokens(ACCESS, REFRESH, 3600),
         })
         .await;
-        let home = Home::new(&provider.oauth2(&server, &["client_id = \"c\""]));
+        let home = Home::new(&oauth2(&provider, &server, &["client_id = \"c\""]));
         let (code, told, _) = home.start(option).end().await;
         assert_eq!(code, Some(0), "{told}");
         assert!(
@@ -439,13 +368,13 @@ async fn with_a_code_that_is_typed_in_elsewhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_that_nobody_types_in_ends_in_words() {
-    let provider = Provider::start().await;
+    let provider = provider().await;
     let server = TokenServer::start(|heard: &Heard| match heard.path.as_str() {
         "/device" => device_codes(),
         _ => refusal("expired_token"),
     })
     .await;
-    let home = Home::new(&provider.oauth2(&server, &["client_id = \"c\""]));
+    let home = Home::new(&oauth2(&provider, &server, &["client_id = \"c\""]));
     let (code, _, told) = home.start(&["--device"]).end().await;
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("the time to enter the code is over; sign in again (expired_token)"), "{told}");
@@ -462,8 +391,8 @@ fn device_codes() -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_is_proven_and_kept_as_the_server_changed_it() {
-    let (provider, server) = (Provider::start().await, giving().await);
-    let home = Home::new(&provider.oauth2(&server, &["client_id = \"c\""]));
+    let (provider, server) = (provider().await, giving().await);
+    let home = Home::new(&oauth2(&provider, &server, &["client_id = \"c\""]));
     let sign_in = ["account", "sign-in", ADDRESS, "--refresh-token"];
     let (code, told, _) = home.output(&sign_in, "CANARY-given\n").await;
     assert_eq!(code, Some(0), "{told}");
@@ -472,7 +401,7 @@ async fn a_refresh_token_is_proven_and_kept_as_the_server_changed_it() {
     assert_eq!((heard.len(), heard[0].field("refresh_token")), (1, "CANARY-given"));
 
     let refusing = TokenServer::start(|_| refusal("invalid_grant")).await;
-    let home = Home::new(&provider.oauth2(&refusing, &["client_id = \"c\""]));
+    let home = Home::new(&oauth2(&provider, &refusing, &["client_id = \"c\""]));
     for (input, words) in [("CANARY-dead\n", "revoked or has ended"), ("", "no refresh token was given")] {
         let (code, _, told) = home.output(&sign_in, input).await;
         assert_eq!(code, Some(1), "{told}");
@@ -484,9 +413,9 @@ async fn a_refresh_token_is_proven_and_kept_as_the_server_changed_it() {
 /// RFC 6749 §4.4: one token is asked for to prove that it works, and nothing is kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_is_present_the_client_is_proven() {
-    let (provider, server) = (Provider::start().await, giving().await);
+    let (provider, server) = (provider().await, giving().await);
     let more = ["client_id = \"c\"", "client_secret = \"CANARY-secret\"", "grant = \"client_credentials\""];
-    let home = Home::new(&provider.oauth2(&server, &more));
+    let home = Home::new(&oauth2(&provider, &server, &more));
     let (code, told, _) = home.output(&["account", "sign-in", ADDRESS], "").await;
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("submission login at localhost works"), "{told}");
@@ -501,8 +430,8 @@ async fn where_nobody_is_present_the_client_is_proven() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_of_the_configuration_is_proven() {
-    let (provider, server) = (Provider::start().await, giving().await);
-    let config = provider.oauth2(&server, &["client_id = \"c\""]);
+    let (provider, server) = (provider().await, giving().await);
+    let config = oauth2(&provider, &server, &["client_id = \"c\""]);
     let config =
         config.account("auth = \"oauth2\"").account("secret = { command = [\"echo\", \"CANARY-seed\"] }");
     let home = Home::new(&config);
@@ -516,7 +445,7 @@ async fn a_refresh_token_of_the_configuration_is_proven() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_client_id_it_is_said_where_to_get_one() {
-    let (provider, server) = (Provider::start().await, giving().await);
+    let (provider, server) = (provider().await, giving().await);
     let home = Home::of_gmail();
     let (code, out, told) = home.output(&["account", "sign-in", "ana@gmail.com"], "").await;
     assert_eq!((code, out.as_str()), (Some(1), ""), "{told}");
@@ -526,7 +455,7 @@ async fn without_a_client_id_it_is_said_where_to_get_one() {
     ] {
         assert!(told.contains(words), "{told}");
     }
-    let home = Home::new(&provider.oauth2(&server, &[]));
+    let home = Home::new(&oauth2(&provider, &server, &[]));
     let (code, _, told) = home.output(&["account", "sign-in", ADDRESS], "").await;
     assert_eq!(code, Some(1));
     assert!(told.contains("[oauth2.test]\n  client_id = \"...\"\n\n"), "{told}");
@@ -534,12 +463,12 @@ async fn without_a_client_id_it_is_said_where_to_get_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nothing_is_stored_nothing_is_signed_in() {
-    let provider = Provider::start().await;
+    let provider = provider().await;
     for (secret, words) in [
         ("\"app\"", "its mail programs send the provider's password"),
         ("{ command = [\"echo\", \"CANARY\"] }", "its password is read where secret in [[account]] says"),
     ] {
-        let home = Home::new(&provider.config().account(&format!("secret = {secret}")));
+        let home = Home::new(&provider.config(ADDRESS).account(&format!("secret = {secret}")));
         let (code, told, _) = home.output(&["account", "sign-in", ADDRESS], "").await;
         assert_eq!(code, Some(0));
         assert!(told.lines().count() == 1 && told.contains(words), "{told}");
@@ -549,8 +478,8 @@ async fn where_nothing_is_stored_nothing_is_signed_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_is_proven_and_then_stored() {
-    let provider = Provider::start().await;
-    let home = Home::new(&provider.config().account("secret = \"vault\""));
+    let provider = provider().await;
+    let home = Home::new(&provider.config(ADDRESS).account("secret = \"vault\""));
     let sign_in = ["account", "sign-in", ADDRESS];
     let (code, told, _) = home.output(&sign_in, "CANARY wrong\n").await;
     assert_eq!(code, Some(1), "{told}");
@@ -576,8 +505,8 @@ async fn a_password_is_proven_and_then_stored() {
 /// A vault that does not open any more is kept, and a new one begun; the others are told of.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_vault_is_set_aside_by_a_new_sign_in_only() {
-    let provider = Provider::start().await;
-    let home = Home::new(&provider.config().account("secret = \"vault\""));
+    let provider = provider().await;
+    let home = Home::new(&provider.config(ADDRESS).account("secret = \"vault\""));
     let sign_in = ["account", "sign-in", ADDRESS];
     assert_eq!(home.output(&sign_in, "CANARY pass\n").await.0, Some(0));
     let vault = home.state().join("vault");
@@ -596,8 +525,8 @@ async fn a_damaged_vault_is_set_aside_by_a_new_sign_in_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_it_leaves_nothing_behind() {
-    let (provider, server) = (Provider::start().await, giving().await);
-    let home = Home::new(&provider.oauth2(&server, &["client_id = \"c\""]));
+    let (provider, server) = (provider().await, giving().await);
+    let home = Home::new(&oauth2(&provider, &server, &["client_id = \"c\""]));
     for name in ["INT", "TERM"] {
         let signing = home.start(&["--no-browser"]);
         let asked = signing.asked(&server);
@@ -615,8 +544,8 @@ async fn stopped_it_leaves_nothing_behind() {
 /// On a terminal nothing of it is seen, and the terminal echoes again afterwards, also after Ctrl-C.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_typed_is_not_shown() {
-    let (provider, server) = (Provider::start().await, giving().await);
-    let home = Home::new(&provider.oauth2(&server, &["client_id = \"c\""]));
+    let (provider, server) = (provider().await, giving().await);
+    let home = Home::new(&oauth2(&provider, &server, &["client_id = \"c\""]));
     for (arguments, prompt, answer, code) in [
         (&["account", "sign-in", ADDRESS, "--refresh-token"][..], "(not shown): ", "^C", 1),
         (&["account", "sign-in", ADDRESS, "--refresh-token"], "(not shown): ", "CANARY-typed", 0),
@@ -628,7 +557,7 @@ async fn what_is_typed_is_not_shown() {
         assert_silent(&[seen.screen]);
     }
     assert_eq!(server.heard()[0].field("refresh_token"), "CANARY-typed");
-    let app = Home::new(&provider.config());
+    let app = Home::new(&provider.config(ADDRESS));
     for (answer, code) in [("^C", 1), (PASSWORD, 0)] {
         let command = app.command(&["check"]);
         let prompt = "check without logging in): ";
@@ -642,8 +571,8 @@ async fn what_is_typed_is_not_shown() {
 /// The keys that README.md names.
 #[tokio::test(flavor = "multi_thread")]
 async fn check_as_json() {
-    let (provider, server) = (Provider::start().await, giving().await);
-    let config = provider.oauth2(&server, &["client_id = \"c\""]);
+    let (provider, server) = (provider().await, giving().await);
+    let config = oauth2(&provider, &server, &["client_id = \"c\""]);
     let home = Home::new(&config.and("ben@example.org", &provider.imap));
     let sign_in = ["account", "sign-in", ADDRESS, "--refresh-token"];
     assert_eq!(home.output(&sign_in, "CANARY-given\n").await.0, Some(0));
@@ -675,9 +604,9 @@ async fn check_as_json() {
 /// A token that the mail server refuses is told with what to do; the sign-in stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_as_somebody_else_is_told() {
-    let provider = Provider::start().await;
+    let provider = provider().await;
     let server = TokenServer::start(|_| tokens("CANARY-of-another", REFRESH, 3600)).await;
-    let home = Home::new(&provider.oauth2(&server, &["client_id = \"c\""]));
+    let home = Home::new(&oauth2(&provider, &server, &["client_id = \"c\""]));
     let (code, told, _) =
         home.output(&["account", "sign-in", ADDRESS, "--refresh-token"], "CANARY-given\n").await;
     assert_eq!(code, Some(1), "{told}");

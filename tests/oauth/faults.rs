@@ -122,16 +122,7 @@ async fn a_login_that_is_taken_and_serves_no_mailbox_is_told_as_what_it_is() {
             let count = count.clone();
             tokio::spawn(async move {
                 wire.say("* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] hi").await;
-                loop {
-                    let line = loop {
-                        if let Some(line) = wire.take_line() {
-                            break String::from_utf8_lossy(&line).into_owned();
-                        }
-                        if wire.end().is_some() {
-                            return;
-                        }
-                        wire.fill().await;
-                    };
+                while let Some(line) = wire.hear_or_end().await {
                     let mut words = line.split(' ');
                     let (tag, command) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
                     let answer = match command {

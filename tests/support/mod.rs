@@ -15,6 +15,7 @@ pub mod mail;
 pub mod pop3;
 pub mod postfix;
 pub mod process;
+pub mod provider;
 pub mod scripted;
 pub mod shelf;
 pub mod terminal;

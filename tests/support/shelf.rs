@@ -81,8 +81,7 @@ async fn serve(mut wire: Wire, messages: Arc<Messages>) {
     if wire.send(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] shelf\r\n").await.is_err() {
         return;
     }
-    while let Some(line) = next(&mut wire).await {
-        let line = String::from_utf8_lossy(&line).into_owned();
+    while let Some(line) = wire.hear_or_end().await {
         let (tag, command) = line.split_once(' ').unwrap_or((&line, ""));
         let answer = answer(command, &messages.all, &mut wire).await;
         if let (true, Some(untagged)) = (command.contains("BODY.PEEK[]"), &answer) {
@@ -103,18 +102,6 @@ async fn serve(mut wire: Wire, messages: Arc<Messages>) {
     }
 }
 
-async fn next(wire: &mut Wire) -> Option<Vec<u8>> {
-    loop {
-        if let Some(line) = wire.take_line() {
-            return Some(line);
-        }
-        if wire.end().is_some() {
-            return None;
-        }
-        wire.fill().await;
-    }
-}
-
 /// The untagged responses.
 async fn answer(command: &str, messages: &[Vec<u8>], wire: &mut Wire) -> Option<Vec<u8>> {
     let word = command.split(' ').next().unwrap_or_default();
@@ -123,7 +110,7 @@ async fn answer(command: &str, messages: &[Vec<u8>], wire: &mut Wire) -> Option<
         "LOGIN" | "NOOP" | "CHECK" | "UNSELECT" => Some(Vec::new()),
         "AUTHENTICATE" => {
             wire.send(b"+ \r\n").await.ok()?;
-            let response = next(wire).await?;
+            let response = wire.hear_or_end().await?;
             base64::prelude::BASE64_STANDARD.decode(response).ok()?;
             Some(Vec::new())
         }

@@ -128,6 +128,19 @@ impl Wire {
         let _ = self.socket.set_linger(Some(Duration::ZERO));
     }
 
+    /// The next line, without CRLF, or `None` at the end; waits as long as the other side pleases, as servers do.
+    pub async fn hear_or_end(&mut self) -> Option<String> {
+        loop {
+            if let Some(line) = self.take_line() {
+                return Some(String::from_utf8_lossy(&line).into_owned());
+            }
+            if self.end.is_some() {
+                return None;
+            }
+            self.fill().await;
+        }
+    }
+
     // What tests written in code use; every wait has an end.
 
     /// Sends a line; `line` is without CRLF.
