@@ -1,4 +1,4 @@
-//! Dovecot, as the upstream and as a peer, in the words of 2.3 and of 2.4.
+//! Dovecot, as the upstream and as a peer.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,8 +9,11 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{getgid, getuid};
 
-use crate::upstream::PASSWORD;
+use crate::dovecot_words::{INTROSPECTION, Words};
 use crate::{Outcome, certs};
+
+/// Everybody's password.
+pub const PASSWORD: &str = "plum-4711";
 
 /// Where a Dovecot has its mail from.
 #[derive(Clone, Copy, Debug)]
@@ -67,29 +70,26 @@ impl Owner {
 }
 
 fn configuration(folder: &Path, mail: Mail<'_>, imap: SocketAddr, pop3: SocketAddr) -> Outcome<String> {
-    let old = is_old()?;
-    let mut text = String::new();
-    if !old {
-        // Has to be the first line.
-        text.push_str("dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n");
-    }
-    text.push_str(COMMON);
-    text.push_str(if old { OLD } else { NEW });
+    let words = Words::of("dovecot").map_err(|error| format!("dovecot does not start: {error}"))?;
+    let mut text = [words.first(), COMMON, &words.any_user("mail"), words.one_password()].concat();
     match mail {
         Mail::Maildirs { issuer } => {
-            text.push_str("ssl = required\nauth_mechanisms = plain login xoauth2\n");
-            text.push_str(if old { MAILDIR_OLD } else { MAILDIR_NEW });
+            text.push_str("ssl = required\nauth_mechanisms = plain login xoauth2\nmail_save_crlf = yes\n");
             let introspection = format!("http://{issuer}/introspect");
-            if old {
-                fs::write(folder.join("oauth2"), INTROSPECTION_OLD.replace("URL", &introspection))?;
-                text.push_str(TOKENS_OLD);
-            } else {
-                text.push_str(&INTROSPECTION_NEW.replace("URL", &introspection));
+            text.push_str(words.certificate());
+            text.push_str(&words.mail("maildir"));
+            text.push_str(&words.tokens().replace("URL", &introspection));
+            if words == Words::Old {
+                fs::write(folder.join("oauth2"), INTROSPECTION.replace("URL", &introspection))?;
             }
         }
         Mail::Imap { server, user } => {
             text.push_str("ssl = no\n");
-            text.push_str(if old { IMAPC_OLD } else { IMAPC_NEW });
+            text.push_str(words.passwords_in_the_clear());
+            text.push_str(&words.mail("imapc"));
+            if words == Words::Old {
+                text.push_str(IMAPC_OLD);
+            }
             let (host, port, ca) = (server.ip(), server.port(), certs::ca_file());
             write!(
                 text,
@@ -99,7 +99,7 @@ fn configuration(folder: &Path, mail: Mail<'_>, imap: SocketAddr, pop3: SocketAd
             )?;
         }
     }
-    text.push_str(&listeners(old, matches!(mail, Mail::Maildirs { .. }), imap, pop3));
+    text.push_str(&listeners(words, matches!(mail, Mail::Maildirs { .. }), imap, pop3));
     let Owner { uid, gid, root } = Owner::find();
     if !root {
         let user = name_of(uid);
@@ -113,26 +113,18 @@ fn configuration(folder: &Path, mail: Mail<'_>, imap: SocketAddr, pop3: SocketAd
     Ok(text
         .replace("FOLDER", &folder)
         .replace("PASSWORD", PASSWORD)
-        .replace("UID", &uid.to_string())
-        .replace("GID", &gid.to_string()))
-}
-
-/// Dovecot's own words changed with 2.4.
-fn is_old() -> Outcome<bool> {
-    let said = Command::new("dovecot").arg("--version").output();
-    let said = said.map_err(|error| format!("dovecot does not start: {error}"))?.stdout;
-    let version = String::from_utf8_lossy(&said).into_owned();
-    Ok(version.starts_with("2.3") || version.starts_with("2.2"))
+        .replace("USER", &uid.to_string())
+        .replace("GROUP", &gid.to_string()))
 }
 
 /// A login process serves many, as a provider's do: what they cost is not to be what is measured.
-fn listeners(old: bool, tls: bool, imap: SocketAddr, pop3: SocketAddr) -> String {
-    let reuse = if old { "service_count" } else { "restart_request_count" };
+fn listeners(words: Words, tls: bool, imap: SocketAddr, pop3: SocketAddr) -> String {
+    let for_ever = words.for_ever();
     let service = |name: &str, address: SocketAddr| {
         let (port, secured) = (address.port(), if tls { "yes" } else { "no" });
         let (plain, implicit) = if tls { (0, port) } else { (port, 0) };
         format!(
-            "service {name}-login {{\n chroot =\n {reuse} = 0\n inet_listener {name} {{\n  \
+            "service {name}-login {{\n chroot =\n {for_ever}\n inet_listener {name} {{\n  \
              port = {plain}\n }}\n inet_listener {name}s {{\n  port = {implicit}\n  ssl = {secured}\n }}\n}}\n"
         )
     };
@@ -160,74 +152,5 @@ mail_max_userip_connections = 1000
 first_valid_uid = 1
 ";
 
-const OLD: &str = "disable_plaintext_auth = no
-passdb {
- driver = static
- mechanisms = plain login
- args = password=PASSWORD
-}
-userdb {
- driver = static
- args = uid=UID gid=GID home=FOLDER/mail/%u
-}
-";
-
-const NEW: &str = "auth_allow_cleartext = yes
-mail_home = FOLDER/mail/%{user}
-passdb static {
- password = PASSWORD
-}
-userdb static {
- fields {
-  uid = UID
-  gid = GID
-  home = FOLDER/mail/%{user}
- }
-}
-";
-
-const MAILDIR_OLD: &str = "ssl_cert = <FOLDER/cert.pem
-ssl_key = <FOLDER/key.pem
-mail_location = maildir:FOLDER/mail/%u
-mail_save_crlf = yes
-";
-
-const MAILDIR_NEW: &str = "ssl_server_cert_file = FOLDER/cert.pem
-ssl_server_key_file = FOLDER/key.pem
-mail_driver = maildir
-mail_path = FOLDER/mail/%{user}
-mail_save_crlf = yes
-";
-
-const TOKENS_OLD: &str = "passdb {
- driver = oauth2
- mechanisms = xoauth2
- args = FOLDER/oauth2
-}
-";
-
-const INTROSPECTION_OLD: &str = "introspection_mode = post
-introspection_url = URL
-force_introspection = yes
-username_attribute = username
-active_attribute = active
-active_value = true
-";
-
-/// Since 2.4 tokens need no passdb.
-const INTROSPECTION_NEW: &str = "oauth2_introspection_mode = post
-oauth2_introspection_url = URL
-oauth2_force_introspection = yes
-oauth2_username_attribute = username
-oauth2_active_attribute = active
-oauth2_active_value = true
-";
-
-/// With the features that its documentation recommends for POP3; 2.4 has them on by itself.
-const IMAPC_OLD: &str = "mail_location = imapc:FOLDER/mail/%u
-imapc_features = rfc822.size fetch-headers
-";
-
-const IMAPC_NEW: &str = "mail_driver = imapc
-mail_path = FOLDER/mail/%{user}
-";
+/// What its documentation recommends for POP3; 2.4 has it on by itself.
+const IMAPC_OLD: &str = "imapc_features = rfc822.size fetch-headers\n";

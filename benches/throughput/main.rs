@@ -19,6 +19,9 @@ mod bulk;
 mod certs;
 mod costs;
 mod dovecot;
+#[path = "../../tests/support/dovecot_words.rs"]
+#[allow(dead_code)] // The tests have users with passwords of their own, too.
+mod dovecot_words;
 mod issuer;
 mod measure;
 mod messages;

@@ -17,9 +17,6 @@ use crate::messages::Messages;
 use crate::ports::{self, Ports};
 use crate::{Outcome, certs, issuer, process, sink};
 
-/// Everybody's password at the provider.
-pub const PASSWORD: &str = "plum-4711";
-
 /// A user and where the servers are.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -100,7 +97,7 @@ impl Upstream {
         let account = Account {
             ports: self.ports,
             user: user.to_owned(),
-            password: PASSWORD.to_owned(),
+            password: dovecot::PASSWORD.to_owned(),
             issuer: self.issuer,
         };
         Ok(Mailbox { account, folder })

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::bridge::Remote;
 use super::certs::{self, Kind};
+use super::dovecot_words::{INTROSPECTION, Words};
 use super::process::{Served, folder, folder_of, free_ports, ordinary_user, program};
 use super::scripted::Begin;
 
@@ -115,25 +116,24 @@ fn prepare(folder: &TempDir, certificate: Kind, logins: Logins<'_>) {
     folder_of(&path.join("state"), None);
 }
 
-/// Dovecot's own words changed with 2.4.
 fn configuration(
     folder: &TempDir,
     ports: [u16; 4],
     capabilities: Option<&str>,
     logins: Logins<'_>,
 ) -> String {
-    let version = Command::new(program("dovecot")).arg("--version").output().expect("dovecot runs").stdout;
-    let version = String::from_utf8_lossy(&version).into_owned();
-    let old = version.starts_with("2.3") || version.starts_with("2.2");
-    let common = match logins {
-        Logins::Passwords => COMMON.replace("MECHANISMS", "plain login"),
-        Logins::Tokens(_) => COMMON.replace("MECHANISMS", "xoauth2 oauthbearer") + MANY,
-    };
-    let text = match (old, logins) {
-        (true, Logins::Passwords) => common + OLD + OLD_PASSWORDS,
-        (true, Logins::Tokens(_)) => common + OLD + OLD_TOKENS,
-        (false, Logins::Passwords) => NEW.to_owned() + NEW_PASSWORDS + &common,
-        (false, Logins::Tokens(url)) => NEW.to_owned() + &NEW_TOKENS.replace("URL", url) + &common,
+    let words = Words::of(&program("dovecot")).expect("dovecot runs");
+    let (mail, users) = (words.mail("sdbox"), words.any_user("homes"));
+    let common = [words.first(), COMMON, words.certificate(), &mail, &users].concat();
+    let text = match logins {
+        Logins::Passwords => {
+            let common = common.replace("MECHANISMS", "plain login");
+            common + words.own_passwords() + words.one_password()
+        }
+        Logins::Tokens(url) => {
+            let common = common.replace("MECHANISMS", "xoauth2 oauthbearer");
+            common + &words.tokens().replace("URL", url) + &MANY.replace("FOR_EVER", words.for_ever())
+        }
     };
     let capabilities = capabilities.map(|words| format!("imap_capability = {words}\n")).unwrap_or_default();
     let (user, group, internal) = match ordinary_user() {
@@ -223,83 +223,11 @@ namespace inbox {
 }
 "#;
 
-const OLD: &str = "
-ssl_cert = <FOLDER/cert.pem
-ssl_key = <FOLDER/key.pem
-mail_location = sdbox:FOLDER/mail/%u
-userdb {
-  driver = static
-  args = uid=USER gid=GROUP home=FOLDER/homes/%u
-}
-";
-
-const OLD_PASSWORDS: &str = "
-passdb {
-  driver = passwd-file
-  args = FOLDER/users
-}
-passdb {
-  driver = static
-  args = password=PASSWORD
-}
-";
-
-const OLD_TOKENS: &str = "
-passdb {
-  driver = oauth2
-  mechanisms = xoauth2 oauthbearer
-  args = FOLDER/oauth2
-}
-";
-
-const INTROSPECTION: &str = "introspection_mode = post
-introspection_url = URL
-force_introspection = yes
-username_attribute = username
-active_attribute = active
-active_value = true
-";
-
-const NEW: &str = "dovecot_config_version = 2.4.0
-dovecot_storage_version = 2.4.0
-ssl_server_cert_file = FOLDER/cert.pem
-ssl_server_key_file = FOLDER/key.pem
-mail_driver = sdbox
-mail_path = FOLDER/mail/%{user}
-mail_home = FOLDER/homes/%{user}
-userdb static {
-  fields {
-    uid = USER
-    gid = GROUP
-    home = FOLDER/homes/%{user}
-  }
-}
-";
-
-const NEW_PASSWORDS: &str = "
-passdb passwd-file {
-  passwd_file_path = FOLDER/users
-}
-passdb static {
-  password = PASSWORD
-}
-";
-
-/// Since 2.4 tokens need no passdb.
-const NEW_TOKENS: &str = "
-oauth2_introspection_mode = post
-oauth2_introspection_url = URL
-oauth2_force_introspection = yes
-oauth2_username_attribute = username
-oauth2_active_attribute = active
-oauth2_active_value = true
-";
-
 /// Room for hundreds of sessions of one user at once.
 const MANY: &str = "
 mail_max_userip_connections = 1000
 service imap-login {
-  service_count = 0
+  FOR_EVER
 }
 service imap {
   process_limit = 1000

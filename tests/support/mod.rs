@@ -10,6 +10,7 @@ pub mod bridge;
 pub mod certs;
 pub mod cut;
 pub mod dovecot;
+pub mod dovecot_words;
 pub mod imap;
 pub mod mail;
 pub mod pop3;
