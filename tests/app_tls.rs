@@ -5,6 +5,7 @@ mod support;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use footbridge::mail::AppTls;
 use footbridge::net::LocalTls;
@@ -15,6 +16,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use support::bridge::{Config, InProcess, Program, Remote};
+use support::certs::{self, Kind};
 use support::dovecot::PASSWORD;
 use support::scripted::Begin;
 use support::shelf::Shelf;
@@ -274,7 +276,7 @@ async fn a_handshake_that_fails_ends_its_own_connection_only() {
     let bridge = Bridge::start("offer").await;
     for words in [POP3, IMAP, SMTP] {
         let app = bridge.plain(words).await;
-        let stranger = support::certs::client();
+        let stranger = certs::client();
         assert!(app.begin_tls(stranger, "localhost").await.is_err(), "an app that does not trust us");
         bridge.secured(bridge.plain(words).await).await.expect(words[0]).await;
     }
@@ -416,11 +418,100 @@ async fn a_client_hello_behind_the_greeting_ends_the_connection_and_the_log_says
         for (words, address) in [(POP3, bridge.pop3()), (IMAP, bridge.imap()), (SMTP, bridge.smtp())] {
             let mut app = Wire::connect(address).await.expect("it answers");
             app.expect(words[0]).await;
-            app.send(&client_hello(&support::certs::client())).await.expect("taken");
+            app.send(&client_hello(&certs::client())).await.expect("taken");
             let told = String::from_utf8(app.hear_to_the_end().await).expect("text");
             assert_eq!((told.lines().count(), app.end()), (1, Some(End::Closed)), "{told}");
         }
         bridge.terminate();
         assert_eq!(bridge.log().matches(cure).count(), 3, "{}", bridge.log());
+    }
+}
+
+/// `tls.certificate` and `tls.key`, changed while the bridge runs.
+struct Own {
+    folder: TempDir,
+    changes: u64,
+}
+
+impl Own {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder"), changes: 0 }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn put(&mut self, kind: Kind) {
+        let certs::Certificate { pem, key_pem, .. } = certs::certificate(kind);
+        self.write("own.key", &key_pem);
+        self.write("own.pem", &pem);
+    }
+
+    /// Each change is a second younger than the one before, however fast the test is.
+    fn write(&mut self, name: &str, text: &str) {
+        self.changes += 1;
+        std::fs::write(self.path(name), text).expect("written");
+        let file = std::fs::File::options().write(true).open(self.path(name)).expect("just written");
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("our own file");
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + self.changes);
+        file.set_modified(time).expect("our own file");
+    }
+}
+
+/// An own certificate that is changed for the worse while the bridge runs: what cannot be read is not shown, what is
+/// over or not valid yet is, as it would be at a start (RFC 5280 §4.1.2.5); each is told once, not with every app.
+#[tokio::test]
+async fn a_certificate_that_becomes_no_use_while_the_bridge_runs_is_told_once() {
+    let mut own = Own::new();
+    own.put(Kind::Good);
+    let mut config = Config::new("ana@example.org", &nobody()).setting("tls.local = \"offer\"");
+    for (key, name) in [("certificate", "own.pem"), ("key", "own.key")] {
+        config = config.setting(&format!("tls.{key} = '{}'", own.path(name).display()));
+    }
+    let mut bridge = Program::start(&config, "info");
+    let address = bridge.pop3();
+    let is_trusted = || async move {
+        let mut app = Wire::connect(address).await.expect("it answers");
+        app.expect("+OK").await;
+        app.ask("STLS", "+OK").await;
+        match app.begin_tls(certs::client(), "localhost").await {
+            Ok(mut app) => {
+                app.ask("QUIT", "+OK").await;
+                true
+            }
+            Err(_) => false,
+        }
+    };
+    assert!(is_trusted().await);
+    own.write("own.pem", "half a file");
+    for _ in 0..3 {
+        assert!(is_trusted().await, "the one of before is shown");
+    }
+    own.put(Kind::Good);
+    own.write("own.key", &certs::certificate(Kind::Good).key_pem);
+    for _ in 0..3 {
+        assert!(is_trusted().await, "a key of another certificate is not taken");
+    }
+    for kind in [Kind::Expired, Kind::NotYet] {
+        own.put(kind);
+        for _ in 0..3 {
+            assert!(!is_trusted().await, "{kind:?}");
+        }
+    }
+    own.put(Kind::Good);
+    assert!(is_trusted().await);
+    bridge.terminate();
+    let log = bridge.log();
+    for (words, times) in [
+        ("own.pem: there is no certificate in this file", 1),
+        ("own.key: this key does not belong to the certificate", 1),
+        ("; the certificate of before is still shown to mail programs", 2),
+        ("own.pem: this certificate ended on 2002-01-01", 1),
+        ("own.pem: this certificate is valid from 2100-01-01", 1),
+        (" a new certificate is shown to mail programs", 3),
+    ] {
+        assert_eq!(log.matches(words).count(), times, "{words}\n{log}");
     }
 }

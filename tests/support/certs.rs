@@ -19,6 +19,8 @@ pub enum Kind {
     Good,
     /// Good once, until 2002.
     Expired,
+    /// Good from 2100 on.
+    NotYet,
     /// For another host.
     WrongName,
     /// Signed by an authority nobody told the bridge of.
@@ -67,6 +69,12 @@ pub fn certificate(kind: Kind) -> Certificate {
             let mut params = good_params();
             params.not_before = date_time_ymd(2001, 1, 1);
             params.not_after = date_time_ymd(2002, 1, 1);
+            sign(&authority().issuer, params)
+        }
+        Kind::NotYet => {
+            let mut params = good_params();
+            params.not_before = date_time_ymd(2100, 1, 1);
+            params.not_after = date_time_ymd(2101, 1, 1);
             sign(&authority().issuer, params)
         }
         Kind::WrongName => sign(&authority().issuer, params_for(&["mail.elsewhere.test"])),
