@@ -8,6 +8,7 @@ use memchr::memchr;
 
 use super::{Body, Mailbox};
 use crate::mail::{Quirk, Uid};
+use crate::store::{Damaged, Kept};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Part, Wanted};
 
@@ -28,10 +29,10 @@ impl Mailbox {
     /// # Errors
     /// [`UpstreamError::TooLarge`] where that takes more than 8 MiB; [`Mailbox::body`] has no such bound.
     pub async fn beginning(&mut self, uid: Uid, lines: u32) -> Result<Bytes, UpstreamError> {
-        if let Some(body) = self.resources.bodies.get(&self.key(uid)).await {
-            let mut wanted = Lines::new(lines);
-            let end = wanted.look(&body).unwrap_or(body.len());
-            return Ok(body.slice(..end));
+        if let Some(kept) = self.resources.bodies.open(&self.key(uid)).await
+            && let Ok(beginning) = of_kept(kept, lines).await
+        {
+            return beginning;
         }
         if self.account.quirks.has(Quirk::NoPartialFetch) {
             let body = self.body(uid).await?;
@@ -97,6 +98,22 @@ async fn of_whole(mut body: Body, lines: u32) -> Result<Bytes, UpstreamError> {
         }
     }
     Ok(held.freeze())
+}
+
+/// The beginning of a body that is kept; [`Damaged`] where the provider has to be asked after all.
+async fn of_kept(mut kept: Kept, lines: u32) -> Result<Result<Bytes, UpstreamError>, Damaged> {
+    let (mut wanted, mut held) = (Lines::new(lines), BytesMut::new());
+    while let Some(chunk) = kept.chunk().await? {
+        let end = wanted.look(&chunk);
+        held.extend_from_slice(chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default());
+        if end.is_some() {
+            break;
+        }
+        if held.len() >= BEGINNING {
+            return Ok(Err(UpstreamError::TooLarge));
+        }
+    }
+    Ok(Ok(held.freeze()))
 }
 
 /// Counts lines until the headers, the empty line and so many more have gone by.

@@ -1,17 +1,11 @@
 //! A message's octets on their way to an app, and into the cache once they are known to be whole.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::proto::dot::unstuffed_octets;
-use crate::store::{Bodies, BodyKey};
+use crate::proto::dot::Unstuffed;
+use crate::store::{Bodies, BodyKey, Damaged, Keeper, Kept};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::Fetched;
-
-/// The largest body kept in memory; what is larger would push out hundreds of others.
-const KEPT: u64 = 1 << 20;
-
-/// A body from memory is handed on in pieces of this size, as one from upstream is.
-const PIECE: usize = 64 * 1024;
 
 /// A message's octets on their way, exactly as upstream has them: no dot-stuffing, line ends untouched.
 #[derive(Debug)]
@@ -22,8 +16,8 @@ pub struct Body {
 
 #[derive(Debug)]
 enum Source {
-    /// From the cache: what is left of it.
-    Kept(Bytes),
+    /// From the cache.
+    Kept(Kept),
     /// From upstream.
     Coming(Fetched, Option<Keeping>),
     /// Complete.
@@ -32,27 +26,22 @@ enum Source {
     Broken,
 }
 
-/// A body that is collected for the cache while it streams.
+/// A body that is handed to the cache while it streams.
 #[derive(Debug)]
 struct Keeping {
-    bodies: Bodies,
-    key: BodyKey,
-    collected: BytesMut,
+    keeper: Keeper,
+    counted: Unstuffed,
 }
 
 impl Body {
-    pub(super) fn kept(body: Bytes) -> Self {
-        Self { octets: body.len() as u64, source: Source::Kept(body) }
+    pub(super) fn kept(kept: Kept) -> Self {
+        Self { octets: kept.octets(), source: Source::Kept(kept) }
     }
 
-    /// A body that is announced; collected for `bodies` if it is small enough.
+    /// A body that is announced; kept in `bodies` once it is complete.
     pub(super) fn coming(fetched: Fetched, bodies: &Bodies, key: BodyKey) -> Self {
         let octets = fetched.octets;
-        let keeping = usize::try_from(octets).ok().filter(|_| octets <= KEPT).map(|octets| Keeping {
-            bodies: bodies.clone(),
-            key,
-            collected: BytesMut::with_capacity(octets),
-        });
+        let keeping = bodies.keeping(key, octets).map(Keeping::new);
         Self { octets, source: Source::Coming(fetched, keeping) }
     }
 
@@ -65,18 +54,24 @@ impl Body {
     /// not be ended as if it were.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         match &mut self.source {
-            Source::Kept(left) if left.is_empty() => self.source = Source::Done,
-            Source::Kept(left) => return Ok(Some(left.split_to(left.len().min(PIECE)))),
+            Source::Kept(kept) => match kept.chunk().await {
+                Ok(Some(chunk)) => return Ok(Some(chunk)),
+                Ok(None) => self.source = Source::Done,
+                Err(Damaged) => {
+                    self.source = Source::Broken;
+                    return Err(UpstreamError::Lost { command: "FETCH" });
+                }
+            },
             Source::Coming(fetched, keeping) => match fetched.chunk().await {
                 Ok(Some(chunk)) => {
                     if let Some(keeping) = keeping {
-                        keeping.collected.extend_from_slice(&chunk);
+                        keeping.take(&chunk);
                     }
                     return Ok(Some(chunk));
                 }
                 Ok(None) => {
                     if let Some(keeping) = keeping.take() {
-                        keeping.keep(self.octets).await;
+                        keeping.complete().await;
                     }
                     self.source = Source::Done;
                 }
@@ -93,11 +88,16 @@ impl Body {
 }
 
 impl Keeping {
-    async fn keep(self, octets: u64) {
-        if self.collected.len() as u64 == octets {
-            let body = self.collected.freeze();
-            let pop3_octets = unstuffed_octets(&body);
-            self.bodies.insert(self.key, body, pop3_octets).await;
-        }
+    fn new(keeper: Keeper) -> Self {
+        Self { keeper, counted: Unstuffed::default() }
+    }
+
+    fn take(&mut self, chunk: &Bytes) {
+        self.counted.take(chunk);
+        self.keeper.take(chunk);
+    }
+
+    async fn complete(self) {
+        self.keeper.complete(self.counted.octets()).await;
     }
 }

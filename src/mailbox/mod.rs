@@ -121,8 +121,8 @@ impl Mailbox {
     /// [`UpstreamError::Refused`] and [`UpstreamError::Gone`] concern this message only.
     pub async fn body(&mut self, uid: Uid) -> Result<Body, UpstreamError> {
         let key = self.key(uid);
-        if let Some(body) = self.resources.bodies.get(&key).await {
-            return Ok(Body::kept(body));
+        if let Some(kept) = self.resources.bodies.open(&key).await {
+            return Ok(Body::kept(kept));
         }
         let (uid_validity, stall) = (self.uid_validity, self.stall);
         let fetched = self

@@ -56,12 +56,32 @@ impl DotEncoder {
 /// What an app counts of a message: line ends as two octets, the last one always there, no dots put in
 /// (RFC 1939 §11).
 pub fn unstuffed_octets(message: &[u8]) -> u64 {
-    /// The dot line is no part of a message.
-    const DOT_LINE: usize = b".\r\n".len();
-    let mut encoder = DotEncoder::new();
-    encoder.encode(message).for_each(drop);
-    let added = encoder.finish().len() - DOT_LINE;
-    encoder.mended + u64::try_from(message.len() + added).unwrap_or(u64::MAX)
+    let mut counted = Unstuffed::default();
+    counted.take(message);
+    counted.octets()
+}
+
+/// The same for a message that comes in chunks; any split of it gives the same number.
+#[derive(Clone, Debug, Default)]
+pub struct Unstuffed {
+    encoder: DotEncoder,
+    taken: u64,
+}
+
+impl Unstuffed {
+    /// The message's next octets.
+    pub fn take(&mut self, chunk: &[u8]) {
+        self.encoder.encode(chunk).for_each(drop);
+        self.taken = self.taken.saturating_add(chunk.len() as u64);
+    }
+
+    /// What an app counts of all that was taken, if that is the whole message.
+    pub fn octets(&self) -> u64 {
+        /// The dot line is no part of a message.
+        const DOT_LINE: u64 = b".\r\n".len() as u64;
+        let end = self.encoder.finish().len() as u64;
+        self.taken.saturating_add(self.encoder.mended).saturating_add(end - DOT_LINE)
+    }
 }
 
 impl Default for DotEncoder {

@@ -1,13 +1,24 @@
-//! Message bodies in memory, weighed by octets.
+//! Message bodies once fetched: in memory, weighed by octets.
+//!
+//! ```text
+//!  keeping ──▶ Keeper ──take, take, complete──▶ kept      what is not complete is never kept
+//!  open ─────▶ Kept ───chunk, chunk, None─────▶ the app   what is damaged is never handed out
+//! ```
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
 use crate::mail::{Uid, UidValidity};
+
+/// The largest body kept in memory; what is larger would push out hundreds of others.
+pub const SMALL: u64 = 1 << 20;
+
+/// A body is handed on in pieces of at most this size, as one from upstream is.
+const PIECE: usize = 64 * 1024;
 
 /// What an entry costs beyond its octets: the key, its reference counts and the cache's own bookkeeping, rounded up.
 const OVERHEAD: usize = 256;
@@ -30,7 +41,9 @@ pub struct BodyKey {
 /// Least recently used goes first. moka's own choice of what to admit looks at how often a key was asked for, and
 /// would turn away every body of a mailbox that is read for the first time.
 #[derive(Clone, Debug)]
-pub struct Bodies(Option<Cache<BodyKey, Entry>>);
+pub struct Bodies {
+    memory: Option<Cache<BodyKey, Entry>>,
+}
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -38,41 +51,125 @@ struct Entry {
     pop3_octets: u64,
 }
 
+/// A body on its way into the cache. Dropped before [`Keeper::complete`], nothing of it is kept.
+#[derive(Debug)]
+pub struct Keeper {
+    bodies: Bodies,
+    key: BodyKey,
+    octets: u64,
+    taken: u64,
+    collected: Option<BytesMut>,
+}
+
+/// A body from the cache, on its way to whoever wants it.
+#[derive(Debug)]
+pub struct Kept {
+    octets: u64,
+    pop3_octets: u64,
+    left: Bytes,
+}
+
+/// What is kept of this body is not what was put in: it is gone now, and the provider has to be asked. What
+/// [`Kept::chunk`] gave before is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a body in the cache was damaged")]
+pub struct Damaged;
+
 impl Bodies {
-    /// Keeps at most `octets` of bodies; 0 keeps none.
+    /// Keeps at most `octets` of bodies in memory; 0 keeps none.
     pub fn new(octets: u64) -> Self {
-        Self((octets > 0).then(|| {
+        let memory = (octets > 0).then(|| {
             Cache::builder()
                 .max_capacity(octets)
                 .weigher(weight)
                 .eviction_policy(EvictionPolicy::lru())
                 .build()
-        }))
+        });
+        Self { memory }
     }
 
-    /// The whole body, if it is here.
-    pub async fn get(&self, key: &BodyKey) -> Option<Bytes> {
-        Some(self.0.as_ref()?.get(key).await?.body)
+    /// Whether a body is here, as far as can be told without waiting.
+    pub fn has(&self, key: &BodyKey) -> bool {
+        self.memory.as_ref().is_some_and(|memory| memory.contains_key(key))
+    }
+
+    /// The body, if it is here.
+    pub async fn open(&self, key: &BodyKey) -> Option<Kept> {
+        let Entry { body, pop3_octets } = self.memory.as_ref()?.get(key).await?;
+        Some(Kept { octets: body.len() as u64, pop3_octets, left: body })
+    }
+
+    /// Begins to keep a body of `octets` octets; `None` where nothing would come of it.
+    pub fn keeping(&self, key: BodyKey, octets: u64) -> Option<Keeper> {
+        let in_memory = self.memory.is_some() && octets <= SMALL;
+        let collected = usize::try_from(octets).ok().filter(|_| in_memory).map(BytesMut::with_capacity)?;
+        Some(Keeper { bodies: self.clone(), key, octets, taken: 0, collected: Some(collected) })
     }
 
     /// Takes in a complete body, exactly as upstream sent it, and the octets POP3 counts for it.
     pub async fn insert(&self, key: BodyKey, body: Bytes, pop3_octets: u64) {
-        if let Some(cache) = &self.0 {
-            cache.insert(key, Entry { body, pop3_octets }).await;
+        if let Some(memory) = &self.memory {
+            memory.insert(key, Entry { body, pop3_octets }).await;
             // At once, not when the cache finds time: the bound is the user's memory.
-            cache.run_pending_tasks().await;
+            memory.run_pending_tasks().await;
         }
     }
 
-    /// The exact POP3 sizes of the bodies of one mailbox that are here.
+    /// The exact POP3 sizes of the bodies of one mailbox that are in memory.
     pub fn pop3_octets(&self, account: &str, mailbox: &str, uid_validity: UidValidity) -> HashMap<Uid, u64> {
-        let entries = self.0.iter().flat_map(|cache| cache.iter());
+        let entries = self.memory.iter().flat_map(|memory| memory.iter());
         entries
             .filter(|(key, _)| {
                 *key.account == *account && *key.mailbox == *mailbox && key.uid_validity == uid_validity
             })
             .map(|(key, entry)| (key.uid, entry.pop3_octets))
             .collect()
+    }
+}
+
+impl Keeper {
+    /// The body's next octets, exactly as upstream sent them. Never waits.
+    pub fn take(&mut self, chunk: &Bytes) {
+        self.taken = self.taken.saturating_add(chunk.len() as u64);
+        if self.taken > self.octets {
+            self.collected = None; // More than was announced: no body of ours.
+        }
+        if let Some(collected) = &mut self.collected {
+            collected.extend_from_slice(chunk);
+        }
+    }
+
+    /// All of it came and was found whole; `pop3_octets` are what POP3 counts for it. Does not wait for a disk.
+    pub async fn complete(mut self, pop3_octets: u64) {
+        if self.taken != self.octets {
+            return;
+        }
+        if let Some(collected) = self.collected.take() {
+            self.bodies.insert(self.key.clone(), collected.freeze(), pop3_octets).await;
+        }
+    }
+}
+
+impl Kept {
+    /// The body's length.
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// What POP3 counts for it.
+    pub fn pop3_octets(&self) -> u64 {
+        self.pop3_octets
+    }
+
+    /// The next octets; `None` at the end.
+    ///
+    /// # Errors
+    /// The rest cannot be had from here.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Damaged> {
+        if self.left.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.left.split_to(self.left.len().min(PIECE))))
     }
 }
 
@@ -94,19 +191,30 @@ mod tests {
         }
     }
 
+    async fn whole(bodies: &Bodies, key: &BodyKey) -> Option<Vec<u8>> {
+        let mut kept = bodies.open(key).await?;
+        let mut octets = Vec::new();
+        while let Some(chunk) = kept.chunk().await.unwrap() {
+            octets.extend_from_slice(&chunk);
+        }
+        assert_eq!(octets.len() as u64, kept.octets());
+        Some(octets)
+    }
+
     #[tokio::test]
     async fn all_four_parts_name_a_body() {
         let bodies = Bodies::new(1 << 20);
         let kept = key("ana", "INBOX", 1, 1);
         bodies.insert(kept.clone(), Bytes::from_static(b"x"), 3).await;
-        assert_eq!(bodies.get(&kept).await, Some(Bytes::from_static(b"x")));
+        assert_eq!(whole(&bodies, &kept).await.as_deref(), Some(b"x".as_slice()));
         for other in [
             key("bob", "INBOX", 1, 1),
             key("ana", "Trash", 1, 1),
             key("ana", "INBOX", 2, 1),
             key("ana", "INBOX", 1, 2),
         ] {
-            assert_eq!(bodies.get(&other).await, None);
+            assert_eq!(whole(&bodies, &other).await, None);
+            assert!(!bodies.has(&other));
         }
         let sizes = bodies.pop3_octets("ana", "INBOX", UidValidity::new(1).unwrap());
         assert_eq!(sizes, HashMap::from([(Uid::new(1).unwrap(), 3)]));
@@ -118,9 +226,9 @@ mod tests {
         let bodies = Bodies::new(10_000);
         for uid in 1..100 {
             bodies.insert(key("ana", "INBOX", 1, uid), Bytes::from(vec![0; 1000]), 1000).await;
-            let cache = bodies.0.as_ref().unwrap();
+            let cache = bodies.memory.as_ref().unwrap();
             assert!(cache.weighted_size() <= 10_000, "{}", cache.weighted_size());
-            assert!(bodies.get(&key("ana", "INBOX", 1, uid)).await.is_some());
+            assert!(bodies.has(&key("ana", "INBOX", 1, uid)));
         }
     }
 
@@ -128,6 +236,30 @@ mod tests {
     async fn nothing_keeps_nothing() {
         let bodies = Bodies::new(0);
         bodies.insert(key("ana", "INBOX", 1, 1), Bytes::from_static(b"x"), 1).await;
-        assert_eq!(bodies.get(&key("ana", "INBOX", 1, 1)).await, None);
+        assert_eq!(whole(&bodies, &key("ana", "INBOX", 1, 1)).await, None);
+        assert!(bodies.keeping(key("ana", "INBOX", 1, 1), 1).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_body_is_kept_when_it_is_complete_and_as_long_as_was_announced() {
+        let bodies = Bodies::new(1 << 22);
+        for (uid, announced, chunks, complete) in [
+            (1, 4, &["ab", "cd"][..], true),
+            (2, 4, &["ab", "cd"], false),
+            (3, 4, &["ab"], true),
+            (4, 4, &["ab", "cde"], true),
+            (5, 0, &[], true),
+            (6, 4, &["ab", "cde", ""], true),
+        ] {
+            let mut keeper = bodies.keeping(key("ana", "INBOX", 1, uid), announced).unwrap();
+            chunks.iter().for_each(|chunk| keeper.take(&Bytes::from_static(chunk.as_bytes())));
+            assert!(!bodies.has(&key("ana", "INBOX", 1, uid)), "not before it is complete");
+            if complete {
+                keeper.complete(9).await;
+            }
+            let kept = whole(&bodies, &key("ana", "INBOX", 1, uid)).await;
+            let expected = matches!(uid, 1 | 5).then(|| chunks.concat().into_bytes());
+            assert_eq!(kept, expected, "{uid}");
+        }
     }
 }

@@ -3,5 +3,5 @@
 pub mod bodies;
 pub mod folder;
 
-pub use bodies::{Bodies, BodyKey};
+pub use bodies::{Bodies, BodyKey, Damaged, Keeper, Kept};
 pub use folder::{Folder, FolderError, Held};

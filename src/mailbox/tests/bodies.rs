@@ -26,7 +26,7 @@ async fn check(provider: Provider) -> String {
         Ok(mut body) => {
             let (octets, end) = whole(&mut body).await;
             let octets = String::from_utf8_lossy(&octets).into_owned();
-            let kept = provider.resources.bodies.get(&mailbox.key(uid(5))).await.is_some();
+            let kept = provider.resources.bodies.has(&mailbox.key(uid(5)));
             assert_eq!(kept, end.is_ok(), "kept if, and only if, complete");
             match end {
                 Ok(()) => octets,
