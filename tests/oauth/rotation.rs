@@ -32,11 +32,16 @@ async fn an_account_outlives_kill_9_at_any_instant_of_a_renewal() {
             })
         };
         authority.until_refreshed(user, asked + 1).await;
-        // The instant is the test's input: up to what the vault and the login take, and a bit more.
-        let wait = Duration::from_micros(u64::from(random()) * 150);
-        tokio::time::sleep(wait).await;
+        if round % 10 == 1 {
+            // However slow this machine is, some renewals come to their end.
+            assert!(login.await.expect("no panic").starts_with("+OK"), "a renewal that nothing disturbs");
+        } else {
+            // The instant is the test's input: up to what the vault and the login take, and a bit more.
+            let wait = Duration::from_micros(u64::from(random()) * 150);
+            tokio::time::sleep(wait).await;
+            login.abort();
+        }
         bridge.kill();
-        login.abort();
         kept.push(vault::kept(&account.home.state(), user)["refresh_token"].clone());
     }
     kept.dedup();

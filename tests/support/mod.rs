@@ -28,4 +28,4 @@ pub mod wire;
 use std::time::Duration;
 
 /// How long a test waits for one event before it calls that a hang.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
