@@ -5,13 +5,19 @@
 //! request carries a secret, which belongs to the server that was named.
 
 use std::future::Future;
+use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 use zeroize::Zeroize;
 
@@ -23,6 +29,11 @@ const BODY: usize = 256 * 1024;
 
 /// The longest head of an answer.
 const HEAD: usize = 64 * 1024;
+
+/// The most octets taken of a connection, whatever they are: a server that sends one informational answer after the
+/// other (RFC 9110 §15.2), or spaces and extensions between chunks, would keep a processor busy until the deadline. A body
+/// in chunks of a dozen octets still fits.
+const WHOLE: usize = HEAD + 2 * BODY;
 
 /// Asks HTTP servers.
 #[derive(Clone, Debug)]
@@ -85,12 +96,17 @@ impl Client {
         request: Request<Vec<u8>>,
     ) -> Result<Response<Vec<u8>>, HttpError> {
         let host = || target.endpoint.host.clone();
-        let broken = |source| HttpError::Broken { host: host(), source: Some(source) };
         let stream = self.connector.connect(&target.endpoint).await?;
         target.check(&stream)?;
 
         let mut builder = hyper::client::conn::http1::Builder::new();
         builder.max_buf_size(HEAD);
+        let exhausted = Arc::new(AtomicBool::new(false));
+        let broken = |source| match exhausted.load(Ordering::Relaxed) {
+            true => HttpError::TooLarge { host: host() },
+            false => HttpError::Broken { host: host(), source: Some(source) },
+        };
+        let stream = Bounded { stream, left: WHOLE, exhausted: exhausted.clone() };
         let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let request = target.request(request)?;
         let answer = async {
@@ -117,6 +133,50 @@ async fn collect(body: Incoming, host: String) -> Result<Vec<u8>, HttpError> {
         Ok(whole) => Ok(whole.to_bytes().into()),
         Err(error) if error.is::<LengthLimitError>() => Err(HttpError::TooLarge { host }),
         Err(error) => Err(HttpError::Broken { host, source: error.downcast().ok().map(|error| *error) }),
+    }
+}
+
+/// A connection that gives so many octets and no more.
+struct Bounded<S> {
+    stream: S,
+    left: usize,
+    /// For who has to tell why it ended.
+    exhausted: Arc<AtomicBool>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
+        let read = into.filled().len().saturating_sub(before);
+        match self.left.checked_sub(read) {
+            Some(left) => {
+                self.left = left;
+                Poll::Ready(Ok(()))
+            }
+            None => {
+                self.exhausted.store(true, Ordering::Relaxed);
+                Poll::Ready(Err(io::Error::other("an answer without an end")))
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, octets)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -209,7 +269,6 @@ impl Drop for Wiped {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -288,6 +347,28 @@ mod tests {
         (0..5000).for_each(|_| many.extend_from_slice(b"a: b\r\n"));
         many.extend_from_slice(b"\r\n");
         assert!(matches!(asked(many).await, Err(HttpError::Broken { .. })));
+    }
+
+    /// RFC 9110 §15.2: any number of informational answers may come before the one that counts; not without an end.
+    #[tokio::test]
+    async fn informational_answers_without_an_end_are_given_up_before_the_deadline() {
+        const EARLY: &[u8] = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+        let mut some = EARLY.repeat(3);
+        some.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        assert_eq!(asked(some).await.unwrap().body(), b"ok");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (mut io, _) = listener.accept().await.unwrap();
+            let many = EARLY.repeat(100);
+            // Until the other end has had enough.
+            while io.write_all(&many).await.is_ok() {}
+        });
+        // It would never come to this one's end.
+        let deadlines = Deadlines { http: Duration::from_secs(3600), ..Deadlines::default() };
+        let outcome = client(deadlines).send(post(format!("http://127.0.0.1:{port}/token"))).await;
+        assert!(matches!(outcome, Err(HttpError::TooLarge { .. })), "{outcome:?}");
+        server.await.unwrap();
     }
 
     #[tokio::test]
