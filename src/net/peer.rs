@@ -14,6 +14,10 @@
 //! for whose sake the kernel walks its whole hash table, a hundred times as long even with ten connections; they serve
 //! where sock_diag(7) is not there, or not allowed.
 //!
+//! Within a user namespace, as containers without root have one, the kernel shows each user that the namespace does not
+//! map as one and the same id, 65534 (user_namespaces(7)). To us they are one user: who allows one of them allows them
+//! all. Where we ourselves are not mapped either, we cannot be told from them, and nobody counts as our own.
+//!
 //! This is the one place that knows how a system tells; only Linux does so far. Elsewhere the answer is an error of kind
 //! `Unsupported`.
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -13,6 +13,10 @@ use super::{Owner, diag, table};
 
 /// More than the kernel gives in one read (a page), so that what it gives is taken as it comes.
 const READ: usize = 16 * 1024;
+
+/// What the kernel shows for users without an id in our user namespace, unless somebody changed
+/// `/proc/sys/kernel/overflowuid`.
+const UNMAPPED: u32 = 65534;
 
 /// Both ends of a connection, IPv4 written as IPv4 in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,11 +144,30 @@ fn is_connected(app: &TcpStream) -> bool {
 }
 
 fn owner(uid: u32) -> Owner {
+    static MAPS_UNMAPPED: LazyLock<bool> = LazyLock::new(|| {
+        // A kernel without user namespaces has no such file.
+        std::fs::read_to_string("/proc/self/uid_map").map_or(true, |map| maps(&map, UNMAPPED))
+    });
     match uid {
+        UNMAPPED if !*MAPS_UNMAPPED => Owner::User(uid),
         _ if uid == rustix::process::geteuid().as_raw() => Owner::Ours,
         0 => Owner::Root,
         _ => Owner::User(uid),
     }
+}
+
+/// Whether one user of a user namespace has this id: each line of its map has the first id inside, the first outside, and
+/// how many there are (user_namespaces(7)).
+fn maps(map: &str, uid: u32) -> bool {
+    map.lines().any(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u64>);
+        match (numbers.next(), numbers.next(), numbers.next()) {
+            (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) => {
+                u64::from(uid).checked_sub(first).is_some_and(|at| at < count)
+            }
+            _ => false,
+        }
+    })
 }
 
 /// An app with an IPv6 socket may speak IPv4, and its end is in IPv6's table then.

@@ -137,3 +137,13 @@ async fn looks_do_not_meet() {
         done.unwrap();
     }
 }
+
+/// user_namespaces(7): where the id of all unmapped users is nobody's own, it says nothing about who it is.
+#[test]
+fn the_id_of_unmapped_users_is_one_user_where_the_map_has_it() {
+    assert!(maps("         0          0 4294967295\n", UNMAPPED), "no user namespace");
+    assert!(maps("0 1000 1\n1 100000 65536\n", UNMAPPED), "a range that has it");
+    for map in ["", "0 1000 1\n", "0 1000 65534\n", "65535 0 1\n", "65534 0\n", "no numbers here\n"] {
+        assert!(!maps(map, UNMAPPED), "{map}");
+    }
+}
