@@ -39,27 +39,47 @@ impl Folder {
     /// # Errors
     /// It cannot be made, is no folder or a symlink, belongs to another user, or others may enter it.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
-        // A slash at the end, as shells complete the name of a link to a folder, would lead through the link.
-        let path: &Path = &path.components().collect::<PathBuf>();
-        let folder = Self { path: path.to_owned() };
-        match fs::symlink_metadata(path) {
-            Ok(metadata) => folder.check(&metadata)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                private(&mut DirBuilder::new()).recursive(true).create(path).map_err(|error| {
-                    refuse(
-                        path,
-                        format!("the state folder cannot be made: {error}; name another with --state DIR"),
-                    )
-                })?;
-            }
-            Err(error) => {
-                return Err(refuse(
-                    path,
-                    format!("the state folder cannot be looked at: {error}; name another with --state DIR"),
-                ));
-            }
-        }
+        let folder = Self::look(path)?;
+        folder.make()?;
         Ok(folder)
+    }
+
+    /// The same for whoever looks only: one that is not there holds nothing, and is made by the first
+    /// [`hold`](Folder::hold).
+    ///
+    /// # Errors
+    /// It is there, and is no folder or a symlink, belongs to another user, or others may enter it.
+    pub fn look(path: &Path) -> Result<Self, FolderError> {
+        // A slash at the end, as shells complete the name of a link to a folder, would lead through the link.
+        let folder = Self { path: path.components().collect() };
+        folder.is_there()?;
+        Ok(folder)
+    }
+
+    /// Whether it is there, and as it must be then.
+    fn is_there(&self) -> Result<bool, FolderError> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(metadata) => self.check(&metadata).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(refuse(
+                &self.path,
+                format!("the state folder cannot be looked at: {error}; name another with --state DIR"),
+            )),
+        }
+    }
+
+    fn make(&self) -> Result<(), FolderError> {
+        if fs::symlink_metadata(&self.path).is_ok() {
+            return Ok(());
+        }
+        private(&mut DirBuilder::new()).recursive(true).create(&self.path).map_err(|error| {
+            refuse(
+                &self.path,
+                format!("the state folder cannot be made: {error}; name another with --state DIR"),
+            )
+        })?;
+        // Somebody else may have made it this very moment.
+        self.is_there().map(|_| ())
     }
 
     fn check(&self, metadata: &Metadata) -> Result<(), FolderError> {
@@ -86,11 +106,12 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Keeps other processes out of what is read and then written.
+    /// Keeps other processes out of what is read and then written; makes the folder where it is not there.
     ///
     /// # Errors
     /// The folder cannot be written.
     pub fn hold(&self) -> Result<Held<'_>, FolderError> {
+        self.make()?;
         self.can_be_written()?;
         let path = self.file("lock");
         if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
@@ -297,6 +318,20 @@ mod tests {
         assert_eq!(mode(&folder.file("key")), 0o600);
         assert_eq!(Folder::open(&path).unwrap().read("key").unwrap().unwrap(), b"two");
         assert_eq!(names(&path), ["key", "lock"], "no temporary file is left");
+    }
+
+    /// Whoever looks leaves no trace; what is made later is as private as if it had been made at once.
+    #[test]
+    fn looking_makes_nothing_and_the_first_change_does() {
+        let (outer, path) = place();
+        let folder = Folder::look(&path).unwrap();
+        assert_eq!(folder.read("key").unwrap(), None);
+        assert_eq!(names(outer.path()), [""; 0]);
+        folder.hold().unwrap().write("key", b"one").unwrap();
+        assert_eq!((mode(&path), mode(&folder.file("key"))), (0o700, 0o600));
+        assert_eq!(folder.read("key").unwrap().unwrap(), b"one");
+        chmod(&path, 0o755);
+        assert!(Folder::look(&path).unwrap_err().to_string().contains("chmod 700"));
     }
 
     fn names(path: &Path) -> Vec<String> {
