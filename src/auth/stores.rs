@@ -60,9 +60,33 @@ impl Stores {
         accounts: impl IntoIterator<Item = &'a Arc<Account>>,
         connector: &Connector,
     ) -> Result<Self, StoresError> {
+        Self::in_folder(Folder::open, state, key, accounts, connector)
+    }
+
+    /// The same for whoever looks only: a folder that is not there holds nothing, and is made where something is to be
+    /// kept after all, a renewed token for example.
+    ///
+    /// # Errors
+    /// As [`Stores::open`].
+    pub fn look<'a>(
+        state: Option<&Path>,
+        key: KeyChoice,
+        accounts: impl IntoIterator<Item = &'a Arc<Account>>,
+        connector: &Connector,
+    ) -> Result<Self, StoresError> {
+        Self::in_folder(Folder::look, state, key, accounts, connector)
+    }
+
+    fn in_folder<'a>(
+        folder: fn(&Path) -> Result<Folder, FolderError>,
+        state: Option<&Path>,
+        key: KeyChoice,
+        accounts: impl IntoIterator<Item = &'a Arc<Account>>,
+        connector: &Connector,
+    ) -> Result<Self, StoresError> {
         let vault = match (accounts.into_iter().find(|account| keeps(account)), state) {
             (None, _) => None,
-            (Some(_), Some(state)) => Some(Arc::new(Vault::new(Folder::open(state)?, key))),
+            (Some(_), Some(state)) => Some(Arc::new(Vault::new(folder(state)?, key))),
             (Some(account), None) => {
                 return Err(StoresError::NoPlace { address: account.address.clone() });
             }
@@ -123,5 +147,9 @@ impl Grants for Nowhere {
 
     fn save(&self, _: &Grant) -> Result<(), String> {
         Ok(())
+    }
+
+    fn renew(&self, _: Option<&Grant>, _: &Grant) -> Result<bool, String> {
+        Ok(true)
     }
 }

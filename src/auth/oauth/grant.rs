@@ -1,4 +1,9 @@
 //! What a sign-in left: tokens, until when, and whose.
+//!
+//! Where the server changes the refresh token, the one before is kept beside it until a renewal with the new one has
+//! worked: no less proves it. That upstream takes the access token that came with it does not, since the two are looked
+//! up apart, and a server whose answer came late, or that lost what it had just written, knows the one and not the other.
+//! It costs nothing to keep: it is shown again only where the new one is refused for good.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -121,8 +126,13 @@ impl Grant {
         self.alive(now, AHEAD.min(life / 10)).filter(|_| !set_back)
     }
 
+    /// Whether it is a refresh token given by hand that was not used yet.
+    fn is_unused(&self) -> bool {
+        self.seed.is_some() && self.access_token.is_none() && self.signed_in_at == 0
+    }
+
     /// Whether both are the same grant at the same stage.
-    pub(super) fn same_as(&self, other: &Self) -> bool {
+    pub(in crate::auth) fn same_as(&self, other: &Self) -> bool {
         let same = |one: &Option<Secret>, two: &Option<Secret>| match (one, two) {
             (Some(one), Some(two)) => one.same_as(two),
             (None, None) => true,
@@ -131,6 +141,15 @@ impl Grant {
         same(&self.refresh_token, &other.refresh_token)
             && same(&self.access_token, &other.access_token)
             && (self.obtained_at, &self.client_id) == (other.obtained_at, &other.client_id)
+    }
+}
+
+/// Whether both are the same, or both none.
+pub(in crate::auth) fn same(one: Option<&Grant>, two: Option<&Grant>) -> bool {
+    match (one, two) {
+        (Some(one), Some(two)) => one.same_as(two),
+        (None, None) => true,
+        _ => false,
     }
 }
 
@@ -155,11 +174,18 @@ pub trait Grants: std::fmt::Debug + Send + Sync {
     /// It is not known whether there is one, or the user has to do something about it.
     fn load(&self) -> Result<Option<Grant>, NoToken>;
 
-    /// Keeps the grant; what was there before is gone only when the new one is safe.
+    /// Keeps a new sign-in in place of whatever is kept; that is gone only when the new one is safe.
     ///
     /// # Errors
     /// What happened, in one clause; what was kept before is as it was.
     fn save(&self, grant: &Grant) -> Result<(), String>;
+
+    /// Keeps a renewal where `before` is still what [`load`](Grants::load) would give, looked at and replaced in one
+    /// step; says whether it is. Otherwise somebody signed in, renewed or removed the account meanwhile: that stays.
+    ///
+    /// # Errors
+    /// As [`save`](Grants::save).
+    fn renew(&self, before: Option<&Grant>, grant: &Grant) -> Result<bool, String>;
 }
 
 /// Reads the refresh token that the user gave by hand. May block.
@@ -189,6 +215,20 @@ impl<G: Grants> Grants for Seeded<G> {
 
     fn save(&self, grant: &Grant) -> Result<(), String> {
         self.kept.save(grant)
+    }
+
+    /// The token given by hand is not read again, which may ask a person; `before` names it.
+    fn renew(&self, before: Option<&Grant>, grant: &Grant) -> Result<bool, String> {
+        let Some(before) = before else { return Ok(false) };
+        if !before.is_unused() {
+            return self.kept.renew(Some(before), grant);
+        }
+        // What is kept began with another one, and goes; unless this one was used elsewhere at the same time.
+        let kept = self.kept.load().map_err(|why| why.to_string())?;
+        if kept.as_ref().is_some_and(|kept| kept.seed == before.seed) {
+            return Ok(false);
+        }
+        self.kept.renew(kept.as_ref(), grant)
     }
 }
 
@@ -306,6 +346,15 @@ mod tests {
             *self.0.lock().unwrap() = Some(grant.clone());
             Ok(())
         }
+
+        fn renew(&self, before: Option<&Grant>, grant: &Grant) -> Result<bool, String> {
+            let mut kept = self.0.lock().unwrap();
+            let still = same(before, kept.as_ref());
+            if still {
+                *kept = Some(grant.clone());
+            }
+            Ok(still)
+        }
     }
 
     #[test]
@@ -321,9 +370,20 @@ mod tests {
         assert_eq!(refresh(), "seed-1");
         let grant = grants.load().unwrap().unwrap();
         let newer = grant.renewed(answer("a", Some("rotated"), None), &Secret::new("seed-1"), 1);
-        grants.save(&newer).unwrap();
+        assert!(grants.renew(Some(&grant), &newer).unwrap());
+        assert_eq!(refresh(), "rotated");
+        // Another program used the same token given by hand: the first to keep what came of it has won.
+        let other = grant.renewed(answer("a2", Some("rotated-too"), None), &Secret::new("seed-1"), 2);
+        assert!(!grants.renew(Some(&grant), &other).unwrap());
         assert_eq!(refresh(), "rotated");
         *given.lock().unwrap() = "seed-2";
         assert_eq!(refresh(), "seed-2");
+        let grant = grants.load().unwrap().unwrap();
+        let newest = grant.renewed(answer("b", Some("rotated-2"), None), &Secret::new("seed-2"), 3);
+        assert!(grants.renew(Some(&grant), &newest).unwrap());
+        assert_eq!(refresh(), "rotated-2");
+        // A renewal of what began with the token before comes too late.
+        assert!(!grants.renew(Some(&newer), &other).unwrap());
+        assert_eq!(refresh(), "rotated-2");
     }
 }

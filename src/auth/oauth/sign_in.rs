@@ -12,11 +12,19 @@ use crate::net::http::Client as Http;
 /// # Errors
 /// The server refuses it or cannot be asked.
 pub async fn by_refresh_token(server: &OAuth2, http: &Http, token: Secret) -> Result<Grant, Fault> {
+    // It is kept for itself: no setting names the token that it came from.
+    Ok(Grant { seed: None, ..by_seed(server, http, token).await? })
+}
+
+/// The same for a refresh token that the settings give, which what is kept has to descend from.
+///
+/// # Errors
+/// The server refuses it or cannot be asked.
+pub async fn by_seed(server: &OAuth2, http: &Http, token: Secret) -> Result<Grant, Fault> {
     let answer = exchange::refresh(server, http, &token).await?;
     let client_id = server.client_id.as_deref().unwrap_or_default();
     let given = Grant::from_seed(token.clone(), client_id);
-    // It is kept for itself: no setting names the token that it came from.
-    Ok(Grant { seed: None, ..given.renewed(answer, &token, grant::unix_now()) })
+    Ok(given.renewed(answer, &token, grant::unix_now()))
 }
 
 /// Why a person's sign-in gave no tokens; each is one plain clause without a secret.

@@ -18,11 +18,12 @@ use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::exchange::{self, Answer};
 use super::fault::{self, Fault};
-use super::grant::{self, Grant, Grants};
+use super::grant::{self, Grant, Grants, same};
 use crate::auth::credentials::{AccessTokens, NoToken, Pending};
 use crate::mail::oauth2::Grant as Kind;
 use crate::mail::{OAuth2, Secret};
@@ -94,6 +95,15 @@ struct Moment {
     steady: Instant,
 }
 
+/// What is kept after a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// What was renewed; or what was there before, where that could not be replaced.
+    Ours,
+    /// What somebody else kept meanwhile, which is in memory now.
+    Overtaken,
+}
+
 type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
 
 /// How an account's sign-in stands, for a person.
@@ -134,6 +144,17 @@ impl Tokens {
     pub async fn state(&self) -> State {
         let _flight = self.0.flight.lock().await;
         let looked = if self.0.signs_in() { self.0.look().await } else { Ok(()) };
+        let known = self.described();
+        State { fault: looked.err().or(known.fault), ..known }
+    }
+
+    /// How it stood when somebody asked for a token, behind the renewal that came of that; what is kept is not looked at.
+    pub async fn known(&self) -> State {
+        let _flight = self.0.flight.lock().await;
+        self.described()
+    }
+
+    fn described(&self) -> State {
         let held = self.0.held();
         let grant = held.grant.as_ref();
         let failed = held.failure.as_ref().map(|failure| failure.fault.why.clone());
@@ -143,7 +164,7 @@ impl Tokens {
             obtained_at: grant.filter(|grant| grant.access_token.is_some()).map(|grant| grant.obtained_at),
             expires_at: grant.filter(|grant| grant.access_token.is_some()).map(|grant| grant.expires_at),
             scopes: grant.map(|grant| grant.scopes.clone()).unwrap_or_default(),
-            fault: looked.err().or(missing.map(|fault| fault.why)).or(failed),
+            fault: missing.map(|fault| fault.why).or(failed),
         }
     }
 
@@ -161,12 +182,13 @@ impl Tokens {
     }
 
     async fn give(&self) -> Result<Secret, NoToken> {
+        let mut looked = None;
         if self.0.signs_in() && self.0.held().grant.is_none() {
             // What is kept may live long enough to be shown at once.
-            let _flight = self.0.flight.lock().await;
+            let flight = self.0.flight.clone().lock_owned().await;
             if self.0.held().grant.is_none() {
-                // What cannot be read is told by whoever needs it.
-                let _ = self.0.look().await;
+                self.0.look().await?;
+                looked = Some(flight);
             }
         }
         let now = self.0.now();
@@ -183,17 +205,23 @@ impl Tokens {
         };
         match (fresh, alive) {
             (Some(fresh), _) => {
+                drop(looked);
                 self.keep_at_last(now);
                 Ok(fresh)
             }
             (None, Some(alive)) => {
-                if let Ok(flight) = self.0.flight.clone().try_lock_owned() {
-                    // Whether it succeeds, the next one who asks finds out.
-                    drop(tokio::spawn(renew(self.0.clone(), flight, None)));
+                // Whether it succeeds, the next one who asks finds out.
+                match (looked, self.0.flight.clone().try_lock_owned()) {
+                    (Some(flight), _) => drop(tokio::spawn(renew_known(self.0.clone(), flight, None))),
+                    (None, Ok(flight)) => drop(tokio::spawn(renew(self.0.clone(), flight, None))),
+                    (None, Err(_)) => {}
                 }
                 Ok(alive)
             }
-            (None, None) => self.renewal(None).await,
+            (None, None) => match looked {
+                Some(flight) => finished(tokio::spawn(renew_known(self.0.clone(), flight, None))).await,
+                None => self.renewal(None).await,
+            },
         }
     }
 
@@ -207,9 +235,7 @@ impl Tokens {
             drop(tokio::spawn(async move {
                 let _flight = flight;
                 let grant = inner.held().grant.clone();
-                if let Some(grant) = grant
-                    && !inner.overtaken().await
-                {
+                if let Some(grant) = grant {
                     inner.keep(&grant).await;
                 }
             }));
@@ -218,11 +244,12 @@ impl Tokens {
 
     async fn renewal(&self, refused: Option<Secret>) -> Result<Secret, NoToken> {
         let flight = self.0.flight.clone().lock_owned().await;
-        match tokio::spawn(renew(self.0.clone(), flight, refused)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(NoToken::Later { reason: "the program stops".into() }),
-        }
+        finished(tokio::spawn(renew(self.0.clone(), flight, refused))).await
     }
+}
+
+async fn finished(renewal: JoinHandle<Result<Secret, NoToken>>) -> Result<Secret, NoToken> {
+    renewal.await.unwrap_or_else(|_| Err(NoToken::Later { reason: "the program stops".into() }))
 }
 
 impl AccessTokens for Tokens {
@@ -244,12 +271,21 @@ impl fmt::Debug for Tokens {
 /// A token that is fresh, or at least not `refused`; asks for one where there is none.
 async fn renew(
     inner: Arc<Inner>,
-    _flight: OwnedMutexGuard<()>,
+    flight: OwnedMutexGuard<()>,
     refused: Option<Secret>,
 ) -> Result<Secret, NoToken> {
     if inner.signs_in() {
         inner.look().await?;
     }
+    renew_known(inner, flight, refused).await
+}
+
+/// The same where what is kept was looked at just now: a look may run a program, which may ask its user.
+async fn renew_known(
+    inner: Arc<Inner>,
+    _flight: OwnedMutexGuard<()>,
+    refused: Option<Secret>,
+) -> Result<Secret, NoToken> {
     let now = inner.now();
     if let Some(refused) = &refused {
         inner.held().is_refused(refused);
@@ -390,10 +426,7 @@ impl Inner {
 
     /// Keeps the new grant, then uses it.
     async fn take(&self, grant: Grant) -> Result<Secret, NoToken> {
-        let overtaken = self.signs_in() && self.overtaken().await;
-        if self.signs_in() && !overtaken {
-            self.keep(&grant).await;
-        }
+        let overtaken = self.signs_in() && self.keep(&grant).await == Kept::Overtaken;
         let mut held = self.held();
         if !overtaken {
             held.grant = Some(grant);
@@ -403,18 +436,22 @@ impl Inner {
         token.ok_or_else(|| never_signed_in().why)
     }
 
-    /// Whether somebody signed in, or renewed, while the server was asked: that one wins, and has been taken over.
-    async fn overtaken(&self) -> bool {
-        let before = self.held().kept.clone();
-        // What cannot be read has not overtaken.
-        let looked = self.look().await;
-        looked.is_ok() && !same(before.as_ref(), self.held().kept.as_ref())
-    }
-
-    async fn keep(&self, grant: &Grant) {
-        let (grants, kept) = (self.grants.clone(), grant.clone());
-        let saved = tokio::task::spawn_blocking(move || grants.save(&kept)).await;
+    /// Keeps what was renewed, in place of what it was renewed from and of nothing else: who signed in, or renewed,
+    /// while the server was asked wins, and is taken over.
+    async fn keep(&self, grant: &Grant) -> Kept {
+        let (grants, renewed, before) = (self.grants.clone(), grant.clone(), self.held().kept.clone());
+        let saved = tokio::task::spawn_blocking(move || grants.renew(before.as_ref(), &renewed)).await;
         let saved = saved.unwrap_or_else(|_| Err("the program stops".into()));
+        if saved == Ok(false) {
+            let before = self.held().kept.clone();
+            let looked = self.look().await;
+            if looked.is_ok() && !same(before.as_ref(), self.held().kept.as_ref()) {
+                return Kept::Overtaken;
+            }
+        }
+        let saved = saved.and_then(|ours| {
+            if ours { Ok(()) } else { Err("somebody else keeps what cannot be read now".into()) }
+        });
         let mut held = self.held();
         match saved {
             Ok(()) => {
@@ -432,6 +469,7 @@ impl Inner {
                 held.unkept = Some(self.now());
             }
         }
+        Kept::Ours
     }
 
     fn failed(&self, mut fault: Fault, now: Moment, refused: Option<&Secret>) -> Result<Secret, NoToken> {
@@ -499,14 +537,6 @@ fn jittered(wait: Duration) -> Duration {
 
 fn never_signed_in() -> Fault {
     Fault::sign_in("nobody has signed in to it yet")
-}
-
-fn same(one: Option<&Grant>, two: Option<&Grant>) -> bool {
-    match (one, two) {
-        (Some(one), Some(two)) => one.same_as(two),
-        (None, None) => true,
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ impl VaultError {
 }
 
 impl Vault {
-    /// The vault in this state folder. Nothing is read, made or asked before something is wanted of it.
+    /// The vault in this state folder, which need not be there yet. Nothing is read, made or asked before something is wanted of it.
     pub fn new(folder: Folder, choice: KeyChoice) -> Self {
         Self { folder, keys: Keys::of_this_machine(choice), open: Mutex::default() }
     }
@@ -201,6 +201,30 @@ impl Vault {
     /// # Errors
     /// The vault cannot be opened or written; it is as it was.
     pub fn change<T>(&self, address: &str, change: impl FnOnce(&mut Entry) -> T) -> Result<T, VaultError> {
+        self.change_to(address, |entry| (change(entry), true))
+    }
+
+    /// The same where `change`, which is shown the entry under the lock, says so; otherwise nothing is written.
+    ///
+    /// # Errors
+    /// As [`Vault::change`].
+    pub fn change_if(
+        &self,
+        address: &str,
+        change: impl FnOnce(&mut Entry) -> bool,
+    ) -> Result<bool, VaultError> {
+        self.change_to(address, |entry| {
+            let wanted = change(entry);
+            (wanted, wanted)
+        })
+    }
+
+    /// Written where the second of what `change` gives is true.
+    fn change_to<T>(
+        &self,
+        address: &str,
+        change: impl FnOnce(&mut Entry) -> (T, bool),
+    ) -> Result<T, VaultError> {
         let mut open = self.lock();
         self.read(&mut open)?;
         // What may ask a person comes before the lock, for which others wait.
@@ -222,7 +246,10 @@ impl Vault {
             }
         };
         let mut entry = entries.get(address).unwrap_or_default();
-        let answer = change(&mut entry);
+        let (answer, wanted) = change(&mut entry);
+        if !wanted {
+            return Ok(answer);
+        }
         entries.put(address, entry);
         self.write(&held, &mut open, Open { stamp: None, header, key, entries })?;
         Ok(answer)

@@ -24,6 +24,41 @@ fn an_accounts_grant_is_kept_beside_its_password() {
     assert!(matches!(kept.load(), Err(NoToken::SignIn { .. })));
 }
 
+/// The bridge renews while the command line signs in, or removes the account: whoever looked before that does not
+/// replace what came of it.
+#[test]
+fn a_renewal_replaces_what_it_was_renewed_from_and_nothing_else() {
+    let place = Place::new();
+    let handle = || KeptGrant::new(Arc::new(place.simple()), "ana@example.org");
+    let (bridge, command) = (handle(), handle());
+    let grant = |token: &str| {
+        let mut grant = Grant::from_seed(Secret::new(token), "our-client");
+        grant.access_token = Some(Secret::new(format!("{token}'s")));
+        grant
+    };
+    let kept = || handle().load().unwrap().map(|grant| grant.refresh_token.unwrap());
+    command.save(&grant("first")).unwrap();
+    let before = bridge.load().unwrap();
+    assert!(bridge.renew(before.as_ref(), &grant("renewed")).unwrap());
+    assert!(kept().unwrap().same_as(&Secret::new("renewed")));
+
+    let before = bridge.load().unwrap();
+    command.save(&grant("signed in anew")).unwrap();
+    let octets = place.octets();
+    assert!(!bridge.renew(before.as_ref(), &grant("too late")).unwrap());
+    assert_eq!(place.octets(), octets, "nothing was written");
+    assert!(bridge.load().unwrap().unwrap().refresh_token.unwrap().same_as(&Secret::new("signed in anew")));
+
+    let before = bridge.load().unwrap();
+    place.simple().remove("ana@example.org").unwrap();
+    assert!(!bridge.renew(before.as_ref(), &grant("too late")).unwrap());
+    assert!(kept().is_none());
+    fs::remove_file(place.file("vault")).unwrap();
+    assert!(!bridge.renew(before.as_ref(), &grant("too late")).unwrap());
+    assert!(!place.file("vault").exists());
+    assert!(bridge.renew(None, &grant("the first")).unwrap());
+}
+
 /// A damaged vault sends the user to sign in; a passing fault does not.
 #[test]
 fn what_keeps_the_vault_shut_says_whether_a_sign_in_helps() {

@@ -52,6 +52,45 @@ async fn a_new_sign_in_is_not_overwritten_by_a_renewal_of_the_old_one() {
     assert_eq!(bench.current().await.unwrap(), "signed-in-anew");
 }
 
+/// As late as can be: the answer is there, and what is kept is about to be replaced.
+#[tokio::test]
+async fn a_sign_in_at_the_moment_of_the_save_wins_and_is_used() {
+    let bench = Bench::new(rotating).await;
+    bench.pass(4000);
+    let (begun, mut saving) = mpsc::unbounded_channel();
+    let (go, gone) = std::sync::mpsc::channel();
+    *bench.shelf.gate.lock().unwrap() = Some((begun, gone));
+    let mut asking = bench.tokens.current();
+    tokio::select! {
+        given = &mut asking => panic!("{given:?} is not kept yet"),
+        begun = saving.recv() => begun.unwrap(),
+    }
+    bench.shelf.save(&grant_of("signed-in-anew", "refresh-anew")).unwrap();
+    go.send(()).unwrap();
+    assert_eq!(text(asking.await.unwrap()), "signed-in-anew");
+    assert_eq!(bench.shelf.kept(), ("refresh-anew".into(), None));
+    assert_eq!((bench.requests(), bench.shelf.saves.load(Ordering::SeqCst)), (1, 0));
+}
+
+/// The same for an account that is removed: it does not come back.
+#[tokio::test]
+async fn an_account_removed_at_the_moment_of_the_save_stays_removed() {
+    let bench = Bench::new(rotating).await;
+    bench.pass(4000);
+    let (begun, mut saving) = mpsc::unbounded_channel();
+    let (go, gone) = std::sync::mpsc::channel();
+    *bench.shelf.gate.lock().unwrap() = Some((begun, gone));
+    let mut asking = bench.tokens.current();
+    tokio::select! {
+        given = &mut asking => panic!("{given:?} is not kept yet"),
+        begun = saving.recv() => begun.unwrap(),
+    }
+    *bench.shelf.grant.lock().unwrap() = None;
+    go.send(()).unwrap();
+    assert!(sign_in(asking.await.map(text)).contains("nobody has signed in"));
+    assert!(bench.shelf.grant.lock().unwrap().is_none());
+}
+
 /// A process that was killed between the server's answer and the disk comes back with what it had.
 #[tokio::test]
 async fn the_refresh_token_before_is_tried_once_where_the_new_one_is_refused() {

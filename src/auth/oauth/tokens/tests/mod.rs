@@ -41,6 +41,11 @@ impl Grants for Shelf {
     }
 
     fn save(&self, grant: &Grant) -> Result<(), String> {
+        self.put(grant.clone());
+        Ok(())
+    }
+
+    fn renew(&self, before: Option<&Grant>, grant: &Grant) -> Result<bool, String> {
         if let Some((begun, go)) = self.gate.lock().unwrap().take() {
             begun.send(()).unwrap();
             go.recv().unwrap();
@@ -48,9 +53,13 @@ impl Grants for Shelf {
         if let Some(reason) = self.fault.lock().unwrap().clone() {
             return Err(reason);
         }
-        self.saves.fetch_add(1, Ordering::SeqCst);
-        *self.grant.lock().unwrap() = Some(grant.clone());
-        Ok(())
+        let mut kept = self.grant.lock().unwrap();
+        let still = same(before, kept.as_ref());
+        if still {
+            self.saves.fetch_add(1, Ordering::SeqCst);
+            *kept = Some(grant.clone());
+        }
+        Ok(still)
     }
 }
 
