@@ -432,8 +432,13 @@ fn a_bridge_password_is_shown_once_listed_by_its_name_and_taken_back() {
             "{told}"
         );
     }
-    assert_eq!(password(&["--revoke", "copier"]).status.code(), Some(0));
+    let revoked = password(&["--revoke", "copier"]);
+    assert_eq!((revoked.status.code(), revoked.stderr.len()), (Some(0), 0), "one is left");
     assert_eq!(text(&password(&["--list"]).stdout).lines().count(), 1);
+    let revoked = password(&["--revoke", "mail app"]);
+    let told = text(&revoked.stderr);
+    assert_eq!((revoked.status.code(), revoked.stdout.len()), (Some(0), 0));
+    assert!(told.contains("the stored password itself opens this account again"), "{told}");
     for wrong in [&["--revoke", "a", "--list"][..], &["--name", "a", "--list"], &["--json"]] {
         assert_eq!(password(wrong).status.code(), Some(2), "{wrong:?}");
     }

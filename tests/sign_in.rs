@@ -425,7 +425,7 @@ async fn where_nobody_is_present_the_client_is_proven() {
     let (code, _, told) = home.output(&["account", "sign-in", ADDRESS, "--device"], "").await;
     assert_eq!(code, Some(2), "{told}");
     let (_, told, _) = home.output(&["check"], "").await;
-    assert!(told.contains("an access token was given, and is asked for again when it ends"), "{told}");
+    assert!(told.contains("the access token is good until") && !told.contains("signed in to"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -441,6 +441,150 @@ async fn a_refresh_token_of_the_configuration_is_proven() {
     let (code, _, told) = home.output(&["account", "sign-in", ADDRESS, "--refresh-token"], "x\n").await;
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("given by secret in [[account]]"), "{told}");
+}
+
+/// A damaged vault is no reason to lose a token that the server has just changed, nor is a token that proves bad one to
+/// move the vault.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_of_the_configuration_sets_a_damaged_vault_aside_once_it_has_proven_good() {
+    let provider = provider().await;
+    let server = TokenServer::start(|heard| match heard.number {
+        1 => refusal("invalid_grant"),
+        _ => tokens(ACCESS, REFRESH, 3600),
+    })
+    .await;
+    let config = oauth2(&provider, &server, &["client_id = \"c\""]);
+    let config =
+        config.account("auth = \"oauth2\"").account("secret = { command = [\"echo\", \"CANARY-seed\"] }");
+    let home = Home::new(&config);
+    let sign_in = ["account", "sign-in", ADDRESS];
+    assert_eq!(home.output(&sign_in, "").await.0, Some(0));
+    let vault = home.state().join("vault");
+    let mut octets = std::fs::read(&vault).expect("there");
+    *octets.last_mut().expect("some") ^= 1;
+    std::fs::write(&vault, &octets).expect("written");
+
+    let (code, _, told) = home.output(&sign_in, "").await;
+    assert!(code == Some(1) && told.contains("nothing was changed"), "{told}");
+    assert_eq!(std::fs::read(&vault).expect("left"), octets);
+    let (code, told, log) = home.output(&sign_in, "").await;
+    assert_eq!(code, Some(0), "{told}{log}");
+    assert!(told.contains("vault.damaged; other accounts") && told.contains("IMAP login"), "{told}");
+    assert_eq!(std::fs::read(home.state().join("vault.damaged")).expect("kept"), octets);
+    let (_, told, _) = home.output(&["check"], "").await;
+    assert!(told.contains("the vault is sealed") && told.contains("IMAP login"), "{told}");
+    // Proven once, and kept: nobody asked again.
+    assert_eq!(server.heard().len(), 3);
+}
+
+/// A program that gives a secret may ask its user for it, or be counted.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_gives_the_secret_runs_once_a_check() {
+    let (provider, server) = (provider().await, giving().await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let runs = folder.path().join("runs");
+    let script = format!("echo run >> '{}'; echo CANARY-seed", runs.display());
+    let secret = format!("secret = {{ command = [\"sh\", \"-c\", {script:?}] }}");
+    let signing_in = oauth2(&provider, &server, &["client_id = \"c\""]).account("auth = \"oauth2\"");
+    for config in [signing_in.account(&secret), provider.config(ADDRESS).account(&secret)] {
+        let home = Home::new(&config);
+        for command in [&["check"][..], &["check"]] {
+            let _ = std::fs::remove_file(&runs);
+            home.output(command, "").await;
+            assert_eq!(std::fs::read_to_string(&runs).expect("it ran"), "run\n");
+        }
+    }
+}
+
+/// Revoked at the provider while the access token lives by its date: one sentence says what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_sign_in_is_told_once() {
+    let provider = provider().await;
+    let server = TokenServer::start(|heard| match heard.number {
+        0 => tokens("CANARY-revoked", REFRESH, 3600),
+        _ => refusal("invalid_grant"),
+    })
+    .await;
+    let home = Home::new(&oauth2(&provider, &server, &["client_id = \"c\""]));
+    let (code, told, _) =
+        home.output(&["account", "sign-in", ADDRESS, "--refresh-token"], "CANARY-given\n").await;
+    assert_eq!(code, Some(1), "{told}");
+    let (code, told, _) = home.output(&["check"], "").await;
+    assert_eq!(code, Some(1), "{told}");
+    assert_eq!(told.matches("account sign-in").count(), 1, "{told}");
+    assert!(told.contains("no submission login was tried"), "{told}");
+}
+
+/// What is shut is told once for the machine, and what is asked for is what helps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_that_does_not_open_is_told_once_and_its_cure_is_no_sign_in_where_that_would_lose_more() {
+    let (provider, server) = (provider().await, giving().await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let passphrase = folder.path().join("passphrase");
+    let write = |text: &str| {
+        std::fs::write(&passphrase, text).expect("written");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600)).expect("ours");
+        }
+    };
+    write("CANARY-right\n");
+    let config = oauth2(&provider, &server, &["client_id = \"c\""])
+        .setting(&format!("vault.key = {{ passphrase_file = {:?} }}", passphrase.display().to_string()));
+    let home = Home::new(&config);
+    let sign_in = ["account", "sign-in", ADDRESS, "--refresh-token"];
+    assert_eq!(home.output(&sign_in, "CANARY-given\n").await.0, Some(0));
+    let listed = async || {
+        let (_, table, _) = home.output(&["account", "list"], "").await;
+        let (_, json, _) = home.output(&["account", "list", "--json"], "").await;
+        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        (table, json[0]["sign_in"].clone())
+    };
+    let (table, json) = listed().await;
+    assert!(table.contains("since ") && json["needed"] == false && json["fault"].is_null(), "{table}{json}");
+
+    write("CANARY-wrong\n");
+    let (table, json) = listed().await;
+    assert!(table.contains("not known: ") && table.contains("bring back the right one"), "{table}");
+    assert!(!table.contains("needed:") && json["needed"].is_null(), "{table}{json}");
+    assert!(json["fault"].as_str().is_some_and(|fault| fault.contains("bring back the right one")), "{json}");
+    let (code, told, _) = home.output(&["check"], "").await;
+    assert_eq!(code, Some(1), "{told}");
+    assert_eq!(told.matches("bring back the right one").count(), 1, "{told}");
+    assert!(told.contains("is in the vault, which does not open; so no login was tried"), "{told}");
+
+    write("CANARY-right\n");
+    let vault = home.state().join("vault");
+    let mut octets = std::fs::read(&vault).expect("there");
+    *octets.last_mut().expect("some") ^= 1;
+    std::fs::write(&vault, &octets).expect("written");
+    let (table, json) = listed().await;
+    assert!(
+        table.contains("needed: ") && table.contains("damaged") && json["needed"] == true,
+        "{table}{json}"
+    );
+}
+
+/// Whoever looks makes nothing: a folder that is not there holds nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_makes_no_state_folder() {
+    let (provider, server) = (provider().await, giving().await);
+    for config in [
+        oauth2(&provider, &server, &["client_id = \"c\""]),
+        provider.config(ADDRESS).account("secret = \"vault\""),
+    ] {
+        let home = Home::new(&config);
+        for look in [&["account", "list"][..], &["check"], &["account", "password", ADDRESS, "--list"]] {
+            let (_, told, log) = home.output(look, "").await;
+            assert!(!log.contains("state folder"), "{told}{log}");
+            assert!(!home.state().exists(), "{look:?}");
+        }
+        let (code, told, _) = home.output(&["account", "list"], "").await;
+        assert!(code == Some(0) && told.contains("needed: "), "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

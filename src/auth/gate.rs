@@ -177,8 +177,18 @@ impl Gate {
         self.verdicts.refused(&pass.judged, pass.purpose, Instant::now());
     }
 
-    /// What this machine has to show upstream; `None` where the app's own is the provider's.
-    async fn credentials(&self, account: &Account) -> Result<Option<Credentials>, Denied> {
+    /// How the sign-in stands, as far as it is known since [`Gate::credentials`] were asked for a token; `None` where
+    /// there is none.
+    pub async fn sign_in_known(&self) -> Option<State> {
+        Some(self.tokens.get()?.as_ref()?.known().await)
+    }
+
+    /// What this machine has to show an account's provider; `None` where the app's own password is the provider's. For
+    /// the command line, which has no app to ask.
+    ///
+    /// # Errors
+    /// It cannot be read, or somebody has to sign in first.
+    pub async fn credentials(&self, account: &Account) -> Result<Option<Credentials>, Denied> {
         let unreadable = |reason| Denied::Unreadable { reason };
         if let Auth::OAuth2(server) = &account.auth {
             let tokens = self.tokens.get_or_init(|| self.stores.tokens(account, server));
@@ -295,24 +305,23 @@ impl Gate {
     }
 }
 
+/// Whether it shows its provider what the vault has, a password or what a person's sign-in left.
+pub fn needs_vault(account: &Account) -> bool {
+    match &account.auth {
+        Auth::Password => matches!(account.secret, SecretSource::Vault),
+        Auth::OAuth2(server) => server.grant == Grant::User,
+    }
+}
+
 /// Whether the stored secret opens the account as long as it has no bridge password: apps may know a password that is
 /// the provider's, and nobody has the one in a vault, or a token.
-fn opens_itself(account: &Account) -> bool {
+pub fn opens_itself(account: &Account) -> bool {
     match account.secret {
         SecretSource::Env { .. } | SecretSource::File(_) | SecretSource::Command(_) => {
             matches!(account.auth, Auth::Password)
         }
         SecretSource::App | SecretSource::Vault => false,
     }
-}
-
-/// What this machine has to show an account's provider; `None` where the app's own password is the provider's. For
-/// `check`, which has no app to ask.
-///
-/// # Errors
-/// It cannot be read, or somebody has to sign in first.
-pub async fn credentials(account: &Account, stores: &Stores) -> Result<Option<Credentials>, Denied> {
-    Gate::new(stores.clone()).credentials(account).await
 }
 
 /// How an account's sign-in stands, without asking its token server; `None` where it has none. For lists.

@@ -13,7 +13,7 @@ pub mod gate;
 pub mod oauth;
 pub mod password;
 mod slow;
-mod stored;
+pub(crate) mod stored;
 mod stores;
 pub mod vault;
 mod verdicts;

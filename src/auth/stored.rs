@@ -21,7 +21,7 @@ const FILE_DEADLINE: Duration = Duration::from_secs(10);
 const COMMAND_DEADLINE: Duration = Duration::from_secs(25);
 
 /// What a variable, a file or a command gives; `None` for the other sources.
-pub(super) async fn given(source: &SecretSource) -> Result<Option<Secret>, String> {
+pub(crate) async fn given(source: &SecretSource) -> Result<Option<Secret>, String> {
     match source {
         SecretSource::App | SecretSource::Vault => Ok(None),
         SecretSource::Env { secret, .. } => Ok(Some(secret.clone())),

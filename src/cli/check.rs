@@ -15,7 +15,7 @@ use super::report::{Finding, Kind, Report};
 use super::run::signals;
 use super::when;
 use super::{DONE, FAILED, WRONG, complain, stores};
-use crate::auth::gate;
+use crate::auth::gate::{self, Gate};
 use crate::auth::oauth::State;
 use crate::auth::{Credentials, Stores};
 use crate::config::Settings;
@@ -43,17 +43,23 @@ pub(super) async fn check(settings: Settings, address: Option<&str>, json: bool)
         Err(code) => return code,
     };
     let checked = async {
+        let mut of_machine = Vec::from_iter(vault(&stores).await);
+        let shut = !of_machine.iter().all(Finding::is_ok);
         let mut running = Vec::new();
         for account in accounts {
-            let credentials = credentials(&account, &stores, &stopping).await;
+            let gate = Gate::new(stores.clone());
+            let credentials = if shut && gate::needs_vault(&account) {
+                Err("what it shows its provider is in the vault, which does not open".to_owned())
+            } else {
+                credentials(&account, &gate, &stopping).await
+            };
             if stopping.is_cancelled() {
                 return FAILED;
             }
             let inspection =
-                tokio::spawn(inspect(connector.clone(), account.clone(), stores.clone(), credentials));
+                tokio::spawn(inspect(connector.clone(), account.clone(), stores.clone(), gate, credentials));
             running.push((account, inspection));
         }
-        let mut of_machine = Vec::from_iter(vault(&stores).await);
         of_machine.extend(shown_certificate(&settings));
         let mut reports = Vec::new();
         for (account, inspection) in running {
@@ -116,10 +122,10 @@ fn shown_certificate(settings: &Settings) -> Option<Finding> {
 /// `Ok(None)` where nobody has a password to give; `Err` is a clause.
 async fn credentials(
     account: &Account,
-    stores: &Stores,
+    gate: &Gate,
     stopping: &tokio_util::sync::CancellationToken,
 ) -> Result<Option<Credentials>, String> {
-    let stored = gate::credentials(account, stores).await.map_err(|denied| denied.to_string())?;
+    let stored = gate.credentials(account).await.map_err(|denied| denied.to_string())?;
     if stored.is_some() {
         return Ok(stored);
     }
@@ -134,12 +140,13 @@ async fn inspect(
     connector: Connector,
     account: Arc<Account>,
     stores: Stores,
+    gate: Gate,
     credentials: Result<Option<Credentials>, String>,
 ) -> Report {
     let mut report = Report::new(&account);
     bridge_passwords(&account, &stores, &mut report);
     let usable = match credentials {
-        Ok(Some(credentials)) => usable(&account, &stores, credentials, &mut report).await,
+        Ok(Some(credentials)) => usable(&account, &gate, credentials, &mut report).await,
         Ok(None) => {
             report.good(Kind::Password, "no password was given, so no login was tried");
             None
@@ -165,11 +172,9 @@ fn bridge_passwords(account: &Account, stores: &Stores, report: &mut Report) {
         return;
     }
     let address = &account.address;
-    let opens_itself =
-        matches!(account.auth, Auth::Password) && !matches!(account.secret, SecretSource::Vault);
     match stores.passwords.list(address) {
         Err(error) => report.bad(Kind::BridgePasswords, error),
-        Ok(list) if list.is_empty() && opens_itself => report.good(
+        Ok(list) if list.is_empty() && gate::opens_itself(account) => report.good(
             Kind::BridgePasswords,
             format_args!(
                 "it has no bridge password, so mail programs show the stored one; to make one: footbridge account \
@@ -199,7 +204,7 @@ fn bridge_passwords(account: &Account, stores: &Stores, report: &mut Report) {
 /// What can be shown to the servers: access tokens are asked for first, and renewed if need be.
 async fn usable(
     account: &Account,
-    stores: &Stores,
+    gate: &Gate,
     credentials: Credentials,
     report: &mut Report,
 ) -> Option<Credentials> {
@@ -210,8 +215,8 @@ async fn usable(
         return Some(credentials);
     };
     let current = credentials.current().await;
-    // Behind the renewal, which changes it.
-    if let Some(state) = gate::state(account, stores).await {
+    // Behind the renewal, which changes it; not looked at again, since that may run a program.
+    if let Some(state) = gate.sign_in_known().await {
         signed_in(server, &state, current.is_ok(), report);
     }
     match current {

@@ -49,8 +49,8 @@ pub(super) async fn submission(
     let Some(service) = &account.smtp else {
         return report.good(Kind::Smtp, "no submission server is named, so apps can read but not send");
     };
-    // Another token is not to be had within a minute.
-    if matches!(before, Some(UpstreamError::TokenRefused { .. })) {
+    // Another token is not to be had within a minute, or not at all.
+    if matches!(before, Some(UpstreamError::TokenRefused { .. } | UpstreamError::NoToken(_))) {
         let clause = "no submission login was tried, since the same would be shown there";
         return report.good(Kind::Smtp, clause);
     }

@@ -189,13 +189,14 @@ fn on_threads(command: impl Future<Output = u8>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// What is kept for these accounts; the exit code where it cannot be had, after the sentence that says why.
+/// What is kept for these accounts, for a command that makes no state folder for a look; the exit code where it cannot
+/// be had, after the sentence that says why.
 fn stores<'a>(
     settings: &Settings,
     accounts: impl IntoIterator<Item = &'a Arc<Account>>,
     connector: &Connector,
 ) -> Result<Stores, u8> {
-    Stores::open(settings.state.as_deref(), settings.vault_key.clone(), accounts, connector).map_err(
+    Stores::look(settings.state.as_deref(), settings.vault_key.clone(), accounts, connector).map_err(
         |error| {
             complain(&error.to_string());
             WRONG

@@ -160,7 +160,10 @@ impl Tokens {
         let failed = held.failure.as_ref().map(|failure| failure.fault.why.clone());
         let missing = self.0.signs_in().then(|| self.0.refresh_token(grant).err()).flatten();
         State {
-            signed_in_at: grant.map(|grant| grant.signed_in_at).filter(|at| *at > 0),
+            signed_in_at: grant
+                .filter(|_| self.0.signs_in())
+                .map(|grant| grant.signed_in_at)
+                .filter(|at| *at > 0),
             obtained_at: grant.filter(|grant| grant.access_token.is_some()).map(|grant| grant.obtained_at),
             expires_at: grant.filter(|grant| grant.access_token.is_some()).map(|grant| grant.expires_at),
             scopes: grant.map(|grant| grant.scopes.clone()).unwrap_or_default(),

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::super::when;
 use super::super::{DONE, FAILED, complain, stores};
-use crate::auth::Stores;
-use crate::auth::gate;
 use crate::auth::oauth::State;
+use crate::auth::vault::{Entry, VaultError};
+use crate::auth::{NoToken, Stores, gate};
 use crate::config::Settings;
 use crate::mail::Account;
 use crate::mail::account::{Auth, SecretSource};
@@ -26,8 +26,10 @@ enum SignIn {
     /// The app brings it, or it is read elsewhere.
     None,
     /// Whether the vault has its password.
-    Stored(Result<bool, String>),
+    Stored(bool),
     Tokens(State),
+    /// It is in the vault, which does not open.
+    Shut(VaultError),
 }
 
 /// A line for each, in the order of the configuration.
@@ -55,16 +57,41 @@ pub(super) async fn list(settings: &Settings, json: bool) -> u8 {
 }
 
 async fn sign_in(account: &Account, stores: &Stores) -> SignIn {
-    if let Some(state) = gate::state(account, stores).await {
-        return SignIn::Tokens(state);
+    let entry = match stores.vault.as_ref().filter(|_| gate::needs_vault(account)) {
+        Some(vault) => match vault.find(&account.address).await {
+            Ok(entry) => entry.unwrap_or_default(),
+            Err(error) => return SignIn::Shut(error),
+        },
+        None => Entry::default(),
+    };
+    match (gate::state(account, stores).await, &account.secret) {
+        (Some(state), _) => SignIn::Tokens(state),
+        (None, SecretSource::Vault) => SignIn::Stored(entry.password.is_some()),
+        (None, _) => SignIn::None,
     }
-    match (&account.secret, &stores.vault) {
-        (SecretSource::Vault, Some(vault)) => {
-            let entry = vault.find(&account.address).await;
-            let stored = entry.map(|entry| entry.is_some_and(|entry| entry.password.is_some()));
-            SignIn::Stored(stored.map_err(|error| error.to_string()))
+}
+
+impl SignIn {
+    /// Whether the cure is to sign in; `None` where that is not known, because something else has to be cured first.
+    fn is_needed(&self) -> Option<bool> {
+        match self {
+            Self::None => Some(false),
+            Self::Stored(stored) => Some(!stored),
+            Self::Tokens(State { fault: Some(NoToken::Later { .. }), .. }) => None,
+            Self::Tokens(State { fault, .. }) => Some(fault.is_some()),
+            // Of the others a sign-in would be the last resort: it begins a new vault, without what all the other
+            // accounts have in this one.
+            Self::Shut(error) => matches!(error, VaultError::Damaged { .. }).then_some(true),
         }
-        _ => SignIn::None,
+    }
+
+    fn fault(&self) -> Option<String> {
+        match self {
+            Self::Shut(error) => Some(error.to_string()),
+            Self::Tokens(State { fault, .. }) => fault.as_ref().map(ToString::to_string),
+            Self::Stored(false) => Some("there is no password in the vault".to_owned()),
+            Self::None | Self::Stored(true) => None,
+        }
     }
 }
 
@@ -88,14 +115,15 @@ impl Row<'_> {
 
     /// For a person; a reason comes last in its line.
     fn sign_in(&self) -> String {
+        if let Some(fault) = self.sign_in.fault() {
+            let word = if self.sign_in.is_needed() == Some(true) { "needed" } else { "not known" };
+            return format!("{word}: {fault}");
+        }
         match &self.sign_in {
-            SignIn::None => "-".to_owned(),
-            SignIn::Stored(Ok(true)) => "stored".to_owned(),
-            SignIn::Stored(Ok(false)) => "needed: there is no password in the vault".to_owned(),
-            SignIn::Stored(Err(reason)) => format!("not known: {reason}"),
-            SignIn::Tokens(State { fault: Some(fault), .. }) => format!("needed: {fault}"),
             SignIn::Tokens(State { signed_in_at: Some(at), .. }) => format!("since {}", when::shown(*at)),
             SignIn::Tokens(_) => "not needed".to_owned(),
+            SignIn::Stored(_) => "stored".to_owned(),
+            SignIn::None | SignIn::Shut(_) => "-".to_owned(),
         }
     }
 }
@@ -121,17 +149,18 @@ fn as_table(rows: &[Row<'_>]) -> String {
 
 fn as_json(rows: &[Row<'_>]) -> String {
     let rows = rows.iter().map(|row| {
+        let (needed, fault) = (row.sign_in.is_needed(), row.sign_in.fault());
         let sign_in = match &row.sign_in {
             SignIn::None => Value::Null,
-            SignIn::Stored(stored) => {
-                json!({ "stored": stored.as_ref().ok(), "fault": stored.as_ref().err() })
-            }
-            SignIn::Tokens(State { signed_in_at, obtained_at, expires_at, scopes, fault }) => json!({
+            SignIn::Stored(stored) => json!({ "stored": stored, "needed": needed, "fault": fault }),
+            SignIn::Shut(_) => json!({ "needed": needed, "fault": fault }),
+            SignIn::Tokens(State { signed_in_at, obtained_at, expires_at, scopes, .. }) => json!({
                 "signed_in_at": signed_in_at,
                 "obtained_at": obtained_at,
                 "expires_at": expires_at,
                 "scopes": scopes,
-                "fault": fault.as_ref().map(ToString::to_string),
+                "needed": needed,
+                "fault": fault,
             }),
         };
         let oauth2 = match &row.account.auth {

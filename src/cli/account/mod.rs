@@ -21,7 +21,8 @@ pub(super) enum Action {
     ///
     /// No server is asked.
     List {
-        /// As JSON; times are seconds since 1970.
+        /// As JSON; times are seconds since 1970. "needed" is whether to sign in: null where something else is to be cured
+        /// first, which "fault" tells.
         #[arg(long)]
         json: bool,
     },

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::super::when;
 use super::super::{DONE, FAILED, WRONG, complain};
 use crate::auth::Passwords;
+use crate::auth::gate;
 use crate::auth::password::{Description, Made};
 use crate::config::Settings;
 use crate::mail::Account;
@@ -44,7 +45,7 @@ pub(super) fn make(settings: &Settings, account: &Account, name: Option<&str>) -
         "This is {name:?}, a password of {address} for one mail program. It is not shown again; capital letters, and \
          with or without dashes, are all the same.\n"
     );
-    if first && !matches!(account.secret, SecretSource::Vault) {
+    if first && gate::opens_itself(account) {
         told += "From now on bridge passwords alone open this account, the stored password itself no longer does.\n";
     }
     let _ = io::stderr().write_all(told.as_bytes());
@@ -53,10 +54,26 @@ pub(super) fn make(settings: &Settings, account: &Account, name: Option<&str>) -
 
 /// Takes one back.
 pub(super) fn revoke(settings: &Settings, account: &Account, name: &str) -> u8 {
-    match passwords(settings).revoke(&account.address, name) {
-        Ok(()) => DONE,
-        Err(error) => failed(account, &error),
+    let (address, passwords) = (&account.address, passwords(settings));
+    let left = match passwords.revoke(address, name).and_then(|()| passwords.list(address)) {
+        Ok(left) => left,
+        Err(error) => return failed(account, &error),
+    };
+    if left.is_empty() {
+        let told = if gate::opens_itself(account) {
+            format!(
+                "That was the last bridge password of {address}: from now on the stored password itself opens this account \
+                 again. To close it to that: footbridge account password {address}\n"
+            )
+        } else {
+            format!(
+                "That was the last bridge password of {address}: no mail program gets in now. To make one: footbridge account \
+                 password {address}\n"
+            )
+        };
+        let _ = io::stderr().write_all(told.as_bytes());
     }
+    DONE
 }
 
 /// A line for each, the oldest first; nothing where there is none.

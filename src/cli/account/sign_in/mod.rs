@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 use super::super::report::{Finding, Kind, Report};
 use super::super::run::{no_core_files, signals};
 use super::super::{DONE, FAILED, WRONG, ask, complain, logins, stores, when};
+use crate::auth::gate::Gate;
 use crate::auth::oauth::{Grant, Grants, SignInError, code, device, fault};
 use crate::auth::vault::{KeptGrant, Vault, VaultError};
-use crate::auth::{Credentials, Stores, gate, oauth};
+use crate::auth::{Credentials, Stores, oauth, stored};
 use crate::config::Settings;
 use crate::mail::account::{Auth, SecretSource};
 use crate::mail::{Account, OAuth2, Secret, oauth2};
@@ -150,7 +151,7 @@ impl Signing<'_> {
                  here"
                     .to_owned(),
             )),
-            (oauth2::Grant::ClientCredentials, _) | (_, true) => self.prove().await,
+            (oauth2::Grant::ClientCredentials, _) | (_, true) => self.prove(server).await,
             (oauth2::Grant::User, false) => {
                 self.vault_opens().await?;
                 let grant = self.grant(server, way).await?;
@@ -198,9 +199,19 @@ impl Signing<'_> {
         Ok(self.unless_stopped(coming).await??)
     }
 
-    /// Nothing is kept: there is nobody who could sign in, or what it begins with stands elsewhere.
-    async fn prove(&self) -> Result<Report, Ended> {
+    /// There is nobody who could sign in, or what it begins with stands elsewhere: what comes of it is kept as the bridge
+    /// would keep it. A vault that does not open any more is moved out of the way once the token has proven good.
+    async fn prove(&self, server: &OAuth2) -> Result<Report, Ended> {
         let mut report = Report::new(self.account);
+        if server.grant == oauth2::Grant::User && !self.vault_is_whole().await? {
+            let http = Http::new(self.connector.clone());
+            let given = self.unless_stopped(stored::given(&self.account.secret)).await?;
+            let given = given.map_err(Ended::Failed)?;
+            let given = given.ok_or_else(|| Ended::Failed("no refresh token is given".to_owned()))?;
+            let proven = self.unless_stopped(oauth::sign_in::by_seed(server, &http, given)).await?;
+            let grant = proven.map_err(|fault| Ended::Failed(format!("{fault}; nothing was changed")))?;
+            self.keep_grant(server, grant, &mut report).await?;
+        }
         self.log_in(&mut report).await;
         Ok(report)
     }
@@ -245,10 +256,15 @@ impl Signing<'_> {
 
     /// Nobody is sent to a browser for a vault that cannot be written afterwards. One that needs a new sign-in gets it.
     async fn vault_opens(&self) -> Result<(), Ended> {
-        let vault = self.vault()?;
-        match vault.find(&self.account.address).await {
-            Err(error) if !error.needs_sign_in() => Err(error.into()),
-            _ => Ok(()),
+        self.vault_is_whole().await.map(|_| ())
+    }
+
+    /// Whether it opens; not where it needs a new sign-in.
+    async fn vault_is_whole(&self) -> Result<bool, Ended> {
+        match self.vault()?.find(&self.account.address).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.needs_sign_in() => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -301,7 +317,7 @@ impl Signing<'_> {
     /// With what the bridge would show, renewed and kept as the bridge would.
     async fn log_in(&self, report: &mut Report) {
         let tried = async {
-            let credentials = match gate::credentials(self.account, &self.stores).await {
+            let credentials = match Gate::new(self.stores.clone()).credentials(self.account).await {
                 Ok(Some(credentials)) => credentials,
                 Ok(None) => return,
                 Err(denied) => return report.bad(Kind::SignIn, denied),
