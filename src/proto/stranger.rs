@@ -1,8 +1,39 @@
-//! Peers that speak another protocol: browsers above all, which any web page can send here.
+//! Peers that speak another protocol: browsers above all, which any web page can send here. And what may stand before
+//! the first word of one that speaks ours.
 
 /// Whether the connection's first octets are no text at all: a TLS ClientHello, SOCKS, something binary.
 pub fn is_binary(first: &[u8]) -> bool {
     first.first().is_some_and(|octet| !matches!(octet, b' '..=b'~' | b'\r' | b'\n' | b'\t'))
+}
+
+/// Telnet's "interpret as command" (RFC 854).
+const IAC: u8 = 255;
+/// UTF-8's byte order mark, which editors put before a script's first line.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Whether the connection's first octets may be a byte order mark or the options of a telnet client.
+pub fn is_preamble(first: &[u8]) -> bool {
+    first.first().is_some_and(|octet| *octet == IAC || BOM.first() == Some(octet))
+}
+
+/// The line without the byte order mark or the telnet options before its first word.
+///
+/// ```text
+/// IAC WILL|WONT|DO|DONT option     IAC SB ... IAC SE     IAC command          RFC 854, RFC 855
+/// ```
+pub fn without_preamble(line: &[u8]) -> &[u8] {
+    let mut rest = line.strip_prefix(BOM).unwrap_or(line);
+    while let [IAC, command, behind @ ..] = rest {
+        rest = match command {
+            250 => {
+                let end = behind.windows(2).position(|pair| pair == [IAC, 240]);
+                end.and_then(|end| behind.get(end + 2..)).unwrap_or_default()
+            }
+            251..=254 => behind.get(1..).unwrap_or_default(),
+            _ => behind,
+        };
+    }
+    rest
 }
 
 /// Whether a line, before login, is HTTP: a request line, or `Label:` as headers have it. For POP3 and SMTP, where no
@@ -55,5 +86,23 @@ mod tests {
         assert!(is_binary(&[5, 1, 0]));
         assert!(!is_binary(b"\r\nCAPA"));
         assert!(!is_binary(b""));
+    }
+
+    #[test]
+    fn what_telnet_and_editors_put_before_the_first_word_is_taken_off() {
+        for before in [
+            b"".as_slice(),
+            b"\xef\xbb\xbf",
+            b"\xff\xfb\x1f\xff\xfd\x03",
+            b"\xff\xfa\x18\x00xterm\xff\xf0\xff\xf1",
+        ] {
+            assert_eq!(without_preamble(&[before, b"USER ana"].concat()), b"USER ana");
+            assert!(before.is_empty() || is_preamble(before));
+        }
+        for cut in [b"\xff\xfb".as_slice(), b"\xff\xfa\x18", b"\xff\xff"] {
+            assert_eq!(without_preamble(cut), b"");
+        }
+        assert_eq!(without_preamble(b"\xff"), b"\xff");
+        assert!(!is_preamble(b"USER") && !is_preamble(&[0x16, 3, 1]));
     }
 }

@@ -5,7 +5,8 @@
 //! keyword  = 3*4ALPHA
 //! ```
 //!
-//! PASS is the exception: its argument is all that follows the first space, spaces included.
+//! A tab counts as a space, since people type it and some scripts write it. PASS is the exception: its argument is all
+//! that follows the first of them, octet for octet.
 
 use std::num::NonZeroU32;
 
@@ -48,6 +49,10 @@ pub enum Command {
     Stls,
     /// `CAPA`.
     Capa,
+    /// `UTF8` (RFC 6856 §2).
+    Utf8,
+    /// `LANG [language]` (RFC 6856 §3), as the app spelled it.
+    Lang(Option<Vec<u8>>),
     /// `STAT`.
     Stat,
     /// `LIST [msg]`.
@@ -75,7 +80,7 @@ pub enum SyntaxError {
     Empty,
     /// No such keyword.
     Unknown,
-    /// A command we know and do not have: APOP (its digest could not be forwarded as a login), UTF8, LANG.
+    /// A command we know and do not have: APOP, whose digest could not be forwarded as a login.
     NotHere,
     /// The keyword is known, its arguments are not what it takes.
     Arguments,
@@ -100,6 +105,8 @@ impl Command {
             Self::AuthList | Self::Auth { .. } => "AUTH",
             Self::Stls => "STLS",
             Self::Capa => "CAPA",
+            Self::Utf8 => "UTF8",
+            Self::Lang(_) => "LANG",
             Self::Stat => "STAT",
             Self::List(_) => "LIST",
             Self::Uidl(_) => "UIDL",
@@ -122,7 +129,8 @@ impl Command {
         if line.len() + 2 > COMMAND_LIMIT && keyword != b"AUTH" {
             return Err(SyntaxError::TooLong);
         }
-        let words: Vec<&[u8]> = tail.split(|octet| *octet == b' ').filter(|word| !word.is_empty()).collect();
+        let words: Vec<&[u8]> =
+            tail.split(|octet| is_blank(*octet)).filter(|word| !word.is_empty()).collect();
         match (keyword.as_slice(), words.as_slice()) {
             (b"PASS", _) => Ok(Self::Pass(secret(tail))),
             (b"USER", [_, ..]) => name(tail).map(Self::User),
@@ -131,6 +139,9 @@ impl Command {
             (b"AUTH", [mechanism, initial]) => Ok(auth(mechanism, Some(initial))),
             (b"STLS", []) => Ok(Self::Stls),
             (b"CAPA", []) => Ok(Self::Capa),
+            (b"UTF8", []) => Ok(Self::Utf8),
+            (b"LANG", []) => Ok(Self::Lang(None)),
+            (b"LANG", [language]) => Ok(Self::Lang(Some(language.to_vec()))),
             (b"STAT", []) => Ok(Self::Stat),
             (b"LIST", []) => Ok(Self::List(None)),
             (b"LIST", [msg]) => number(msg).map(|number| Self::List(Some(number))),
@@ -143,7 +154,7 @@ impl Command {
             (b"NOOP", []) => Ok(Self::Noop),
             (b"QUIT", []) => Ok(Self::Quit),
             (b"", []) => Err(SyntaxError::Empty),
-            (b"APOP" | b"UTF8" | b"LANG", _) => Err(SyntaxError::NotHere),
+            (b"APOP", _) => Err(SyntaxError::NotHere),
             (keyword, _) if KEYWORDS.contains(&keyword) => Err(SyntaxError::Arguments),
             _ => Err(SyntaxError::Unknown),
         }
@@ -153,12 +164,16 @@ impl Command {
 /// Those whose arguments can be wrong.
 const KEYWORDS: &[&[u8]] = &[
     b"USER", b"AUTH", b"CAPA", b"STAT", b"LIST", b"UIDL", b"RETR", b"TOP", b"DELE", b"RSET", b"NOOP",
-    b"QUIT", b"STLS",
+    b"QUIT", b"STLS", b"UTF8", b"LANG",
 ];
 
 fn split_word(line: &[u8]) -> (&[u8], &[u8]) {
-    let mut parts = line.splitn(2, |octet| *octet == b' ');
+    let mut parts = line.splitn(2, |octet| is_blank(*octet));
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+}
+
+fn is_blank(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t')
 }
 
 fn secret(octets: &[u8]) -> Option<Secret> {
@@ -223,6 +238,16 @@ mod tests {
     }
 
     #[test]
+    fn a_tab_is_a_space_but_not_within_a_password() {
+        assert_eq!(shown("stat\t"), "Stat");
+        assert_eq!(shown("TOP\t1 \t 2"), shown("TOP 1 2"));
+        assert_eq!(shown("USER\tana\t"), r#"User("ana")"#);
+        assert!(
+            matches!(parse(b"PASS\ta\tb "), Ok(Command::Pass(Some(secret))) if secret.expose() == b"a\tb ")
+        );
+    }
+
+    #[test]
     fn rfc1939_5_a_message_number_is_digits_and_not_zero() {
         assert_eq!(shown("RETR 007"), "Retr(MessageNumber(7))");
         for line in ["RETR 0", "DELE 00", "LIST 4294967296", "TOP 99999999999999999999999 1", "UIDL 0"] {
@@ -261,6 +286,8 @@ mod tests {
             ("APOP ana c4c9334bac560ecc979e58001b3e22fb", "NotHere"),
             ("STLS now", "Arguments"),
             ("QUIT now", "Arguments"),
+            ("UTF8 now", "Arguments"),
+            ("LANG en de", "Arguments"),
             ("USER", "Arguments"),
             ("USER a\0b", "Arguments"),
             (" STAT", "Unknown"),

@@ -10,6 +10,10 @@
 //! RFC 1939 §4 to §7, CAPA from RFC 2449, AUTH from RFC 5034, STLS from RFC 2595 §4: the session ends there, and
 //! another one, which knows nothing of it, begins inside TLS. Not here: APOP, whose digest could not be forwarded
 //! as a login.
+//!
+//! UTF8 and LANG from RFC 6856. Names and passwords are UTF-8 anyway, or whatever else the app sends. Messages pass as
+//! upstream has them, with UTF8 and without: it allows UTF-8 in headers and wants none, and what an upstream that was
+//! not told of UTF-8 (RFC 6855) gives is for everybody. Our words are English and ASCII.
 
 mod authorization;
 mod transaction;
@@ -25,7 +29,7 @@ use crate::proto::line::Line;
 use crate::proto::sasl::{Exchange, Offer};
 use crate::proto::stranger;
 
-/// Bad commands before login: old apps probe (XTND, XSENDER, UTF8 and such), and who guesses more is no mail app.
+/// Bad commands before login: old apps probe (XTND, XSENDER, LAST and such), and who guesses more is no mail app.
 const BAD_BEFORE_LOGIN: u32 = 10;
 
 /// Bad commands in a row after login that are answered and borne; the next one ends the session.
@@ -140,7 +144,8 @@ impl Session {
             AppTls::Offered | AppTls::Required => "TLS begins at once here, or with STLS",
             AppTls::Implicit | AppTls::Upgraded => "this port speaks POP3",
         };
-        stranger::is_binary(first).then(|| Reply::err(text))
+        let binary = stranger::is_binary(first) && !stranger::is_preamble(first);
+        binary.then(|| Reply::err(text))
     }
 
     /// Takes the app's next line. The first value is the command's name, for the log: empty for what is none.
@@ -159,6 +164,7 @@ impl Session {
             let progress = exchange.answer(line);
             return ("AUTH", self.sasl(progress));
         }
+        let line = if self.is_logged_in() { line } else { stranger::without_preamble(line) };
         if !self.is_logged_in() && stranger::is_http(line) {
             return ("", Step::Finish(Reply::err("this port speaks POP3")));
         }

@@ -1,5 +1,6 @@
 //! AUTHORIZATION: names, passwords, SASL (RFC 1939 §4, §7, RFC 5034 §4).
 
+use super::transaction::lang;
 use super::{Session, State, Step};
 use crate::mail::AppTls;
 use crate::proto::pop3::{Code, Command, Maildrop, Reply};
@@ -11,13 +12,22 @@ const REFUSED_LOGINS: u32 = 5;
 
 const MECHANISMS: &[&str] = &["PLAIN", "LOGIN"];
 
-/// RFC 2449 §6, RFC 3206 §6, RFC 5034 §3.
-const CAPABILITIES_BEFORE_LOGIN: &[&str] =
-    &["TOP", "UIDL", "USER", "SASL PLAIN LOGIN", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE"];
+/// RFC 2449 §6, RFC 3206 §6, RFC 5034 §3, RFC 6856 §2, §3.
+const CAPABILITIES_BEFORE_LOGIN: &[&str] = &[
+    "TOP",
+    "UIDL",
+    "USER",
+    "SASL PLAIN LOGIN",
+    "PIPELINING",
+    "RESP-CODES",
+    "AUTH-RESP-CODE",
+    "UTF8 USER",
+    "LANG",
+];
 
 /// Before TLS where no password may be sent without it; STLS from RFC 2595 §4.
 const CAPABILITIES_BEFORE_TLS: &[&str] =
-    &["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "STLS"];
+    &["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "UTF8 USER", "LANG", "STLS"];
 
 impl Session {
     /// `user` is the name of the USER just before this command: PASS may follow nothing else.
@@ -47,6 +57,8 @@ impl Session {
                 None => Step::Reply(Reply::err("no such mechanism; PLAIN and LOGIN are")),
             },
             Command::Capa => Step::Reply(self.capabilities_before_login()),
+            Command::Utf8 => Step::Reply(Reply::ok("UTF-8 is welcome")),
+            Command::Lang(language) => Step::Reply(lang(language.as_deref())),
             Command::Quit => Step::Finish(Reply::ok("bye")),
             _ => Step::Reply(Reply::err("log in first")),
         }
@@ -88,10 +100,11 @@ impl Session {
         self.login_refused(Reply::err_with(Code::Auth, text))
     }
 
-    /// An empty password is no password: some apps try one before they ask the user, and upstream would count it.
+    /// An empty password is no password and no guess: Outlook tries one before it asks the user, and upstream would count
+    /// it.
     fn offer(&mut self, offer: Offer) -> Step {
         if offer.secret.expose().is_empty() {
-            return self.login_refused(wrong_login());
+            return self.login_failed(wrong_login());
         }
         self.state = State::LoggingIn;
         Step::Login(offer)

@@ -96,11 +96,13 @@ fn a_login_that_upstream_could_not_judge_does_not_count() {
 #[test]
 fn an_empty_password_is_refused_here() {
     let mut session = Session::new();
-    for line in ["PASS ", "PASS"] {
+    for line in ["PASS ", "PASS", "PASS\t"].repeat(5) {
         say(&mut session, "USER ana");
         assert_eq!(say(&mut session, line), "-ERR [AUTH] login name or password is wrong\r\n");
     }
     assert!(say(&mut session, "AUTH PLAIN AGFuYQA=").starts_with("-ERR [AUTH]"));
+    say(&mut session, "USER ana");
+    assert_eq!(say(&mut session, "PASS x"), "login ana x", "an empty one is no guess");
 }
 
 #[test]
@@ -153,10 +155,50 @@ fn rfc2449_5_capabilities_before_and_after_login() {
     let before = list(say(&mut Session::new(), "CAPA"));
     assert_eq!(
         before,
-        ["TOP", "UIDL", "USER", "SASL PLAIN LOGIN", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE"]
+        [
+            "TOP",
+            "UIDL",
+            "USER",
+            "SASL PLAIN LOGIN",
+            "PIPELINING",
+            "RESP-CODES",
+            "AUTH-RESP-CODE",
+            "UTF8 USER",
+            "LANG"
+        ]
     );
     let after = list(say(&mut in_transaction(&[]), "CAPA"));
-    assert_eq!(after, ["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE"]);
+    assert_eq!(after, ["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "UTF8 USER", "LANG"]);
+}
+
+#[test]
+fn rfc6856_utf8_before_login_only_and_lang_always() {
+    let (mut before, mut after) = (Session::new(), in_transaction(&[]));
+    assert!(say(&mut before, "utf8").starts_with("+OK"));
+    assert!(say(&mut before, "UTF8").starts_with("+OK"), "again does no harm");
+    assert!(say(&mut after, "UTF8").starts_with("-ERR"));
+    for session in [&mut before, &mut after] {
+        assert!(say(session, "LANG").ends_with("\r\nen English\r\n.\r\n"));
+        for language in ["*", "en", "EN", "i-default"] {
+            assert!(say(session, &format!("LANG {language}")).starts_with("+OK en "), "{language}");
+        }
+        assert!(say(session, "LANG de").starts_with("-ERR"));
+    }
+    say(&mut before, "USER j\u{f6}rg");
+    assert_eq!(say(&mut before, "PASS \u{e4} "), "login j\u{f6}rg \u{e4} ");
+}
+
+#[test]
+fn a_byte_order_mark_and_telnet_options_before_the_first_word_are_passed_over() {
+    for before in [b"\xef\xbb\xbf".as_slice(), b"\xff\xfb\x1f", b"\xff\xfd\x03\xff\xfb\x18"] {
+        let mut session = Session::new();
+        assert!(session.dismisses(before).is_none());
+        let line = BytesMut::from([before, b"USER ana"].concat().as_slice());
+        assert!(matches!(session.handle_line(Line::Whole(line)), ("USER", Step::Reply(_))));
+        assert_eq!(say(&mut session, "PASS x"), "login ana x");
+        let (_, step) = Session::new().handle_line(Line::Whole(before.into()));
+        assert!(matches!(step, Step::Reply(_)));
+    }
 }
 
 #[test]
@@ -323,7 +365,7 @@ fn stls_is_offered_where_tls_may_begin_and_nowhere_else() {
 fn no_password_before_tls_where_it_is_required() {
     let mut session = Session::with_tls(AppTls::Required);
     let capabilities = say(&mut session, "CAPA");
-    assert!(!capabilities.contains("USER") && !capabilities.contains("SASL"), "{capabilities}");
+    assert!(capabilities.lines().all(|line| line != "USER" && !line.starts_with("SASL")), "{capabilities}");
     for command in ["USER ana", "PASS x", "AUTH", "AUTH PLAIN AGFuYQB4"] {
         assert!(say(&mut session, command).starts_with("-ERR [SYS/PERM] TLS comes first"), "{command}");
     }

@@ -5,7 +5,8 @@ use crate::proto::pop3::maildrop::{ListingKind, NotThere};
 use crate::proto::pop3::{Code, Command, Listing, Maildrop, Reply};
 
 /// Without the ways to log in, which are over.
-const CAPABILITIES: &[&str] = &["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE"];
+const CAPABILITIES: &[&str] =
+    &["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "UTF8 USER", "LANG"];
 
 /// One command other than QUIT.
 pub(super) fn transaction(maildrop: &mut Maildrop, command: Command) -> Step {
@@ -34,9 +35,19 @@ pub(super) fn transaction(maildrop: &mut Maildrop, command: Command) -> Step {
         }
         Command::Noop => Ok(Step::Reply(Reply::ok(""))),
         Command::Capa => Ok(Step::Reply(Reply::lines("", CAPABILITIES))),
+        Command::Lang(language) => Ok(Step::Reply(lang(language.as_deref()))),
         _ => Ok(Step::Reply(Reply::err("already logged in"))),
     };
     outcome.unwrap_or_else(|not_there| Step::Reply(not_there.into()))
+}
+
+/// LANG (RFC 6856 §3): there is one language, and `i-default` (RFC 2277 §4.5) is it. Its tag stands before the text.
+pub(super) fn lang(language: Option<&[u8]>) -> Reply {
+    match language.map(<[u8]>::to_ascii_lowercase).as_deref() {
+        None => Reply::lines("languages follow", &["en English"]),
+        Some(b"*" | b"en" | b"i-default") => Reply::ok("en English it is"),
+        Some(_) => Reply::err("there is no such language here; en is"),
+    }
 }
 
 fn all(maildrop: &Maildrop) -> Reply {
