@@ -1,0 +1,348 @@
+//! The gate by itself, with stores of each test's own.
+
+use super::*;
+use crate::auth::Passwords;
+use crate::auth::oauth::Grants;
+use crate::auth::vault::{KeptGrant, Vault};
+use crate::config;
+use crate::mail::KeyChoice;
+
+fn account(secret: &str) -> Arc<Account> {
+    let text = format!("[[account]]\naddress = \"ana@gmx.net\"\nsecret = {secret}\n");
+    let settings = config::parse(&text, std::path::Path::new("test.toml")).expect("a good configuration");
+    settings.accounts.first().cloned().expect("an account")
+}
+
+/// A variable that cargo sets for every test.
+const ENV: &str = "{ env = \"CARGO_PKG_NAME\" }";
+
+async fn offer(gate: &Gate, account: &Account, text: &str) -> Result<Pass, Denied> {
+    gate.admit(account, &Secret::new(text), Purpose::Reading).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_apps_password_goes_upstream_until_upstream_refuses_it() {
+    let (gate, account) = (Gate::default(), account("\"app\""));
+    let pass = offer(&gate, &account, "old").await.expect("unknown");
+    gate.refused(&pass);
+    assert!(
+        matches!(offer(&gate, &account, "old").await, Err(Denied::Resting { wait }) if wait.as_secs() == 60)
+    );
+    let pass = offer(&gate, &account, "new").await.expect("unknown");
+    gate.accepted(&pass);
+    assert!(offer(&gate, &account, "new").await.is_ok());
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert!(offer(&gate, &account, "old").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_with_one_wrong_password_shows_it_once() {
+    let (gate, account) = (Arc::new(Gate::default()), account("\"app\""));
+    let first = offer(&gate, &account, "wrong").await.expect("unknown");
+    let crowd = (0..20).map(|_| {
+        let (gate, account) = (gate.clone(), account.clone());
+        tokio::spawn(async move { offer(&gate, &account, "wrong").await })
+    });
+    let crowd = crowd.collect::<Vec<_>>();
+    tokio::task::yield_now().await;
+    gate.refused(&first);
+    for one in crowd {
+        assert!(matches!(one.await.expect("no panic"), Err(Denied::Resting { .. })));
+    }
+}
+
+/// Whoever guesses waits, and nobody else does.
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_wrong_ones_at_once_show_upstream_nothing_and_hold_up_no_right_one() {
+    let (gate, account) = (Arc::new(Gate::default()), account(ENV));
+    let right = env!("CARGO_PKG_NAME");
+    let crowd = (0..10_000).map(|number| {
+        let (gate, account) = (gate.clone(), account.clone());
+        tokio::spawn(async move { offer(&gate, &account, &format!("wrong {number}")).await })
+    });
+    let crowd = crowd.collect::<Vec<_>>();
+    tokio::task::yield_now().await;
+    let before = Instant::now();
+    for _ in 0..100 {
+        assert!(offer(&gate, &account, right).await.is_ok());
+    }
+    assert_eq!(before, Instant::now());
+    assert!(crowd.iter().all(|one| !one.is_finished()), "all of them wait");
+    for one in crowd {
+        assert!(matches!(one.await.expect("no panic"), Err(Denied::Wrong)));
+    }
+    assert!(before.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_upstream_holds_up_nobody_for_ever() {
+    let (gate, account) = (Gate::default(), account("\"app\""));
+    let _first = offer(&gate, &account, "x").await.expect("unknown");
+    assert!(offer(&gate, &account, "x").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_local_secret_never_goes_upstream_and_waits() {
+    let (gate, account) = (Gate::default(), account(ENV));
+    let start = Instant::now();
+    for guess in ["", "footbridg", "footbridge ", "Footbridge"] {
+        assert!(matches!(offer(&gate, &account, guess).await, Err(Denied::Wrong)), "{guess:?}");
+    }
+    assert!(start.elapsed() >= Duration::from_secs(1 + 2 + 4 + 4), "{:?}", start.elapsed());
+    let start = Instant::now();
+    assert!(offer(&gate, &account, "footbridge").await.is_ok());
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_password_that_upstream_refused_rests_too() {
+    let (gate, account) = (Gate::default(), account(ENV));
+    let pass = offer(&gate, &account, "footbridge").await.expect("equal");
+    gate.refused(&pass);
+    assert!(matches!(offer(&gate, &account, "footbridge").await, Err(Denied::Refused { .. })));
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert!(offer(&gate, &account, "footbridge").await.is_ok());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_command_that_fails_is_unreadable() {
+    let account =
+        Account { secret: SecretSource::Command(Arc::new(["false".to_owned()])), ..(*account(ENV)).clone() };
+    let denied = offer(&Gate::default(), &account, "x").await.expect_err("no secret");
+    assert!(matches!(denied, Denied::Unreadable { .. }), "{denied}");
+}
+
+/// A gate, and the bridge passwords that a command makes beside it.
+fn with_state() -> (tempfile::TempDir, Gate, Passwords) {
+    let state = tempfile::tempdir().expect("a folder");
+    let path = state.path().join("state");
+    let gate = Gate::new(Stores::new(Some(&path)));
+    (state, gate, Passwords::new(Some(&path)))
+}
+
+fn shown(pass: &Pass) -> &[u8] {
+    match &pass.credentials {
+        Credentials::Password(secret) => secret.expose(),
+        Credentials::Tokens(_) => panic!("{pass:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stored_secret_opens_until_there_is_a_bridge_password_and_stays_what_upstream_is_shown() {
+    let ((_state, gate, passwords), account) = (with_state(), account(ENV));
+    assert_eq!(shown(&offer(&gate, &account, "footbridge").await.expect("equal")), b"footbridge");
+    let made = passwords.make("ANA@gmx.net", None).expect("made").password;
+    assert!(matches!(offer(&gate, &account, "footbridge").await, Err(Denied::Wrong)));
+    let pass = gate.admit(&account, &made, Purpose::Reading).await.expect("right");
+    assert_eq!(shown(&pass), b"footbridge");
+    passwords.revoke("ana@gmx.net", "mail app").expect("there");
+    assert!(matches!(gate.admit(&account, &made, Purpose::Reading).await, Err(Denied::Wrong)));
+    assert!(offer(&gate, &account, "footbridge").await.is_ok());
+}
+
+/// What apps may not know opens nothing: neither a secret in the vault nor a refresh token.
+#[tokio::test(start_paused = true)]
+async fn an_account_that_needs_a_bridge_password_and_has_none_is_closed() {
+    let (_state, gate, passwords) = with_state();
+    let vault = Account { secret: SecretSource::Vault, ..(*account(ENV)).clone() };
+    for account in [vault, with_oauth2()] {
+        let start = Instant::now();
+        let denied = offer(&gate, &account, "footbridge").await.expect_err("closed");
+        assert!(matches!(denied, Denied::NoPassword { .. }));
+        assert!(denied.to_string().ends_with("run: footbridge account password ana@gmx.net"), "{denied}");
+        assert!(start.elapsed() >= Duration::from_secs(1), "as slow as a wrong one");
+    }
+    passwords.make("ana@gmx.net", None).expect("made");
+    assert!(matches!(offer(&gate, &with_oauth2(), "footbridge").await, Err(Denied::Wrong)));
+}
+
+fn with_oauth2() -> Account {
+    let server = crate::mail::OAuth2 {
+        id: "test".into(),
+        name: "Test".into(),
+        authorization_endpoint: None,
+        token_endpoint: "http://127.0.0.1:9/".into(),
+        device_authorization_endpoint: None,
+        scopes: Vec::new(),
+        extra_authorize: Vec::new(),
+        login_hint: false,
+        redirect: crate::mail::oauth2::Redirect::Loopback { host: "127.0.0.1" },
+        grant: crate::mail::oauth2::Grant::User,
+        mechanisms: vec![crate::mail::oauth2::Mechanism::XOAuth2],
+        client_id: None,
+        client_secret: None,
+        registration: None,
+    };
+    Account { auth: Auth::OAuth2(Arc::new(server)), ..(*account(ENV)).clone() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bridge_passwords_that_cannot_be_read_let_nobody_in() {
+    let ((state, gate, passwords), account) = (with_state(), account(ENV));
+    let made = passwords.make("ana@gmx.net", None).expect("made").password;
+    std::fs::write(state.path().join("state/bridge-passwords"), "{").expect("written");
+    for offered in [made, Secret::new("footbridge")] {
+        let denied = gate.admit(&account, &offered, Purpose::Reading).await.expect_err("closed");
+        assert!(matches!(&denied, Denied::Closed { .. }), "{denied}");
+    }
+}
+
+/// A wrong one asks no command, which could be slow, costly, or a window that asks the user.
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn a_wrong_bridge_password_reads_no_secret() {
+    let (state, gate, passwords) = with_state();
+    let mark = state.path().join("asked");
+    let touch = ["touch", mark.to_str().expect("UTF-8")].map(str::to_owned);
+    let account = Account { secret: SecretSource::Command(Arc::new(touch)), ..(*account(ENV)).clone() };
+    let made = passwords.make("ana@gmx.net", None).expect("made").password;
+    assert!(matches!(offer(&gate, &account, "x").await, Err(Denied::Wrong)));
+    assert!(!mark.exists());
+    tokio::time::resume(); // A program takes its own time.
+    assert!(matches!(
+        gate.admit(&account, &made, Purpose::Reading).await,
+        Err(Denied::Unreadable { .. }) // It prints nothing.
+    ));
+    assert!(mark.exists());
+}
+
+/// Ten thousand wrong ones wait, each for itself; the right one passes between them at once.
+#[tokio::test(start_paused = true)]
+async fn the_right_one_is_never_held_up_by_wrong_ones() {
+    let ((_state, gate, passwords), account) = (with_state(), account(ENV));
+    let made = passwords.make("ana@gmx.net", None).expect("made").password;
+    let gate = Arc::new(gate);
+    let guesses = (0..10_000).map(|number: u32| {
+        let (gate, account) = (gate.clone(), account.clone());
+        tokio::spawn(async move { offer(&gate, &account, &format!("guess-{number}")).await })
+    });
+    let guesses = guesses.collect::<Vec<_>>();
+    tokio::task::yield_now().await;
+    let start = Instant::now();
+    assert!(gate.admit(&account, &made, Purpose::Reading).await.is_ok());
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    for guess in guesses {
+        assert!(matches!(guess.await.expect("no panic"), Err(Denied::Wrong)));
+    }
+    assert!(gate.admit(&account, &made, Purpose::Reading).await.is_ok(), "nothing was locked");
+}
+
+/// An account of this auth whose secret is in the vault, its gate, and the vault as a command sees it.
+fn with_vault(auth: Auth) -> (tempfile::TempDir, Gate, Arc<Account>, Arc<Vault>, Secret) {
+    let state = tempfile::tempdir().expect("a folder");
+    let path = state.path().join("state");
+    let account = Account { secret: SecretSource::Vault, auth, ..(*account(ENV)).clone() };
+    let account = Arc::new(account);
+    let trust = crate::net::tls::trust(crate::net::tls::Roots::Bundled, &[]).expect("roots");
+    let connector = crate::net::Connector::new(trust.config, crate::mail::Deadlines::default());
+    // A key file: no test asks the keychain of whoever runs it.
+    let stores = Stores::open(Some(&path), KeyChoice::File, [&account], &connector).expect("a folder");
+    let right = stores.passwords.make(&account.address, None).expect("made").password;
+    let vault = Vault::new(crate::store::Folder::open(&path).expect("there"), KeyChoice::File);
+    (state, Gate::new(stores), account, Arc::new(vault), right)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_in_the_vault_is_shown_upstream_once_it_is_there() {
+    let (_state, gate, account, vault, right) = with_vault(Auth::Password);
+    let denied = gate.admit(&account, &right, Purpose::Reading).await.expect_err("none yet");
+    assert!(matches!(denied, Denied::SignIn { .. }), "{denied}");
+    assert!(denied.to_string().ends_with("run: footbridge account sign-in ana@gmx.net"), "{denied}");
+    let put = |text: &'static str| {
+        vault.change("ANA@gmx.net", |entry| entry.password = Some(Secret::new(text))).expect("written");
+    };
+    put("first");
+    let pass = gate.admit(&account, &right, Purpose::Reading).await.expect("there");
+    assert_eq!(shown(&pass), b"first");
+    assert!(matches!(offer(&gate, &account, "first").await, Err(Denied::Wrong)), "apps do not know it");
+    gate.refused(&pass);
+    assert!(matches!(gate.admit(&account, &right, Purpose::Reading).await, Err(Denied::Refused { .. })));
+    put("second");
+    let pass = gate.admit(&account, &right, Purpose::Reading).await.expect("another one");
+    assert_eq!(shown(&pass), b"second");
+}
+
+/// What a sign-in at this second leaves: a token for an hour.
+fn sign_in(vault: &Arc<Vault>, token: &str, signed_in_at: u64) {
+    let mut grant = crate::auth::oauth::Grant::from_seed(Secret::new("refresh"), "our-client");
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
+    grant.access_token = Some(Secret::new(token));
+    (grant.obtained_at, grant.expires_at, grant.signed_in_at) = (now, now + 3600, signed_in_at);
+    KeptGrant::new(vault.clone(), "ana@gmx.net").save(&grant).expect("written");
+}
+
+async fn token(pass: &Pass) -> Vec<u8> {
+    match pass.credentials.current().await.expect("a token") {
+        crate::mail::Credential::Token(token) => token.expose().to_vec(),
+        credential => panic!("{credential:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_needs_a_sign_in_says_so_at_once_and_notices_one() {
+    let (_state, gate, account, vault, right) = with_vault(with_oauth2().auth);
+    for _ in 0..3 {
+        let start = Instant::now();
+        let denied = gate.admit(&account, &right, Purpose::Reading).await.expect_err("nobody signed in");
+        assert!(matches!(denied, Denied::SignIn { .. }), "{denied}");
+        assert!(denied.to_string().ends_with("run: footbridge account sign-in ana@gmx.net"), "{denied}");
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+    assert!(matches!(offer(&gate, &account, "x").await, Err(Denied::Wrong)), "told to nobody else");
+    sign_in(&vault, "one", 1000);
+    let pass = gate.admit(&account, &right, Purpose::Reading).await.expect("signed in");
+    assert_eq!(token(&pass).await, b"one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_upstream_refused_rests_until_somebody_signs_in_anew() {
+    let (_state, gate, account, vault, right) = with_vault(with_oauth2().auth);
+    sign_in(&vault, "one", 1000);
+    let admit = |purpose| gate.admit(&account, &right, purpose);
+    for minutes in [1, 2, 4] {
+        let pass = admit(Purpose::Reading).await.expect("shown");
+        gate.refused(&pass);
+        let denied = admit(Purpose::Reading).await.expect_err("rests");
+        assert!(matches!(denied, Denied::TokenRefused { .. }), "{denied}");
+        assert!(denied.to_string().contains("run: footbridge account sign-in ana@gmx.net"), "{denied}");
+        tokio::time::advance(Duration::from_secs(60 * minutes - 1)).await;
+        assert!(admit(Purpose::Reading).await.is_err());
+        tokio::time::advance(Duration::from_secs(2)).await;
+    }
+    let pass = admit(Purpose::Reading).await.expect("shown");
+    gate.refused(&pass);
+    let pass = admit(Purpose::Submission).await.expect("another matter");
+    gate.accepted(&pass);
+    sign_in(&vault, "two", 2000);
+    let pass = admit(Purpose::Reading).await.expect("another sign-in");
+    assert_eq!(token(&pass).await, b"two");
+}
+
+#[test]
+fn accounts_that_keep_something_want_a_place_for_it() {
+    let trust = crate::net::tls::trust(crate::net::tls::Roots::Bundled, &[]).expect("roots");
+    let connector = crate::net::Connector::new(trust.config, crate::mail::Deadlines::default());
+    let open = |account: Account| {
+        Stores::open(None, KeyChoice::File, [&Arc::new(account)], &connector)
+            .map_err(|error| error.to_string())
+    };
+    for account in [with_oauth2(), Account { secret: SecretSource::Vault, ..(*account(ENV)).clone() }] {
+        let told = open(account).expect_err("no place");
+        assert!(told.starts_with("ana@gmx.net: ") && told.contains("--state DIR"), "{told}");
+    }
+    for secret in ["\"app\"", ENV] {
+        assert!(open((*account(secret)).clone()).is_ok(), "{secret}");
+    }
+}
+
+#[test]
+fn debug_prints_no_secret() {
+    let pass = Pass {
+        credentials: Credentials::Password(Secret::new("CANARY")),
+        purpose: Purpose::Reading,
+        judged: Secret::new("CANARY"),
+        _trial: None,
+    };
+    assert!(!format!("{pass:?}{:?}", Gate::default()).contains("CANARY"));
+}
