@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+use super::asked::{Asked, Recalled};
 use super::credentials::{Credentials, NoToken};
 use super::oauth::{State, Tokens};
 use super::password::Verdict;
-use super::slow::Slow;
+use super::standing::{Reached, Standing};
 use super::stored;
 use super::stores::Stores;
 use super::verdicts::{Judgement, Purpose, Trial, Verdicts};
@@ -20,9 +20,6 @@ use crate::mail::{Account, Secret};
 /// What only a bridge without accounts that need it has not.
 const NO_PLACE: &str = "there is no place for it on this machine; name a folder with --state DIR";
 
-/// Programs of one account at once: a mail app opens a handful of connections at start.
-const COMMANDS: usize = 4;
-
 /// How long a login waits for the verdict on the same password; longer than a usual login takes upstream.
 const TRIAL: Duration = Duration::from_secs(20);
 
@@ -31,14 +28,14 @@ const TRIAL: Duration = Duration::from_secs(20);
 /// `secret = "app"`: upstream judges, but a password it refused is not shown to it again for some minutes, and at
 /// most three distinct ones a minute are (the last good one always passes). Otherwise the app has to offer one of the
 /// account's bridge passwords or, while there is none, the stored secret itself; compared in constant time. A wrong
-/// one never goes upstream, and is slowed. A stored one that upstream refused is not shown to it again for some
+/// one never goes upstream; whoever answers the app slows it. A stored one that upstream refused is not shown to it again for some
 /// minutes either.
 #[derive(Debug)]
 pub struct Gate {
     stores: Stores,
     verdicts: Verdicts,
-    slow: Slow,
-    commands: Semaphore,
+    /// Where the secret is a command's.
+    asked: Asked,
     /// With OAuth2.
     tokens: OnceLock<Option<Tokens>>,
     /// When somebody signed in, as it was known when tokens were judged last.
@@ -129,42 +126,58 @@ pub struct Pass {
 impl Gate {
     /// A gate that saw nothing yet.
     pub fn new(stores: Stores) -> Self {
-        let (verdicts, slow) = (Verdicts::new(), Slow::default());
-        let (commands, tokens) = (Semaphore::new(COMMANDS), OnceLock::new());
-        Self { stores, verdicts, slow, commands, tokens, signed_in_at: Mutex::default() }
+        Self {
+            stores,
+            verdicts: Verdicts::new(),
+            asked: Asked::default(),
+            tokens: OnceLock::new(),
+            signed_in_at: Mutex::default(),
+        }
     }
 
-    /// What to show upstream for what the app offered.
-    pub async fn admit(&self, account: &Account, offered: &Secret, purpose: Purpose) -> Result<Pass, Denied> {
+    /// What to show upstream for what the app offered. As soon as that is found right, `standing` has it.
+    pub async fn admit(
+        &self,
+        account: &Account,
+        offered: &Secret,
+        purpose: Purpose,
+        standing: &Standing,
+    ) -> Result<Pass, Denied> {
         if matches!(account.secret, SecretSource::App) {
-            return self.judge(offered, purpose, true).await;
+            return self.judge(offered, purpose, Some(standing)).await;
         }
         let verdict = self.stores.passwords.judge(&account.address, offered);
-        let verdict = verdict.map_err(|error| Denied::Closed { reason: error.to_string() })?;
-        let opens_itself = verdict == Verdict::NoneYet && opens_itself(account);
-        match verdict {
-            Verdict::NoneYet if !opens_itself => {
-                self.slow.wrong().await;
-                return Err(Denied::NoPassword { address: account.address.clone() });
+        match verdict.map_err(|error| Denied::Closed { reason: error.to_string() })? {
+            Verdict::Wrong => return Err(Denied::Wrong),
+            Verdict::NoneYet if opens_itself(account) => {
+                let stored = self.opened_by(offered, account).await?;
+                standing.reach(Reached::Right);
+                return self.judge(&stored, purpose, None).await;
             }
-            Verdict::Wrong => return self.wrong().await,
-            Verdict::Right | Verdict::NoneYet => {}
+            Verdict::NoneYet => return Err(Denied::NoPassword { address: account.address.clone() }),
+            Verdict::Right => standing.reach(Reached::Right),
         }
         match self.credentials(account).await? {
-            Some(Credentials::Password(stored)) => {
-                if opens_itself && !self.verdicts.same(offered, &stored) {
-                    return self.wrong().await;
-                }
-                self.judge(&stored, purpose, false).await
-            }
+            Some(Credentials::Password(stored)) => self.judge(&stored, purpose, None).await,
             Some(tokens) => self.judge_tokens(account, tokens, purpose).await,
-            None => self.wrong().await,
+            None => Err(Denied::Wrong),
         }
     }
 
-    async fn wrong(&self) -> Result<Pass, Denied> {
-        self.slow.wrong().await;
-        Err(Denied::Wrong)
+    /// The stored secret, which the app has to know.
+    async fn opened_by(&self, offered: &Secret, account: &Account) -> Result<Secret, Denied> {
+        if matches!(account.secret, SecretSource::Command(_)) {
+            match self.asked.recall(offered, &self.verdicts) {
+                Recalled::Same => return Ok(offered.clone()),
+                Recalled::Other => return Err(Denied::Wrong),
+                Recalled::Failed(reason) => return Err(Denied::Unreadable { reason }),
+                Recalled::Nothing => {}
+            }
+        }
+        match self.credentials(account).await? {
+            Some(Credentials::Password(stored)) if self.verdicts.same(offered, &stored) => Ok(stored),
+            _ => Err(Denied::Wrong),
+        }
     }
 
     /// Upstream took it.
@@ -198,11 +211,10 @@ impl Gate {
         let secret = match &account.secret {
             SecretSource::App => return Ok(None),
             SecretSource::Vault => self.in_vault(account).await?,
+            SecretSource::Command(command) => {
+                self.asked.ask(command, &self.verdicts).await.map_err(unreadable)?
+            }
             given => {
-                let _turn = match given {
-                    SecretSource::Command(_) => self.commands.acquire().await.ok(), // Never closed.
-                    _ => None,
-                };
                 let secret = stored::given(given).await.map_err(unreadable)?;
                 secret.ok_or_else(|| unreadable("none is given".to_owned()))?
             }
@@ -277,11 +289,17 @@ impl Gate {
         credentials: Credentials,
         purpose: Purpose,
     ) -> Result<Pass, Denied> {
-        let pass = self.judge(judged, purpose, false).await?;
+        let pass = self.judge(judged, purpose, None).await?;
         Ok(Pass { credentials, ..pass })
     }
 
-    async fn judge(&self, secret: &Secret, purpose: Purpose, from_app: bool) -> Result<Pass, Denied> {
+    /// `from_app` where the secret is the app's own choice: how far its connection has come.
+    async fn judge(
+        &self,
+        secret: &Secret,
+        purpose: Purpose,
+        from_app: Option<&Standing>,
+    ) -> Result<Pass, Denied> {
         let pass = |trial| Pass {
             credentials: Credentials::Password(secret.clone()),
             judged: secret.clone(),
@@ -289,9 +307,15 @@ impl Gate {
             _trial: trial,
         };
         loop {
-            match self.verdicts.judge(secret, purpose, from_app, Instant::now()) {
-                Judgement::Show(trial) => return Ok(pass(trial)),
-                Judgement::Refused(wait) if from_app => return Err(Denied::Resting { wait }),
+            match self.verdicts.judge(secret, purpose, from_app.is_some(), Instant::now()) {
+                Judgement::Show(trial) => {
+                    // One without a trial is known to be good.
+                    if let Some(standing) = from_app.filter(|_| trial.is_none()) {
+                        standing.reach(Reached::Right);
+                    }
+                    return Ok(pass(trial));
+                }
+                Judgement::Refused(wait) if from_app.is_some() => return Err(Denied::Resting { wait }),
                 Judgement::Refused(wait) => return Err(Denied::Refused { wait }),
                 Judgement::TooMany(wait) => return Err(Denied::TooMany { wait }),
                 // Upstream hangs with the first one: this one finds out for itself.

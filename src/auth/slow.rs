@@ -1,8 +1,8 @@
 //! Makes guessing slow without making the right password slow.
 //!
-//! Only the answer "wrong" waits. A guesser who hangs up instead of waiting pays a connection a guess, of which
-//! the server allows few at a time; locking the account instead would let any program on this machine lock its
-//! owner out.
+//! Only the answer "wrong" waits, and all wrong ones of a bridge are counted together, names of nobody among them: what
+//! a guesser waits tells nothing about the name. A guesser who hangs up instead of waiting pays a connection a guess;
+//! locking the account instead would let any program on this machine lock its owner out.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -26,9 +26,11 @@ struct Late {
 }
 
 impl Slow {
-    /// To be awaited before "wrong" is answered.
-    pub(crate) async fn wrong(&self) {
-        tokio::time::sleep(self.next(Instant::now())).await;
+    /// To be awaited before "wrong" is answered to what was offered at `offered`. What it took to judge that is part of
+    /// the wait, so that it does not show.
+    pub(crate) async fn wrong(&self, offered: Instant) {
+        let wait = self.next(Instant::now());
+        tokio::time::sleep_until(offered + wait).await;
     }
 
     fn next(&self, now: Instant) -> Duration {

@@ -73,6 +73,10 @@ struct Tried {
     done: CancellationToken,
 }
 
+/// A secret without the secret: its keyed hash.
+#[derive(Clone, Copy)]
+pub(super) struct Mark(hmac::Tag);
+
 /// A password and what for, without the password.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Print {
@@ -155,8 +159,17 @@ impl Verdicts {
 
     /// Whether both are the same, in a time that tells nothing about either, their lengths included.
     pub(super) fn same(&self, offered: &Secret, stored: &Secret) -> bool {
-        let stored = hmac::sign(&self.key, stored.expose());
-        hmac::verify(&self.key, offered.expose(), stored.as_ref()).is_ok()
+        self.is_of(offered, &self.mark(stored))
+    }
+
+    /// What `secret` is known again by, for as long as the process lives.
+    pub(super) fn mark(&self, secret: &Secret) -> Mark {
+        Mark(hmac::sign(&self.key, secret.expose()))
+    }
+
+    /// [`Verdicts::same`], where of the stored one only the mark is left.
+    pub(super) fn is_of(&self, offered: &Secret, mark: &Mark) -> bool {
+        hmac::verify(&self.key, offered.expose(), mark.0.as_ref()).is_ok()
     }
 
     fn print(&self, secret: &Secret, purpose: Purpose) -> Print {

@@ -4,22 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::told::Told;
-use crate::auth::{Credentials, Denied, Gate, Pass, Purpose, Slow, Stores};
+use crate::auth::{Credentials, Denied, Gate, Pass, Purpose, Reached, Slow, Standing, Stores};
 use crate::mail::{Account, Secret};
 use crate::upstream::UpstreamError;
 
-/// Every account by every name an app may log in as.
+/// Every account by every name an app may log in as, for one connection.
 #[derive(Clone, Debug)]
-pub struct Accounts(Arc<Doors>);
+pub struct Accounts {
+    doors: Arc<Doors>,
+    standing: Standing,
+}
 
 #[derive(Debug)]
 struct Doors {
     entries: Vec<Entry>,
-    /// For names of nobody: told as slowly as a wrong password.
-    nobody: Slow,
+    /// For wrong passwords and names of nobody alike: what is waited tells nothing about the name (RFC 1939 §13).
+    slow: Slow,
     nobody_told: Told,
 }
 
@@ -135,7 +138,18 @@ impl Accounts {
     /// Takes the configured accounts, and where their gates keep what they keep.
     pub fn with_stores(accounts: impl IntoIterator<Item = Arc<Account>>, stores: &Stores) -> Self {
         let entries = accounts.into_iter().map(|account| Entry::new(account, stores)).collect();
-        Self(Arc::new(Doors { entries, nobody: Slow::default(), nobody_told: Told::default() }))
+        let doors = Doors { entries, slow: Slow::default(), nobody_told: Told::default() };
+        Self { doors: Arc::new(doors), standing: Standing::default() }
+    }
+
+    /// The same accounts for a connection that has come as far as this.
+    pub fn on(&self, standing: Standing) -> Self {
+        Self { doors: self.doors.clone(), standing }
+    }
+
+    /// How far this connection has come.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// For an app that wants to read: looks the account up (any case) and passes its gate. A refusal is logged here.
@@ -157,20 +171,31 @@ impl Accounts {
         offered: &Secret,
         purpose: Purpose,
     ) -> Result<Admitted, LoginError> {
+        let asked = Instant::now();
+        self.standing.reach(Reached::OnTrial);
         let folded = login.to_lowercase();
-        let entry = self.0.entries.iter().find(|entry| entry.account.logins.contains(&folded));
+        let entry = self.doors.entries.iter().find(|entry| entry.account.logins.contains(&folded));
         let Some(Entry { account, gate, told, .. }) = entry else {
-            self.0.nobody.wrong().await;
+            self.standing.reach(Reached::Guessed);
+            self.doors.slow.wrong(asked).await;
             let error = LoginError::NoAccount;
-            self.0.nobody_told.tell(&error);
+            self.doors.nobody_told.tell(&error);
             return Err(error);
         };
-        match gate.admit(account, offered, purpose).await {
+        match gate.admit(account, offered, purpose, &self.standing).await {
             Ok(pass) => {
                 told.over();
                 Ok(Admitted { account: account.clone(), credentials: pass.credentials.clone(), pass })
             }
             Err(denied) => {
+                match denied {
+                    Denied::Wrong | Denied::NoPassword { .. } => {
+                        self.standing.reach(Reached::Guessed);
+                        self.doors.slow.wrong(asked).await;
+                    }
+                    Denied::Resting { .. } | Denied::TooMany { .. } => self.standing.reach(Reached::Guessed),
+                    _ => self.standing.reach(Reached::Silent),
+                }
                 let error = LoginError::Denied { address: account.address.clone(), denied };
                 told.tell(&error);
                 Err(error)
@@ -180,6 +205,7 @@ impl Accounts {
 
     /// Upstream took the credentials.
     pub fn accepted(&self, admitted: &Admitted) {
+        self.standing.reach(Reached::Right);
         if let Some(gate) = self.gate(admitted) {
             gate.accepted(&admitted.pass);
         }
@@ -187,6 +213,7 @@ impl Accounts {
 
     /// Upstream refused the credentials.
     pub fn refused(&self, admitted: &Admitted) {
+        self.standing.reach(Reached::Guessed);
         if let Some(gate) = self.gate(admitted) {
             gate.refused(&admitted.pass);
         }
@@ -217,7 +244,7 @@ impl Accounts {
     }
 
     fn entry(&self, admitted: &Admitted) -> Option<&Entry> {
-        self.0.entries.iter().find(|entry| Arc::ptr_eq(&entry.account, &admitted.account))
+        self.doors.entries.iter().find(|entry| Arc::ptr_eq(&entry.account, &admitted.account))
     }
 }
 
@@ -247,13 +274,75 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_and_a_wrong_password_look_alike_to_the_app() {
         let accounts = accounts("{ env = \"CARGO_PKG_NAME\" }");
-        let start = tokio::time::Instant::now();
         let nobody = accounts.admit("eve", &Secret::new("x")).await.expect_err("nobody");
-        let first = start.elapsed();
         let wrong = accounts.admit("ana", &Secret::new("x")).await.expect_err("wrong");
-        assert_eq!(start.elapsed() - first, first);
         assert_eq!((nobody.refusal(), nobody.reply()), (wrong.refusal(), wrong.reply()));
         assert!(!wrong.reply().contains("gmx"));
+    }
+
+    /// RFC 1939 §13: what is waited for "wrong" depends on what was wrong before, here and there, and not on the name.
+    #[tokio::test(start_paused = true)]
+    async fn waits_tell_nobody_which_names_there_are() {
+        async fn waits(names: &[&str]) -> Vec<Duration> {
+            let accounts = accounts("{ env = \"CARGO_PKG_NAME\" }");
+            let mut waits = Vec::new();
+            for name in names {
+                let start = Instant::now();
+                assert!(accounts.admit(name, &Secret::new("x")).await.is_err());
+                waits.push(start.elapsed());
+                assert!(accounts.admit("ana", &Secret::new("footbridge")).await.is_ok());
+                assert_eq!(start.elapsed(), waits.last().copied().unwrap_or_default(), "the right one waits");
+            }
+            waits
+        }
+        let known = waits(&["ana"; 5]).await;
+        assert_eq!(known, [1, 2, 4, 4, 4].map(Duration::from_secs));
+        for names in
+            [["eve"; 5], ["eve", "ana", "mallory", "ana", "eve"], ["ana", "ana", "ana", "eve", "ana"]]
+        {
+            assert_eq!(waits(&names).await, known, "{names:?}");
+        }
+    }
+
+    /// Each waits for itself, the right one passes between them at once, and nothing is locked.
+    #[tokio::test(start_paused = true)]
+    async fn ten_thousand_wrong_ones_at_once_hold_up_no_right_one() {
+        let accounts = accounts("{ env = \"CARGO_PKG_NAME\" }");
+        let crowd = (0..10_000).map(|number| {
+            let accounts = accounts.on(Standing::default());
+            tokio::spawn(async move { accounts.admit("ana", &Secret::new(format!("wrong {number}"))).await })
+        });
+        let crowd = crowd.collect::<Vec<_>>();
+        tokio::task::yield_now().await;
+        let before = Instant::now();
+        for _ in 0..100 {
+            assert!(accounts.admit("ana", &Secret::new("footbridge")).await.is_ok());
+        }
+        assert_eq!(before, Instant::now());
+        assert!(crowd.iter().all(|one| !one.is_finished()), "all of them wait");
+        for one in crowd {
+            assert!(matches!(
+                one.await.expect("no panic"),
+                Err(LoginError::Denied { denied: Denied::Wrong, .. })
+            ));
+        }
+        assert!(before.elapsed() < Duration::from_secs(5));
+        assert!(accounts.admit("ana", &Secret::new("footbridge")).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_slowed_is_known_by_it_and_one_with_the_right_password_too() {
+        let accounts = accounts("{ env = \"CARGO_PKG_NAME\" }");
+        for name in ["ana", "eve"] {
+            let (slowed, wrong) = (accounts.on(Standing::default()), Secret::new("x"));
+            let mut wait = std::pin::pin!(slowed.admit(name, &wrong));
+            assert!(futures_util::FutureExt::now_or_never(wait.as_mut()).is_none());
+            assert_eq!(slowed.standing().reached(), Reached::Guessed);
+        }
+        let right = accounts.on(Standing::default());
+        assert!(right.admit("ana", &Secret::new("footbridge")).await.is_ok());
+        assert!(right.admit("ana", &Secret::new("x")).await.is_err());
+        assert_eq!(right.standing().reached(), Reached::Right);
     }
 
     #[tokio::test(start_paused = true)]

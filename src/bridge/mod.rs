@@ -10,17 +10,19 @@ pub mod smtp;
 mod tests;
 mod told;
 
-pub use crate::auth::{Stores, StoresError};
+pub use crate::auth::{Reached, Standing, Stores, StoresError};
 pub use login::{Accounts, Admitted, LoginError, Refusal, Seat};
 
+use std::io;
 use std::sync::Arc;
 
+use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::mail::{Account, AppTls};
 use crate::mailbox::Resources;
-use crate::net::Connector;
+use crate::net::{Buffered, Connector};
 
 /// Tells what to do where an app that was greeted in the clear begins TLS all the same (RFC 8446 §5.1: a handshake's
 /// first octet), set to it or slow to begin. It heard the greeting as TLS, so this connection cannot be saved.
@@ -41,6 +43,30 @@ fn tell_of_late_tls(first: &[u8], tls: AppTls) {
             info!("the mail program began TLS within TLS; set it to one of SSL/TLS and STARTTLS");
         }
     }
+}
+
+/// What is read from an app while its password is judged: enough for the commands an app sends ahead, whatever a guesser
+/// sends behind its guess.
+const SENT_AHEAD: usize = 4 * 1024;
+
+/// Waits for what becomes of an app's password, with an eye on the app: a guesser that is gone keeps nothing.
+///
+/// A connection that breaks is an error at once. One whose app has ended its direction is not: an app may send its
+/// commands and the end (RFC 9293 §3.6), and wants its answers all the same. It is noted down as hung up; `server`
+/// looks whether anybody is there to hear them, and needs its seat first where seats are rare.
+async fn watched<S, F>(app: &mut Buffered<S>, standing: &Standing, judged: F) -> io::Result<F::Output>
+where
+    S: AsyncRead + Unpin,
+    F: Future,
+{
+    let mut judged = std::pin::pin!(judged);
+    tokio::select! {
+        biased;
+        judged = &mut judged => return Ok(judged),
+        ended = app.ended(SENT_AHEAD) => ended?,
+    }
+    standing.hang_up();
+    Ok(judged.await)
 }
 
 /// What every driver is handed: cheap to clone.

@@ -226,6 +226,40 @@ fn the_right_one_has_upstream_asked() {
     }
 }
 
+/// An app that is gone is noticed while its password is judged: a reset at once, an end as what it is.
+#[tokio::test]
+async fn a_judgement_is_over_when_the_app_resets_and_goes_on_when_it_only_ends_its_direction() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    for resets in [true, false] {
+        let app = tokio::net::TcpStream::connect(listener.local_addr().expect("bound")).await.expect("taken");
+        let mut accepted = Buffered::new(listener.accept().await.expect("an app").0);
+        let standing = Standing::default();
+        let judged = async {
+            standing.hung_up().await;
+            7
+        };
+        if resets {
+            socket2::SockRef::from(&app).set_linger(Some(std::time::Duration::ZERO)).expect("a TCP socket");
+        }
+        drop(app);
+        let outcome = watched(&mut accepted, &standing, judged).await;
+        assert!(if resets { outcome.is_err() } else { matches!(outcome, Ok(7)) }, "{outcome:?}");
+        assert_eq!(standing.reached() == Reached::HungUp, !resets);
+    }
+}
+
+/// Commands sent ahead are kept, and only so many of them.
+#[tokio::test]
+async fn what_an_app_sends_behind_its_guess_is_kept_up_to_a_bound() {
+    let (mut app, accepted) = duplex(1 << 20);
+    let mut accepted = Buffered::new(accepted);
+    app.write_all(&vec![b'x'; 1 << 20]).await.expect("room");
+    let judged = tokio::task::yield_now();
+    watched(&mut accepted, &Standing::default(), judged).await.expect("the app is there");
+    let held = accepted.input().len();
+    assert!((1..=SENT_AHEAD + 64 * 1024).contains(&held), "{held}");
+}
+
 /// RFC 2449 §8, RFC 3206 §4; RFC 5530 §3, with an ALERT; RFC 4954 §6. Upstream is not asked, and the log says it once.
 #[test]
 fn an_account_that_needs_a_sign_in_says_so_in_each_protocol() {

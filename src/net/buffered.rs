@@ -94,6 +94,17 @@ impl<S: AsyncRead + Unpin> Buffered<S> {
         Poll::Ready(Ok(taken))
     }
 
+    /// Returns when the peer ends its direction; what it says before is taken in. Once `most` octets are unread nothing
+    /// more is, and this never returns. Cancel-safe.
+    pub async fn ended(&mut self, most: usize) -> io::Result<()> {
+        while self.input.len() < most {
+            if self.fill().await? == 0 {
+                return Ok(());
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Lets the peer hear our last words after [`Buffered::shutdown`]: see [`linger()`].
     pub async fn linger(&mut self) {
         self.input.clear();

@@ -31,13 +31,13 @@ mod linux;
 mod table;
 
 #[cfg(target_os = "linux")]
-pub use linux::Owners;
+pub use linux::{Ends, Owners};
 #[cfg(target_os = "linux")]
 #[doc(hidden)]
 pub use linux::{in_answer, in_table};
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::Owners;
+pub use elsewhere::{Ends, Owners};
 
 /// Whether this system can tell at all.
 pub const CAN_TELL: bool = cfg!(target_os = "linux");

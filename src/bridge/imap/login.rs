@@ -10,7 +10,7 @@ use tracing::{Span, debug, info, warn};
 
 use super::FAREWELL;
 use crate::auth::Credentials;
-use crate::bridge::{Admitted, Context, LoginError, Refusal, Seat, tell_of_late_tls};
+use crate::bridge::{Admitted, Context, LoginError, Refusal, Seat, tell_of_late_tls, watched};
 use crate::mail::Account;
 use crate::net::{Buffered, Connector, Stream};
 use crate::proto::imap::capability::Mask;
@@ -167,11 +167,18 @@ where
     P: Provider,
 {
     app.flush_moving(context.connector.deadlines().app_stall).await?;
+    let asked = async {
+        let judged = context.accounts.admit(&offer.login, &offer.secret);
+        Ok::<_, io::Error>(match watched(app, context.accounts.standing(), judged).await? {
+            Ok(admitted) => ask(context, provider, admitted).await,
+            Err(error) => Err(not_admitted(&error)),
+        })
+    };
     let asked = tokio::select! {
-        asked = ask(context, provider, &offer) => asked,
+        asked = asked => asked,
         () = context.stopping.cancelled() => return Ok(None), // The next step says BYE.
     };
-    match asked {
+    match asked? {
         Ok((account, seat, LoggedIn { wire, capabilities, alerts })) => {
             let conversation = Conversation::new(&capabilities, Mask::new(&account.mask));
             app.queue(&session.accepted(&alerts, conversation.shown()));
@@ -187,13 +194,11 @@ where
 async fn ask<P>(
     context: &Context,
     provider: &P,
-    offer: &Offer,
+    admitted: Admitted,
 ) -> Result<(Arc<Account>, Seat, LoggedIn<P::Stream>), Told>
 where
     P: Provider,
 {
-    let admitted =
-        context.accounts.admit(&offer.login, &offer.secret).await.map_err(|error| not_admitted(&error))?;
     Span::current().record("account", admitted.account.address.as_str());
     let Some(seat) = context.accounts.seat(&admitted).await else {
         let sentence = format!(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::bridge::{Standing, watched};
 use crate::net::Buffered;
 use crate::proto::line::{Line, LineFramer};
 use crate::proto::pop3::Reply;
@@ -142,6 +143,28 @@ impl<S: AsyncWrite + Unpin> App<S> {
             flushed = self.flush() => flushed?,
         }
         Ok(upstream.await)
+    }
+
+    /// The same while an app's password is judged, with an eye on the app.
+    pub(super) async fn watched<F: Future>(
+        &mut self,
+        standing: &Standing,
+        judged: F,
+    ) -> Result<F::Output, End>
+    where
+        S: AsyncRead,
+    {
+        let mut judged = std::pin::pin!(judged);
+        tokio::select! {
+            biased;
+            judged = &mut judged => return Ok(judged),
+            flushed = self.flush() => flushed?,
+        }
+        let before = self.wire.input().len();
+        let judged = watched(&mut self.wire, standing, judged).await;
+        let octets = self.wire.input().len() - before;
+        self.received = self.received.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
+        Ok(judged?)
     }
 
     /// Sends what waits and closes our direction.

@@ -27,7 +27,8 @@ where
     /// The app's time to log in does not run while it waits for us.
     pub(super) async fn log_in(&mut self, offer: Offer) -> Result<Step, End> {
         let asked = Instant::now();
-        let admitted = self.app.meanwhile(self.accounts.admit(&offer.login, &offer.secret)).await?;
+        let judged = self.accounts.admit(&offer.login, &offer.secret);
+        let admitted = self.app.watched(self.accounts.standing(), judged).await?;
         let step = match admitted {
             Ok(admitted) => self.open(admitted).await?,
             Err(error) => self.not_admitted(&error),

@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{Span, debug, info};
 
-use super::{Context, tell_of_late_tls};
+use super::{Context, tell_of_late_tls, watched};
 use crate::mail::Deadlines;
 use crate::net::{Buffered, QuickAck};
 use crate::proto::line::{Line, LineFramer};
@@ -161,7 +161,7 @@ where
                     let stop = self.stop();
                     tokio::select! {
                         biased;
-                        answer = self.ask(request) => self.session.resume(answer),
+                        answer = self.ask(request) => self.session.resume(answer?),
                         () = stop => {
                             self.relay.drop_upstream();
                             Step::Finish(shutting_down())
@@ -202,10 +202,14 @@ where
         }
     }
 
-    async fn ask(&mut self, request: Request) -> Answer {
-        match request {
+    async fn ask(&mut self, request: Request) -> io::Result<Answer> {
+        Ok(match request {
             Request::Login(offer) => {
-                let answer = self.relay.login(&offer).await;
+                let judged = self.relay.admit(&offer);
+                let answer = match watched(&mut self.app, self.context.accounts.standing(), judged).await? {
+                    Ok(admitted) => self.relay.login(admitted).await,
+                    Err(reply) => Answer::NotLoggedIn(reply),
+                };
                 if let Some(account) = self.relay.account() {
                     Span::current().record("account", account.address.as_str());
                 }
@@ -213,7 +217,7 @@ where
             }
             Request::Envelope(envelope) => self.relay.envelope(&envelope).await,
             Request::Data => self.relay.data().await,
-        }
+        })
     }
 
     /// Sends what waits, then reads: nothing more is ready, so every reply so far leaves in one write.

@@ -64,12 +64,17 @@ impl<L: Login> Relay<L> {
         }
     }
 
+    /// Has the app's password judged here.
+    ///
+    /// # Errors
+    /// What the app is told of a wrong one, for example.
+    pub(super) async fn admit(&self, offer: &Offer) -> Result<Admitted, Reply> {
+        let judged = self.accounts.admit_submission(&offer.login, &offer.secret).await;
+        judged.map_err(|error| not_admitted(&error))
+    }
+
     /// Asks upstream now, so that 235 means that it took the login.
-    pub(super) async fn login(&mut self, offer: &Offer) -> Answer {
-        let admitted = match self.accounts.admit_submission(&offer.login, &offer.secret).await {
-            Ok(admitted) => admitted,
-            Err(error) => return Answer::NotLoggedIn(not_admitted(&error)),
-        };
+    pub(super) async fn login(&mut self, admitted: Admitted) -> Answer {
         match self.login.login(&admitted.account, &admitted.credentials).await {
             Ok(submission) => {
                 self.accounts.accepted(&admitted);

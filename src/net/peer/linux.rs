@@ -20,17 +20,23 @@ const UNMAPPED: u32 = 65534;
 
 /// Both ends of a connection, IPv4 written as IPv4 in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ends {
+pub struct Ends {
     pub(super) app: SocketAddr,
     pub(super) ours: SocketAddr,
 }
 
 impl Ends {
     /// `None` where the connection is no more.
-    fn of(app: &TcpStream) -> Option<Self> {
+    pub fn of(app: &TcpStream) -> Option<Self> {
         let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         let (theirs, ours) = (app.peer_addr().ok()?, app.local_addr().ok()?);
         Some(Self { app: canonical(theirs), ours: canonical(ours) })
+    }
+
+    /// Whether the app's end is there, and no program has it any more: the app closed it, or ended. To be asked while we
+    /// have our end, so that no other connection has these addresses and ports; what cannot be told is not so.
+    pub fn is_closed(self) -> bool {
+        diag::ask(self).is_ok_and(|found| found == Endpoint::Closed)
     }
 }
 
