@@ -1,12 +1,13 @@
 //! One loop a listener, one task a connection.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,12 +15,21 @@ use tracing::{Instrument, debug, info, warn};
 
 use super::Session;
 use super::door::Door;
-use super::limits::{Limits, Seat};
+use super::limits::{Full, Limits};
 use super::protocol::Protocol;
+use crate::bridge::{Reached, Standing};
+use crate::net::peer::Ends;
 
 /// The pause after an accept that failed for want of descriptors or memory: time for a session to end, short enough
 /// that an app waiting in the system's queue does not notice.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that are looked at and have no seat yet; the others wait in the system's queue. A look takes a tenth of a
+/// millisecond.
+const AT_DOOR: usize = 32;
+
+/// When to look again whether an app that ended its direction is still there.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Refused connections are told once in this time, with their number; an app that tries on and on fills no log.
 pub(super) const REFUSALS_TOLD: Duration = Duration::from_secs(60);
@@ -41,6 +51,8 @@ impl Accept for TcpListener {
 pub(super) struct Sessions {
     limits: Limits,
     door: Door,
+    /// For connections that have no seat yet.
+    at_door: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Cancelled when sessions that did not end are dropped.
     cut_off: CancellationToken,
@@ -54,6 +66,7 @@ impl Sessions {
         Self {
             limits,
             door,
+            at_door: Arc::new(Semaphore::new(AT_DOOR)),
             tasks: TaskTracker::new(),
             cut_off: CancellationToken::new(),
             count: Arc::new(AtomicU64::new(0)),
@@ -80,18 +93,16 @@ impl Sessions {
     pub(super) async fn take<L, F>(self, protocol: Protocol, listener: L, serve: F)
     where
         L: Accept,
-        F: Fn(Protocol, TcpStream) -> Session + Clone + Send + 'static,
+        F: Fn(Protocol, TcpStream, Standing) -> Session + Clone + Send + 'static,
     {
-        let mut refusals = Refusals::default();
+        let crowd = Arc::new(Crowd::default());
         let mut faults = Faults::default();
         loop {
             match listener.next().await {
                 Ok(app) => {
                     faults.over(protocol);
-                    match self.limits.seat(protocol) {
-                        Some(seat) => self.start(protocol, app, seat, &serve),
-                        None => refusals.refuse(protocol, &app),
-                    }
+                    let Ok(at_door) = self.at_door.clone().acquire_owned().await else { return };
+                    self.start(protocol, app, at_door, &crowd, &serve);
                 }
                 Err(error) => faults.pause(protocol, &error).await,
             }
@@ -99,26 +110,52 @@ impl Sessions {
     }
 
     /// A task for the connection. A panic ends that task and nothing else; the panic hook tells where it was.
-    fn start<F>(&self, protocol: Protocol, app: TcpStream, seat: Seat, serve: &F)
-    where
-        F: Fn(Protocol, TcpStream) -> Session + Clone + Send + 'static,
+    fn start<F>(
+        &self,
+        protocol: Protocol,
+        app: TcpStream,
+        at_door: OwnedSemaphorePermit,
+        crowd: &Arc<Crowd>,
+        serve: &F,
+    ) where
+        F: Fn(Protocol, TcpStream, Standing) -> Session + Clone + Send + 'static,
     {
         let conn = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let span = protocol.span(conn);
         if let Err(error) = app.set_nodelay(true) {
             span.in_scope(|| debug!(%error, "a socket option was not taken"));
         }
-        let (door, serve) = (self.door.clone(), serve.clone());
-        let cut_off = self.cut_off.clone();
+        let (door, limits, crowd) = (self.door.clone(), self.limits.clone(), crowd.clone());
+        let (cut_off, serve) = (self.cut_off.clone(), serve.clone());
         let stay = async move {
-            let _seat = seat;
-            let Some(_entry) = door.admit(protocol, &app).await else { return };
-            let session = serve(protocol, app);
-            match cut_off.run_until_cancelled_owned(session).await {
-                Some(Ok(())) => {}
-                Some(Err(error)) => debug!(%error, "the connection broke"),
-                None => info!("cut off"),
+            let Some(entry) = door.admit(protocol, &app).await else { return };
+            let standing = Standing::new(cut_off.child_token());
+            let seat = match limits.seat(protocol, entry.user, &standing) {
+                Ok(seat) => seat,
+                Err(full) => {
+                    turn_away(&app, protocol.refusal());
+                    return match full {
+                        Full::OfUser(user) => door.tell_full(user),
+                        Full::All => crowd.refused(protocol),
+                    };
+                }
+            };
+            drop(at_door);
+            if seat.from_another {
+                crowd.gave_way(protocol);
             }
+            let ends = Ends::of(&app);
+            let session = serve(protocol, app, standing.clone());
+            tokio::select! {
+                biased;
+                ended = session => match ended {
+                    Ok(()) if cut_off.is_cancelled() => info!("cut off"),
+                    Ok(()) => {}
+                    Err(error) => debug!(%error, "the connection broke"),
+                },
+                () = is_gone(ends, &standing) => info!("the app hung up before it was answered"),
+            }
+            drop(seat);
         };
         self.tasks.spawn(stay.instrument(span));
     }
@@ -133,21 +170,63 @@ pub(super) fn turn_away(app: &TcpStream, line: &str) {
     }
 }
 
-/// Connections for which there was no seat.
+/// Returns once an app that hung up while its password was judged is not there any more to hear the answer: it ended
+/// not only its direction, but has closed the connection. Never where the system does not tell, and never once the app
+/// was answered.
+async fn is_gone(ends: Option<Ends>, standing: &Standing) {
+    let Some(ends) = ends else { return std::future::pending().await };
+    standing.hung_up().await;
+    while standing.reached() == Reached::HungUp {
+        if ends.is_closed() {
+            return;
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+    std::future::pending().await
+}
+
+/// What is told of a listener's crowd, with numbers, once a minute.
 #[derive(Debug, Default)]
-struct Refusals {
+struct Crowd {
+    refused: Mutex<Count>,
+    gave_way: Mutex<Count>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
     told: Option<Instant>,
     since: u64,
 }
 
-impl Refusals {
-    fn refuse(&mut self, protocol: Protocol, app: &TcpStream) {
-        turn_away(app, protocol.refusal());
-        self.since += 1;
-        if self.told.is_none_or(|told| told.elapsed() >= REFUSALS_TOLD) {
-            warn!(protocol = protocol.key(), connections = self.since, "too many connections, refused");
-            (self.told, self.since) = (Some(Instant::now()), 0);
+impl Crowd {
+    /// There was no seat.
+    fn refused(&self, protocol: Protocol) {
+        if let Some(connections) = Count::of(&self.refused) {
+            warn!(protocol = protocol.key(), connections, "too many connections, refused");
         }
+    }
+
+    /// There was one only because another connection had not logged in.
+    fn gave_way(&self, protocol: Protocol) {
+        if let Some(connections) = Count::of(&self.gave_way) {
+            warn!(
+                protocol = protocol.key(),
+                connections, "too many connections, those that did not log in give way"
+            );
+        }
+    }
+}
+
+impl Count {
+    /// One more; those since the last time, where it is time to tell.
+    fn of(count: &Mutex<Self>) -> Option<u64> {
+        let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+        count.since += 1;
+        if count.told.is_some_and(|told| told.elapsed() < REFUSALS_TOLD) {
+            return None;
+        }
+        count.told = Some(Instant::now());
+        Some(std::mem::take(&mut count.since))
     }
 }
 
@@ -189,8 +268,6 @@ fn is_the_apps(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     /// Fails as often as it is asked, and notes when.
@@ -209,10 +286,30 @@ mod tests {
     async fn asked_within(time: Duration, error: fn() -> io::Error) -> Vec<Instant> {
         let failing = Failing { asked: Mutex::default(), error };
         let sessions = Sessions::new(Limits::default(), Door::default());
-        let serve = |_, _| -> Session { unreachable!("no app ever comes") };
+        let serve = |_, _, _| -> Session { unreachable!("no app ever comes") };
         let ended = tokio::time::timeout(time, sessions.take(Protocol::Imap, &failing, serve)).await;
         assert!(ended.is_err(), "the loop ended");
         failing.asked.into_inner().unwrap()
+    }
+
+    /// An app that only ended its direction still wants its answer; one that closed its connection does not.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_app_that_closed_its_connection_is_told_from_one_that_ended_its_direction() {
+        use tokio::io::AsyncWriteExt;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut app = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let accepted = listener.accept().await.unwrap().0;
+        let (ends, standing) = (Ends::of(&accepted), Standing::default());
+        app.shutdown().await.unwrap();
+        standing.hang_up();
+        let mut gone = std::pin::pin!(is_gone(ends, &standing));
+        assert!(futures_util::FutureExt::now_or_never(gone.as_mut()).is_none());
+        drop(app);
+        gone.await;
+        standing.reach(Reached::Right);
+        let gone = is_gone(ends, &standing);
+        assert!(futures_util::FutureExt::now_or_never(gone).is_none(), "what was let in ends by itself");
     }
 
     /// EMFILE: no descriptor is free.

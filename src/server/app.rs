@@ -11,14 +11,17 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::Session;
+use super::accept::turn_away;
+use super::lent::{Lent, lend};
 use super::protocol::Protocol;
-use crate::bridge::{Context, imap, pop3, smtp};
+use crate::bridge::{Context, Standing, imap, pop3, smtp};
 use crate::mail::AppTls;
 use crate::net::local_tls::{AppStream, advice};
 use crate::net::{LocalTls, QuickAck};
@@ -31,15 +34,37 @@ use crate::net::{LocalTls, QuickAck};
 /// and then. Nobody waits where TLS is off or the port is one with TLS.
 const UNASKED: Duration = Duration::from_millis(50);
 
-/// One app's whole stay; boxed, so that a session costs no more than its own driver.
-pub(super) fn stay(protocol: Protocol, app: TcpStream, context: Context, tls: Option<LocalTls>) -> Session {
+/// How long TLS may take to bring our last word to an app whose seat is another's already.
+const PARTING: Duration = Duration::from_millis(250);
+
+/// Such apps at the same time; the others hear nothing. Each still has a descriptor.
+static PARTING_NOW: Semaphore = Semaphore::const_new(32);
+
+/// What a dismissed app said and nobody read is thrown away up to this, lest the system take our word back.
+const UNREAD: usize = 64 * 1024;
+
+/// One app's whole stay, cut where `standing` says so; boxed, so that a session costs no more than its own driver.
+pub(super) fn stay(
+    protocol: Protocol,
+    app: TcpStream,
+    context: Context,
+    tls: Option<LocalTls>,
+    standing: Standing,
+) -> Session {
+    let context = Context { accounts: context.accounts.on(standing.clone()), ..context };
     match tls {
-        Some(tls) => Box::pin(with_tls(protocol, app, context, tls)),
-        None => Box::pin(async move { drive(protocol, app, context).await.map(|_| ()) }),
+        Some(tls) => Box::pin(with_tls(protocol, app, context, tls, standing)),
+        None => Box::pin(async move { plainly(protocol, app, context, &standing).await.map(|_| ()) }),
     }
 }
 
-async fn with_tls(protocol: Protocol, app: TcpStream, mut context: Context, tls: LocalTls) -> io::Result<()> {
+async fn with_tls(
+    protocol: Protocol,
+    app: TcpStream,
+    mut context: Context,
+    tls: LocalTls,
+    standing: Standing,
+) -> io::Result<()> {
     let at_once = protocol.begins_with_tls() || context.app_tls.can_begin() && says_hello(&app).await?;
     let app = if at_once {
         context.app_tls = AppTls::Implicit;
@@ -47,13 +72,67 @@ async fn with_tls(protocol: Protocol, app: TcpStream, mut context: Context, tls:
     } else {
         let plain = context.clone();
         context.app_tls = AppTls::Upgraded;
-        match drive(protocol, app, plain).await? {
+        match plainly(protocol, app, plain, &standing).await? {
             Some(app) => app,
             None => return Ok(()),
         }
     };
-    let Some(app) = shake_hands(app, &context, &tls).await else { return Ok(()) };
-    drive(protocol, app, context).await.map(|_| ())
+    let shaken = standing.until_cut(shake_hands(app, &context, &tls)).await;
+    let Some(app) = shaken.flatten() else { return Ok(()) };
+    let (app, back) = lend(app, &standing);
+    match standing.until_cut(drive(protocol, app, context)).await {
+        Some(ended) => ended.map(|_| ()),
+        None => {
+            if let Some(app) = back.take() {
+                part_within_tls(protocol, app).await;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A stay without TLS, or as long as there is none: then it gives the connection back.
+async fn plainly(
+    protocol: Protocol,
+    app: TcpStream,
+    context: Context,
+    standing: &Standing,
+) -> io::Result<Option<TcpStream>> {
+    let (app, back) = lend(app, standing);
+    match standing.until_cut(drive(protocol, app, context)).await {
+        Some(ended) => Ok(ended?.and_then(Lent::into_inner)),
+        None => {
+            if let Some(app) = back.take() {
+                part(protocol, &app);
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// The last word to an app that gives way; nobody is waited for.
+fn part(protocol: Protocol, app: &TcpStream) {
+    info!("not logged in yet, gave way to another connection");
+    turn_away(app, protocol.dismissal());
+    let (mut octets, mut read) = ([0; 4096], 0);
+    while let Ok(taken @ 1..) = app.try_read(&mut octets) {
+        read += taken;
+        if read >= UNREAD {
+            return;
+        }
+    }
+}
+
+async fn part_within_tls(protocol: Protocol, mut app: AppStream<TcpStream>) {
+    info!("not logged in yet, gave way to another connection");
+    let Ok(_one) = PARTING_NOW.try_acquire() else { return };
+    let words = async {
+        app.write_all(protocol.dismissal().as_bytes()).await?;
+        app.shutdown().await
+    };
+    if !matches!(timeout(PARTING, words).await, Ok(Ok(()))) {
+        debug!("an app was gone before it was dismissed");
+    }
 }
 
 /// Whether the first octets are a TLS handshake's (RFC 8446 §5.1); no command begins so.

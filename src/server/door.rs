@@ -9,12 +9,11 @@
 //! another machine, the relay by which Windows reaches Linux on the same computer). What root does on behalf of another
 //! user is root's affair, and still needs the password.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -22,9 +21,6 @@ use super::accept::{REFUSALS_TOLD, turn_away};
 use super::protocol::Protocol;
 use crate::config::settings::AllowUsers;
 use crate::net::peer::{Owner, Owners};
-
-/// Connections of each user who is let in: whoever goes wild leaves three quarters of all to the others.
-const OF_ONE_USER: usize = 100;
 
 /// Users told of in one minute; more are a program that tries user ids, of which a few will do.
 const TOLD_OF: usize = 32;
@@ -36,17 +32,18 @@ pub(super) struct Door(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     owners: Owners,
-    /// The seats of each user who is allowed; `None` where everybody is.
-    allowed: Option<HashMap<u32, Arc<Semaphore>>>,
+    /// The users who are allowed; `None` where everybody is, and nobody is looked at.
+    allowed: Option<BTreeSet<u32>>,
     refusals: Mutex<Refusals>,
     /// That nobody can tell, said once.
     blind: Once,
 }
 
-/// Let in; held as long as the connection.
-#[derive(Debug)]
+/// Let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    _of_user: Option<OwnedSemaphorePermit>,
+    /// An allowed user, by id; `None` for the bridge's own and root, and where nobody can tell.
+    pub(super) user: Option<u32>,
 }
 
 /// Why not.
@@ -67,37 +64,41 @@ impl Door {
     }
 
     fn with(owners: Owners, allowed: &AllowUsers) -> Self {
-        let seats = |uid: &u32| (*uid, Arc::new(Semaphore::new(OF_ONE_USER)));
         let allowed = match allowed {
             AllowUsers::All => None,
-            AllowUsers::These(these) => Some(these.iter().map(seats).collect()),
+            AllowUsers::These(these) => Some(these.iter().copied().collect()),
         };
         Self(Arc::new(Inner { owners, allowed, refusals: Mutex::default(), blind: Once::new() }))
     }
 
     /// Lets an app in before a word is exchanged; `None` after it was turned away, in its own protocol's words.
     pub(super) async fn admit(&self, protocol: Protocol, app: &TcpStream) -> Option<Entry> {
-        let Some(allowed) = &self.0.allowed else { return Some(Entry { _of_user: None }) };
+        let Some(allowed) = &self.0.allowed else { return Some(Entry { user: None }) };
         let refused = match self.0.owners.of(app).await {
-            Ok(Owner::Ours | Owner::Root) => return Some(Entry { _of_user: None }),
-            Ok(Owner::User(uid)) => match allowed.get(&uid).map(|seats| seats.clone().try_acquire_owned()) {
-                Some(Ok(seat)) => return Some(Entry { _of_user: Some(seat) }),
-                Some(Err(_)) => Why::Full(uid),
-                None => Why::Stranger(uid),
-            },
+            Ok(Owner::Ours | Owner::Root) => return Some(Entry { user: None }),
+            Ok(Owner::User(uid)) if allowed.contains(&uid) => return Some(Entry { user: Some(uid) }),
+            Ok(Owner::User(uid)) => Why::Stranger(uid),
             Ok(Owner::Nobody) => Why::Nobody,
             Err(error) => {
                 self.0.blind.call_once(|| blind(&error));
-                return Some(Entry { _of_user: None });
+                return Some(Entry { user: None });
             }
         };
-        turn_away(app, if matches!(refused, Why::Full(_)) { protocol.refusal() } else { protocol.shut() });
-        if let Some(connections) =
-            self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(refused)
-        {
-            tell(refused, connections);
-        }
+        turn_away(app, protocol.shut());
+        self.tell(refused);
         None
+    }
+
+    /// Tells of a user's app that was turned away because that user has too many already.
+    pub(super) fn tell_full(&self, user: u32) {
+        self.tell(Why::Full(user));
+    }
+
+    fn tell(&self, why: Why) {
+        let connections = self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(why);
+        if let Some(connections) = connections {
+            tell(why, connections);
+        }
     }
 }
 

@@ -1,16 +1,19 @@
 //! Listeners, limits, shutdown.
 //!
 //! ```text
-//!  listener ══ accept loop ──seat free──▶ one task, one span a connection ══ door ══ bridge
-//!                   │                                                         │ another user's program
-//!                   └──────no seat──────▶ one line in the protocol's own words, closed
+//!  listener ══ accept loop ══▶ one task, one span a connection ══ door ══ a seat ══ bridge
+//!                                          another user's program │          │ all with a login
+//!                                                                 └──────────┴─▶ one line in the protocol's words, closed
 //! ```
+//!
+//! Where no seat is free a connection that has not logged in gives its own up: see `limits`.
 //!
 //! Knows no protocol beyond that line, and TLS around it: the drivers of `bridge` greet, and end themselves when told to stop.
 
 mod accept;
 mod app;
 mod door;
+mod lent;
 mod limits;
 mod listen;
 mod protocol;
@@ -26,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::bridge::{Context, Stores, StoresError};
+use crate::bridge::{Context, Standing, Stores, StoresError};
 use crate::config::Settings;
 use crate::net::Connector;
 use crate::net::local_tls::{LocalTls, LocalTlsError};
@@ -132,7 +135,8 @@ impl Server {
         let context = Context { stopping: stopping.clone(), ..self.context };
         let patience = context.connector.deadlines().stop;
         let (tls, stores) = (self.tls, context.stores.clone());
-        let serve = move |protocol, app| app::stay(protocol, app, context.clone(), tls.clone());
+        let serve =
+            move |protocol, app, standing| app::stay(protocol, app, context.clone(), tls.clone(), standing);
         let kept = stores.keep(stopping.clone());
         let served = serve_all(self.listeners, Limits::default(), self.door, stopping, patience, serve);
         tokio::join!(served, kept);
@@ -163,7 +167,7 @@ async fn serve_all<F>(
     patience: Duration,
     serve: F,
 ) where
-    F: Fn(Protocol, TcpStream) -> Session + Clone + Send + 'static,
+    F: Fn(Protocol, TcpStream, Standing) -> Session + Clone + Send + 'static,
 {
     let sessions = accept::Sessions::new(limits, door);
     let loops = TaskTracker::new();

@@ -57,6 +57,15 @@ impl Protocol {
         }
     }
 
+    /// The same where the app has begun to speak, within TLS or without: its seat goes to another connection.
+    pub(super) fn dismissal(self) -> &'static str {
+        match self {
+            Self::Pop3 | Self::Pop3s => Self::Pop3.refusal(),
+            Self::Imap | Self::Imaps => Self::Imap.refusal(),
+            Self::Smtp | Self::Smtps => Self::Smtp.refusal(),
+        }
+    }
+
     /// What a program of a user who may not come in hears in place of the greeting: a lasting fault in each protocol
     /// (RFC 3206 §4; RFC 3501 §7.1.5, RFC 5530 §3; RFC 5321 §3.1, RFC 3463 §3.8). To whom only TLS would be understood,
     /// nothing.

@@ -5,7 +5,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::bridge::Reached;
 use crate::config::settings::Listen;
+
+mod crowd;
 
 /// A running server; dropped with its runtime.
 struct Running {
@@ -19,20 +22,25 @@ fn start<F>(limits: Limits, patience: Duration, serve: F) -> Running
 where
     F: Fn(Protocol, TcpStream) -> Session + Clone + Send + 'static,
 {
-    start_behind(Door::default(), limits, patience, serve)
+    start_with(limits, patience, move |protocol, app, standing: Standing| {
+        standing.reach(Reached::Right); // None of these gives its seat away.
+        let session = serve(protocol, app);
+        Box::pin(async move { standing.until_cut(session).await.unwrap_or(Ok(())) })
+    })
 }
 
-/// The same, with a door of the test's own.
-fn start_behind<F>(door: Door, limits: Limits, patience: Duration, serve: F) -> Running
+/// The same with sessions that know how far they have come.
+fn start_with<F>(limits: Limits, patience: Duration, serve: F) -> Running
 where
-    F: Fn(Protocol, TcpStream) -> Session + Clone + Send + 'static,
+    F: Fn(Protocol, TcpStream, Standing) -> Session + Clone + Send + 'static,
 {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let listen = Listen { pop3: vec![any], imap: vec![any], smtp: vec![any], ..Listen::default() };
     let listeners = listen::bind(&listen).unwrap();
     let addresses = listeners.iter().map(|listener| (listener.protocol, listener.address)).collect();
     let stopping = CancellationToken::new();
-    let ended = tokio::spawn(serve_all(listeners, limits, door, stopping.clone(), patience, serve));
+    let ended =
+        tokio::spawn(serve_all(listeners, limits, Door::default(), stopping.clone(), patience, serve));
     Running { addresses, stopping, ended }
 }
 
