@@ -22,7 +22,7 @@
 //! | [`proto`] | octets to meaning and back; no I/O, no clock, no log | mail |
 //! | [`upstream`] | the conversations with the provider | net, auth, proto, mail |
 //! | [`auth`] | whose password or token may go where | net, store, mail |
-//! | [`store`] | bodies once fetched, the state folder | mail |
+//! | [`store`] | bodies once fetched, what mailboxes held, the state folder | mail |
 //! | [`net`] | names, addresses, connect, TLS on both sides | store, mail |
 //! | [`demo`] | a provider inside the process, to try the bridge (feature `demo`) | net, proto, mail |
 //! | [`mail`] | nouns | |
@@ -48,6 +48,10 @@
 //! **SMTP `DATA`.** The envelope is settled upstream first, then the octets stream; the final dot goes
 //! upstream only after the app's own `CRLF.CRLF`.
 //!
+//! **A POP3 login.** `store::ledger` tells the mailbox as it stood the last time, while `upstream::imap` logs in; EXAMINE
+//! and one UID FETCH of what came since are one flight, and where the numbers do not add up a SEARCH tells what is left, or
+//! all is listed anew. The ledger is written behind the app's back, and never believed without upstream.
+//!
 //! # The invariants
 //!
 //! 1. A message is named by (account, mailbox, UIDVALIDITY, UID), never by a sequence number.
@@ -69,6 +73,10 @@
 //!   would have served.
 //! - **lettre is shown the last line of a reply.** It parses a reply anew with every line of it, so a long one costs
 //!   the square of its length; the lines themselves are recorded beside it and reach the app as they were.
+//! - **A listing builds on the last UID that is known, not on UIDNEXT.** Both name the same new messages, and a server
+//!   whose UIDNEXT runs ahead then hides none. One that gives no UIDNEXT, or takes it back, is listed whole each time.
+//! - **The ledger is opened by the first POP3 login, not by `run`.** Who uses IMAP and submission alone has no such file
+//!   and no state folder for it, and starting waits for no disk.
 //! - **The oauth2 crate is shown canonical answers only.** It is strict where token servers are not (lives as text,
 //!   errors under status 200, HTML), and its error for what it cannot read carries the body, tokens included; so each
 //!   answer is put into the form of RFC 6749 §5 beneath it, and what is none is told by its status alone.

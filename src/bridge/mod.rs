@@ -11,6 +11,7 @@ mod tests;
 mod told;
 
 pub use crate::auth::{Reached, Standing, Stores, StoresError};
+pub use crate::store::Ledger;
 pub use login::{Accounts, Admitted, LoginError, Refusal, Seat};
 
 use std::io;

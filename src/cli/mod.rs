@@ -52,7 +52,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE", env = "FOOTBRIDGE_CONFIG", global = true, value_parser = OsStringValueParser::new())]
     config: Option<OsString>,
     /// The folder of what outlives a run: sign-ins and stored passwords, bridge passwords, the certificate that mail programs
-    /// are shown. Made where it is needed and not there. Without this: footbridge in the user's state folder ($XDG_STATE_HOME or ~/.local/state; within
+    /// are shown, which messages POP3 mailboxes held. Made where it is needed and not there. Without this: footbridge in the user's state folder ($XDG_STATE_HOME or ~/.local/state; within
     /// ~/Library/Application Support on macOS, %LOCALAPPDATA% on Windows).
     #[arg(long, value_name = "DIR", env = "FOOTBRIDGE_STATE", global = true, value_parser = OsStringValueParser::new())]
     state: Option<OsString>,

@@ -14,6 +14,9 @@ pub struct UidValidity(NonZeroU32);
 macro_rules! number {
     ($name:ident) => {
         impl $name {
+            /// The lowest there can be.
+            pub const FIRST: Self = Self(NonZeroU32::MIN);
+
             /// `None` for 0, which no server may use.
             pub fn new(number: u32) -> Option<Self> {
                 NonZeroU32::new(number).map(Self)

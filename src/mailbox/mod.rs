@@ -4,12 +4,14 @@
 //!  Mailbox ─┬─ line      the upstream session, replaced when it is lost
 //!           ├─ body      from the cache, or as it comes
 //!           ├─ beginning headers and some lines, without the rest
+//!           ├─ listing   what is in it: what the ledger knows, and what is new
 //!           └─ removal   what DELE comes to, at QUIT and never later
 //! ```
 
 mod beginning;
 mod body;
 mod line;
+mod listing;
 mod removal;
 mod resources;
 #[cfg(test)]
@@ -25,7 +27,7 @@ pub use resources::Resources;
 use crate::auth::Credentials;
 use crate::mail::{Account, Uid, UidValidity};
 use crate::net::Connector;
-use crate::store::BodyKey;
+use crate::store::{BodyKey, Page};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Part, Session, Wanted};
 use line::{Dial, Line};
@@ -41,6 +43,8 @@ pub struct Mailbox {
     address: Arc<str>,
     folder: Arc<str>,
     uid_validity: UidValidity,
+    /// What the ledger has of it.
+    page: Page,
     /// How long an app may pause within a body.
     stall: Duration,
     /// What DELE comes to, once that was looked up.
@@ -85,32 +89,42 @@ impl Mailbox {
         stall: Duration,
     ) -> Result<(Mailbox, Listing), UpstreamError> {
         let folder = account.pop3.folder.clone();
+        let mut page = resources.ledger.page(&account, &folder);
         let mut line = Line::new(dial, folder.clone());
-        let session = line.dial().await?;
-        let listed = session.list(&folder).await?;
-        line.opened(session, listed.uid_validity);
+        let (session, known) = tokio::join!(line.dial(), page.read());
+        let session = session?;
+        let examined = session.list(&folder, known).await?;
+        let uid_validity = examined.listed.uid_validity;
+        line.opened(session, uid_validity);
+        let listing = listing::listing(examined, &page);
         let mailbox = Mailbox {
             line,
             address: account.address.as_str().into(),
             folder: folder.into(),
-            uid_validity: listed.uid_validity,
+            uid_validity,
+            page,
             account,
             resources,
             stall,
             plan: None,
         };
-        let listing = mailbox.listing(listed.messages);
+        let listing = mailbox.with_sizes_of_bodies(listing);
         Ok((mailbox, listing))
     }
 
     /// With the exact sizes of the bodies that are in memory.
-    fn listing(&self, messages: Vec<(Uid, u64)>) -> Listing {
+    fn with_sizes_of_bodies(&self, mut listing: Listing) -> Listing {
         let exact = self.resources.bodies.pop3_octets(&self.address, &self.folder, self.uid_validity);
-        let messages = messages
-            .into_iter()
-            .map(|(uid, told)| Message { uid, octets: exact.get(&uid).copied().unwrap_or(told) })
-            .collect();
-        Listing { uid_validity: self.uid_validity, messages }
+        for message in &mut listing.messages {
+            message.octets = exact.get(&message.uid).copied().unwrap_or(message.octets);
+        }
+        listing
+    }
+
+    /// A body of this mailbox went to an app whole, and POP3 counts so many octets of it: what LIST says from the next
+    /// session on (RFC 1939 §11).
+    pub fn learnt(&self, uid: Uid, octets: u64) {
+        self.page.learn(self.uid_validity, uid, octets);
     }
 
     /// The whole message, `BODY.PEEK[]`. Returns once upstream's literal has been announced, or from the cache.

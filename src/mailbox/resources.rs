@@ -1,17 +1,19 @@
 //! What all mailboxes of one run share.
 
-use crate::store::Bodies;
+use crate::store::{Bodies, Ledger};
 
 /// For the life of the bridge; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Resources {
     /// Bodies once fetched.
     pub bodies: Bodies,
+    /// What mailboxes had when they were listed last.
+    pub ledger: Ledger,
 }
 
 impl Resources {
     /// Bodies in memory alone, at most so many octets of them; 0 keeps none.
     pub fn in_memory(octets: u64) -> Self {
-        Self { bodies: Bodies::new(octets) }
+        Self { bodies: Bodies::new(octets), ledger: Ledger::none() }
     }
 }

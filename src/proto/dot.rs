@@ -51,6 +51,12 @@ impl DotEncoder {
             At::BehindCr | At::MidLine => b"\r\n.\r\n",
         }
     }
+
+    /// What an app counts of a message whose `octets` have all gone through here: see [`unstuffed_octets`].
+    pub fn unstuffed(&self, octets: u64) -> u64 {
+        let end = if self.at == At::LineStart { 0 } else { 2 };
+        octets.saturating_add(self.mended).saturating_add(end)
+    }
 }
 
 /// What an app counts of a message: line ends as two octets, the last one always there, no dots put in
@@ -77,10 +83,7 @@ impl Unstuffed {
 
     /// What an app counts of all that was taken, if that is the whole message.
     pub fn octets(&self) -> u64 {
-        /// The dot line is no part of a message.
-        const DOT_LINE: u64 = b".\r\n".len() as u64;
-        let end = self.encoder.finish().len() as u64;
-        self.taken.saturating_add(self.encoder.mended).saturating_add(end - DOT_LINE)
+        self.encoder.unstuffed(self.taken)
     }
 }
 

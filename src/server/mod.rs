@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::bridge::{Context, Standing, Stores, StoresError};
+use crate::bridge::{Context, Ledger, Standing, Stores, StoresError};
 use crate::config::Settings;
 use crate::net::Connector;
 use crate::net::local_tls::{LocalTls, LocalTlsError};
@@ -110,6 +110,9 @@ impl Server {
         let listeners = listen::bind(&settings.listen)?;
         let mut context = Context::new(&settings.accounts, connector, settings.cache_memory, stores);
         context.app_tls = settings.local_tls;
+        if let Some(state) = &settings.state {
+            context.resources.ledger = Ledger::in_folder(state);
+        }
         let door = Door::new(&settings.listen.allow_users);
         Ok(Self { listeners, door, context, tls })
     }
@@ -134,13 +137,13 @@ impl Server {
     pub async fn run(self, stopping: CancellationToken) {
         let context = Context { stopping: stopping.clone(), ..self.context };
         let patience = context.connector.deadlines().stop;
-        let (tls, stores) = (self.tls, context.stores.clone());
+        let (tls, stores, ledger) = (self.tls, context.stores.clone(), context.resources.ledger.clone());
         let serve =
             move |protocol, app, standing| app::stay(protocol, app, context.clone(), tls.clone(), standing);
         let kept = stores.keep(stopping.clone());
         let served = serve_all(self.listeners, Limits::default(), self.door, stopping, patience, serve);
         tokio::join!(served, kept);
-        stores.close().await;
+        tokio::join!(stores.close(), ledger.close());
     }
 }
 

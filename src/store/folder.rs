@@ -139,25 +139,7 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(error)),
         };
-        if !metadata.is_file() {
-            return Err(refuse(
-                &path,
-                "this is not a file, a symbolic link maybe; remove it or name another --state DIR",
-            ));
-        }
-        if !belongs_to_us(&metadata) {
-            return Err(refuse(
-                &path,
-                "this file belongs to another user; remove it or name another --state DIR",
-            ));
-        }
-        if others_may_enter(&metadata) {
-            let cure = format!("run: chmod 600 {}", path.display());
-            return Err(refuse(
-                &path,
-                format!("others may read or write this file, which holds keys; {cure}"),
-            ));
-        }
+        ours(&path, &metadata)?;
         let mut octets = Vec::new();
         let read = File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut octets));
         read.map_err(unreadable)?;
@@ -165,6 +147,23 @@ impl Folder {
             return Err(refuse(&path, "this file is too large to be one of footbridge's; move it away"));
         }
         Ok(Some(octets))
+    }
+
+    /// Opens a file for reading and writing, which may be of any size; made, for its user alone, where it is not there.
+    ///
+    /// # Errors
+    /// It is no file of ours, others may read it, or the folder cannot be written.
+    pub fn open_file(&self, name: &str) -> Result<File, FolderError> {
+        self.can_be_written()?;
+        let path = self.file(name);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) => ours(&path, &metadata)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(not_written(&path, &error)),
+        }
+        let mut options = OpenOptions::new();
+        let opened = private_file(options.create(true).truncate(false).read(true).write(true)).open(&path);
+        opened.map_err(|error| not_written(&path, &error))
     }
 
     /// Said by its mode too: what an administrator closed is closed for a bridge that runs as one.
@@ -194,6 +193,20 @@ impl Held<'_> {
         }
         written.and_then(|()| sync_folder(folder)).map_err(|error| not_written(&path, &error))
     }
+}
+
+/// Whether this is a file that only we read and write.
+fn ours(path: &Path, metadata: &Metadata) -> Result<(), FolderError> {
+    let what = if !metadata.is_file() {
+        "this is not a file, a symbolic link maybe; remove it or name another --state DIR".to_owned()
+    } else if !belongs_to_us(metadata) {
+        "this file belongs to another user; remove it or name another --state DIR".to_owned()
+    } else if others_may_enter(metadata) {
+        format!("others may read or write this file, which holds keys; run: chmod 600 {}", path.display())
+    } else {
+        return Ok(());
+    };
+    Err(refuse(path, what))
 }
 
 fn put(path: &Path, octets: &[u8]) -> io::Result<()> {

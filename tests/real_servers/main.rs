@@ -7,6 +7,7 @@ mod support;
 
 mod apps;
 mod deletion;
+mod ledger;
 mod octets;
 mod program;
 

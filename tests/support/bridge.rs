@@ -235,8 +235,12 @@ impl Program {
 
     /// The same with what is in this folder.
     pub fn start_in(home: &Home, log_level: &str) -> Self {
-        let mut child = home
-            .command()
+        Self::start_by(home, home.command(), log_level)
+    }
+
+    /// The same by a command that gets what to do as further arguments.
+    pub fn start_by(home: &Home, mut command: Command, log_level: &str) -> Self {
+        let mut child = command
             .args(["--log", log_level, "run"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -90,10 +90,11 @@ where
         let sent = transfer::whole(&mut self.app, body, listed).await;
         open.touched = Instant::now();
         match sent {
-            Ok(octets) => {
+            Ok(sent) => {
+                open.mailbox.learnt(uid, sent.unstuffed);
                 self.session.retrieved(number);
                 self.done.retrieved += 1;
-                self.done.octets = self.done.octets.saturating_add(octets);
+                self.done.octets = self.done.octets.saturating_add(sent.octets);
                 Ok(())
             }
             Err(failure) => self.not_sent(number, failure).await,

@@ -31,6 +31,7 @@ pub(super) trait Inbox: Send {
         uid: Uid,
         lines: u32,
     ) -> impl Future<Output = Result<Bytes, UpstreamError>> + Send;
+    fn learnt(&mut self, uid: Uid, octets: u64);
     fn update(
         &mut self,
         seen: &[Uid],
@@ -74,6 +75,10 @@ impl Inbox for Mailbox {
 
     async fn beginning(&mut self, uid: Uid, lines: u32) -> Result<Bytes, UpstreamError> {
         Mailbox::beginning(self, uid, lines).await
+    }
+
+    fn learnt(&mut self, uid: Uid, octets: u64) {
+        Mailbox::learnt(self, uid, octets);
     }
 
     async fn update(&mut self, seen: &[Uid], deleted: &[Uid]) -> Result<(), UpstreamError> {

@@ -34,8 +34,16 @@ impl From<End> for Failure {
     }
 }
 
-/// Sends a whole message; `listed` is its size as LIST told it. Returns upstream's octets.
-pub(super) async fn whole<S, B>(app: &mut App<S>, mut body: B, listed: u64) -> Result<u64, Failure>
+/// A message that went out whole.
+pub(super) struct Sent {
+    /// Upstream's octets.
+    pub(super) octets: u64,
+    /// What POP3 counts of them (RFC 1939 §11).
+    pub(super) unstuffed: u64,
+}
+
+/// Sends a whole message; `listed` is its size as LIST told it.
+pub(super) async fn whole<S, B>(app: &mut App<S>, mut body: B, listed: u64) -> Result<Sent, Failure>
 where
     S: AsyncWrite + Unpin,
     B: Octets,
@@ -48,7 +56,7 @@ where
         send(app, &mut encoder, &chunk).await?;
     }
     app.send(encoder.finish()).await?;
-    Ok(body.octets())
+    Ok(Sent { octets: body.octets(), unstuffed: encoder.unstuffed(body.octets()) })
 }
 
 /// Sends a message's headers and so many lines as they come, for a count that may mean all of it.

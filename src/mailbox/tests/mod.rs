@@ -1,5 +1,6 @@
 //! Conversations of a mailbox with a scripted upstream.
 
+mod again;
 mod bodies;
 mod listing;
 mod removal;
@@ -15,6 +16,7 @@ use crate::mail::account::{
     SmtpOptions,
 };
 use crate::mail::{Quirk, Quirks};
+use crate::store::Ledger;
 use crate::upstream::imap::script;
 
 const STALL: Duration = Duration::from_secs(120);
@@ -50,6 +52,13 @@ impl Provider {
     fn delete(mut self, delete: Delete) -> Self {
         self.account.pop3.delete = delete;
         self
+    }
+
+    /// With a ledger in a folder of its own, which goes with the guard.
+    fn ledger(mut self) -> (Self, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        self.resources.ledger = Ledger::in_folder(&folder.path().join("state"));
+        (self, folder)
     }
 
     async fn open(&self) -> Result<(Mailbox, Listing), UpstreamError> {

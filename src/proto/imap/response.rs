@@ -33,6 +33,8 @@ pub enum Response<'a> {
     List(&'a [u8]),
     /// `* SEARCH ...`: the numbers.
     Search(&'a [u8]),
+    /// `* ESEARCH ...`: what follows (RFC 4731 §3.1).
+    Esearch(&'a [u8]),
     /// Any other untagged response.
     Other,
 }
@@ -111,6 +113,8 @@ fn untagged(rest: &[u8]) -> Option<Response<'_>> {
         Response::List(rest)
     } else if is("SEARCH") {
         Response::Search(rest)
+    } else if is("ESEARCH") {
+        Response::Esearch(rest)
     } else if first.is_empty() {
         return None;
     } else {
@@ -220,7 +224,7 @@ mod tests {
         assert_eq!(parse(b"* SEARCH"), Some(Response::Search(b"")));
         assert_eq!(parse(b"* LIST () NIL a"), Some(Response::List(b"() NIL a")));
         assert_eq!(parse(b"* CAPABILITY IMAP4rev1 X"), Some(Response::Capability(b"IMAP4rev1 X")));
-        assert_eq!(parse(b"* ESEARCH (TAG \"A\")"), Some(Response::Other));
+        assert_eq!(parse(b"* ESEARCH (TAG \"A\") UID"), Some(Response::Esearch(b"(TAG \"A\") UID")));
         assert_eq!(parse(b"* 7 WHATEVER"), Some(Response::Other));
     }
 

@@ -1,8 +1,22 @@
-//! Sets of UIDs as they stand in a command (RFC 3501 §9, `sequence-set`).
+//! Sets of UIDs as they stand in a command and in an answer (RFC 3501 §9, `sequence-set`).
 
 use std::fmt::Write;
 
+use super::response::number;
 use crate::mail::Uid;
+
+/// The ranges of a set, first and last, ascending each, in the order they come in; `None` for what is no number, `*`
+/// among it: an answer names what there is.
+pub fn ranges_of(set: &[u8]) -> impl Iterator<Item = Option<(Uid, Uid)>> {
+    let uid = |digits| number(digits).and_then(Uid::new);
+    set.split(|octet| *octet == b',').map(move |item| {
+        let colon = memchr::memchr(b':', item).unwrap_or(item.len());
+        let (first, last) = item.split_at(colon);
+        let (first, last) = (uid(first)?, uid(last.strip_prefix(b":").unwrap_or(first))?);
+        // `9:1` is `1:9` (RFC 3501 §9).
+        Some((first.min(last), first.max(last)))
+    })
+}
 
 /// The sets that name exactly `uids`, ascending, each at most `octets` long (RFC 2683 §3.2.1.5 wants short lines)
 /// and naming at most `most` of them; neighbours are written as ranges.
@@ -69,6 +83,19 @@ mod tests {
             first.parse::<u32>().unwrap()..=last.parse().unwrap()
         };
         set.split(',').flat_map(range).collect()
+    }
+
+    #[test]
+    fn ranges_out_of_an_answer() {
+        let all = |set: &str| -> Option<Vec<(u32, u32)>> {
+            ranges_of(set.as_bytes())
+                .map(|range| range.map(|(first, last)| (first.get(), last.get())))
+                .collect()
+        };
+        assert_eq!(all("1,3:5,9:7,4294967295"), Some(vec![(1, 1), (3, 5), (7, 9), (u32::MAX, u32::MAX)]));
+        for odd in ["", "1,", "0", "1:*", "1:2:3", ":", "4294967296", "1 2"] {
+            assert_eq!(all(odd), None, "{odd}");
+        }
     }
 
     proptest! {

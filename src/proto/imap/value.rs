@@ -225,6 +225,26 @@ pub fn names(tail: &[u8]) -> impl Iterator<Item = &[u8]> {
     Values::new(tail).step_by(2).map(|name| if let Value::Atom(name) = name { name } else { b"" })
 }
 
+/// The set behind ALL in the answer to SEARCH RETURN (ALL); `None` where it has none, or is not of UIDs.
+///
+/// ```abnf
+/// esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)     ; RFC 4731 §3.1
+/// ```
+pub fn all_found(answer: &[u8]) -> Option<&[u8]> {
+    let mut values = Values::new(answer).skip_while(|value| matches!(value, Value::List(_)));
+    let is = |value: Option<Value<'_>>, name: &[u8]| matches!(value, Some(Value::Atom(atom)) if atom.eq_ignore_ascii_case(name));
+    if !is(values.next(), b"UID") {
+        return None;
+    }
+    while let Some(name) = values.next() {
+        let value = values.next()?;
+        if is(Some(name), b"ALL") {
+            return if let Value::Atom(set) = value { Some(set) } else { None };
+        }
+    }
+    None
+}
+
 /// Whether a FETCH item has this name: those of RFC 3501 and its extensions, and those of providers.
 pub fn is_item(name: &[u8]) -> bool {
     const NAMES: &[&str] =
@@ -304,6 +324,23 @@ mod tests {
     }
 
     #[test]
+    fn the_set_of_an_extended_search() {
+        // RFC 4731 §3.1, RFC 9051 §7.3.4: the correlator may be missing, other results may come first.
+        for (answer, set) in [
+            ("(TAG \"B3\") UID ALL 1:3,5", Some("1:3,5")),
+            ("UID all 7", Some("7")),
+            ("(TAG \"B3\") uid MIN 1 X (1 2) ALL 1:9", Some("1:9")),
+            ("(TAG \"B3\") UID", None),
+            ("(TAG \"B3\") ALL 1:3", None),
+            ("(TAG \"B3\") UID ALL", None),
+            ("(TAG \"B3\") UID ALL (1)", None),
+            ("", None),
+        ] {
+            assert_eq!(all_found(answer.as_bytes()), set.map(str::as_bytes), "{answer}");
+        }
+    }
+
+    #[test]
     fn depth_costs_no_stack() {
         let mut deep = vec![b'('; 1_000_000];
         assert_eq!(Values::new(&deep).next(), None);
@@ -316,6 +353,8 @@ mod tests {
         fn any_octets_are_values_or_not(text in any::<Vec<u8>>(), list in "[()\"\\\\{}0-9~A-Z \r\n\\[\\]]{0,40}") {
             items(&text);
             items(list.as_bytes());
+            all_found(&text);
+            all_found(list.as_bytes());
             let values: Vec<Value> = Values::new(list.as_bytes()).collect();
             values.into_iter().for_each(|value| drop(value.octets()));
         }

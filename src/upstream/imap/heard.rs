@@ -43,6 +43,10 @@ pub struct Answer {
     pub exists: Option<u32>,
     /// The last UIDVALIDITY named.
     pub uid_validity: Option<UidValidity>,
+    /// The last UIDNEXT named.
+    pub uid_next: Option<Uid>,
+    /// UIDNOTSTICKY was said: UIDs do not outlive the session (RFC 4315 §3).
+    pub uids_not_sticky: bool,
     /// How many `EXPUNGE` came.
     pub expunged: u32,
     /// Rows of LIST.
@@ -113,6 +117,10 @@ impl Heard {
         } else if let Some(number) = text.argument("UIDVALIDITY") {
             self.uid_validity = response::number(number).and_then(UidValidity::new);
             self.answer.uid_validity = self.uid_validity;
+        } else if let Some(number) = text.argument("UIDNEXT") {
+            self.answer.uid_next = response::number(number).and_then(Uid::new);
+        } else if text.argument("UIDNOTSTICKY").is_some() {
+            self.answer.uids_not_sticky = true;
         } else if text.argument("ALERT").is_some() && self.alerts.len() < ALERTS {
             self.alerts.push(format!("* OK [ALERT] {}\r\n", clean(text.words)).into());
         }

@@ -1,17 +1,21 @@
 //! A mailbox opened and listed in one flight (RFC 3501 §6.3.2, §6.4.5).
 //!
 //! ```text
-//!  B1 EXAMINE "INBOX"  ──▶ EXISTS n, UIDVALIDITY
+//!  B1 EXAMINE "INBOX"  ──▶ EXISTS n, UIDVALIDITY, UIDNEXT
 //!  B2 UID FETCH 1:*    ──▶ n × (UID, RFC822.SIZE), each read and forgotten but for two numbers
 //! ```
+//!
+//! Where an earlier listing is known, B2 begins behind its last message; see [`super::catch_up`].
+
+use std::cmp::Reverse;
 
 use super::conversation::{Conversation, Octets};
 use super::heard::{Answer, Completion};
 use super::refusal;
-use crate::mail::{Uid, UidValidity};
+use crate::mail::{Listed, MessageSize, Uid, UidValidity};
 use crate::proto::imap::response::{self, Response, Status};
 use crate::proto::imap::scan::Event;
-use crate::proto::imap::{mutf7, value};
+use crate::proto::imap::{mutf7, uid_set, value};
 use crate::upstream::UpstreamError;
 
 /// A message larger than this is none: 1 TiB. Servers have been seen to count below zero.
@@ -25,12 +29,17 @@ const MESSAGES: usize = 4 << 20;
 
 /// A mailbox as it stands.
 #[derive(Debug)]
-pub struct Listed {
-    /// The numbering of the UIDs.
-    pub uid_validity: UidValidity,
-    /// Ascending, each once; octets as RFC822.SIZE says, 0 where it says nothing believable.
-    pub messages: Vec<(Uid, u64)>,
+pub struct Examined {
+    /// What is in it; sizes as RFC822.SIZE says, unless an exact one was known.
+    pub listed: Listed,
+    /// Whether it was all known before, so that there is nothing to be remembered of it.
+    pub as_known: bool,
+    /// Whether its UIDs outlive the session; where they do not, nothing may be remembered (RFC 4315 §3).
+    pub lasting: bool,
 }
+
+/// Ranges of UIDs, first and last, ascending.
+pub(super) type Ranges = Vec<(Uid, Uid)>;
 
 /// What a SELECT or EXAMINE tells.
 #[derive(Clone, Copy, Debug)]
@@ -47,30 +56,56 @@ pub fn quoted(folder: &str) -> String {
 }
 
 impl<S: Octets> Conversation<S> {
-    /// Opens `folder` read-only and lists it.
+    /// Opens `folder` read-only and lists it; of what is `known` from before only what changed is asked for.
     ///
     /// # Errors
     /// A listing that was refused, or in which messages are missing, is an error and never a small mailbox.
-    pub async fn examine_and_list(&mut self, folder: &str) -> Result<Listed, UpstreamError> {
-        let mut list = List::default();
+    pub async fn examine_and_list(
+        &mut self,
+        folder: &str,
+        known: Option<Listed>,
+    ) -> Result<Examined, UpstreamError> {
+        let from = known.as_ref().and_then(behind).unwrap_or(Uid::FIRST);
+        let mut list = List { from: Some(from), ..List::default() };
         let examine = self.wire_at_start().queue(&format!("EXAMINE {}", quoted(folder)));
-        let fetch = self.wire().queue("UID FETCH 1:* (UID RFC822.SIZE)");
+        let fetch = self.wire().queue(&format!("UID FETCH {from}:* (UID RFC822.SIZE)"));
         let selected = self.completed(&examine, &mut List::default(), "EXAMINE").await?;
         list.exists = self.heard().answer.exists;
         self.heard().answer.expunged = 0;
-        let uid_validity = self.heard().answer.uid_validity;
-        let listed = self.completed(&fetch, &mut list, "FETCH").await?;
+        let (uid_validity, uid_next) = (self.heard().answer.uid_validity, self.heard().answer.uid_next);
+        let fetched = self.completed(&fetch, &mut list, "FETCH").await?;
         opened(folder, "EXAMINE", &selected)?;
         let uid_validity = uid_validity.ok_or_else(|| no_uid_validity("EXAMINE"))?;
+        let lasting = !self.heard().answer.uids_not_sticky && selected.code_name() != "UIDNOTSTICKY";
+        let examined = |messages, as_known| {
+            let listed = Listed { uid_validity, uid_next, messages };
+            Examined { listed, as_known, lasting }
+        };
         if list.exists == Some(0) {
             // `1:*` names no message here, and some servers say so with BAD.
-            return Ok(Listed { uid_validity, messages: list.sorted() });
+            return Ok(examined(list.sorted(), false));
         }
-        if listed.status != Status::Ok {
-            return Err(refusal::of_command("FETCH", &listed));
+        let mut known = known.filter(|known| lasting && known.uid_validity == uid_validity);
+        if from == Uid::FIRST {
+            done("FETCH", &fetched)?;
+        } else {
+            if fetched.status == Status::Ok
+                && let Some(known) = &mut known
+            {
+                let caught_up = self.catch_up(known, uid_next, &mut list).await?;
+                if let Some((messages, as_known)) = caught_up {
+                    return Ok(examined(messages, as_known));
+                }
+            }
+            // What is known does not make up what is there.
+            list = List { exists: list.exists, ..List::default() };
+            let tag = self.wire().queue("UID FETCH 1:* (UID RFC822.SIZE)");
+            done("FETCH", &self.completed(&tag, &mut list, "FETCH").await?)?;
         }
         self.fill_in(&mut list).await?;
-        Ok(Listed { uid_validity, messages: list.sorted() })
+        let mut messages = list.sorted();
+        MessageSize::keep_exact(&mut messages, &known.map_or_else(Vec::new, |known| known.messages));
+        Ok(examined(messages, false))
     }
 
     /// Asks for what is missing. Messages that went meanwhile are no loss, once upstream has said so.
@@ -84,9 +119,7 @@ impl<S: Octets> Conversation<S> {
             let command = format!("UID FETCH 1:{} (UID RFC822.SIZE)", lowest - 1);
             let tag = self.wire().queue(&command);
             let completion = self.completed(&tag, list, "FETCH").await?;
-            if completion.status != Status::Ok {
-                return Err(refusal::of_command("FETCH", &completion));
-            }
+            done("FETCH", &completion)?;
             if list.settle() == before {
                 break;
             }
@@ -106,14 +139,19 @@ impl<S: Octets> Conversation<S> {
 
     /// How many messages were there when the mailbox was opened, are not known to be gone, and were not listed.
     fn missing(&mut self, list: &List) -> usize {
-        let answer = &self.heard().answer;
-        let there =
-            list.exists.unwrap_or(0).saturating_sub(answer.expunged).min(answer.exists.unwrap_or(u32::MAX));
-        usize::try_from(there).unwrap_or(usize::MAX).saturating_sub(list.messages.len())
+        let exists = self.heard().answer.exists.unwrap_or(u32::MAX);
+        let there = self.there(list).min(usize::try_from(exists).unwrap_or(usize::MAX));
+        there.saturating_sub(list.messages.len())
+    }
+
+    /// How many messages were there when the mailbox was opened and are not known to be gone.
+    pub(super) fn there(&mut self, list: &List) -> usize {
+        let there = list.exists.unwrap_or(0).saturating_sub(self.heard().answer.expunged);
+        usize::try_from(there).unwrap_or(usize::MAX)
     }
 
     /// Reads to the completion of the command with `tag`.
-    async fn completed(
+    pub(super) async fn completed(
         &mut self,
         tag: &str,
         list: &mut List,
@@ -128,6 +166,8 @@ impl<S: Octets> Conversation<S> {
                     return Err(UpstreamError::TooLarge);
                 }
                 Some(Response::Fetch(items)) => list.take(items),
+                Some(Response::Search(numbers)) => list.find(response::words(numbers)),
+                Some(Response::Esearch(answer)) => list.find(value::all_found(answer)),
                 Some(Response::Tagged { tag: done, status, text }) if done == tag.as_bytes() => {
                     return Ok(Completion::new(status, &text));
                 }
@@ -138,12 +178,24 @@ impl<S: Octets> Conversation<S> {
     }
 }
 
+/// The first UID that none of the messages known can have: later ones have higher UIDs (RFC 3501 §2.3.1.1), whatever
+/// UIDNEXT was said to be. `None` where there is nothing to build upon.
+fn behind(known: &Listed) -> Option<Uid> {
+    known.uid_next?;
+    Uid::new(known.messages.last()?.0.get().checked_add(1)?)
+}
+
+/// What a command that was refused comes to.
+fn done(name: &'static str, completion: &Completion) -> Result<(), UpstreamError> {
+    match completion.status {
+        Status::Ok => Ok(()),
+        _ => Err(refusal::of_command(name, completion)),
+    }
+}
+
 /// What a SELECT or EXAMINE that was not done comes to.
 fn opened(folder: &str, name: &'static str, done: &Completion) -> Result<(), UpstreamError> {
-    match done.status {
-        Status::Ok => Ok(()),
-        _ => Err(unopened(folder, refusal::of_command(name, done))),
-    }
+    self::done(name, done).map_err(|error| unopened(folder, error))
 }
 
 /// What the answer to a SELECT or EXAMINE comes to.
@@ -187,28 +239,45 @@ fn no_uid_validity(command: &'static str) -> UpstreamError {
 
 /// Sixteen octets a message.
 #[derive(Debug, Default)]
-struct List {
+pub(super) struct List {
     exists: Option<u32>,
-    messages: Vec<(Uid, u64)>,
+    /// Messages below were not asked for: `n:*` names the last one even where it is below n (RFC 3501 §6.4.8).
+    from: Option<Uid>,
+    pub(super) messages: Vec<(Uid, MessageSize)>,
+    /// What SEARCH found.
+    pub(super) found: Ranges,
+    /// SEARCH found what is no set of UIDs, or more ranges than anybody has messages.
+    pub(super) unread: bool,
 }
 
 impl List {
     fn take(&mut self, items: &[u8]) {
         let items = value::items(items);
-        if let Some(uid) = items.uid.and_then(Uid::new) {
-            let octets = items.size.filter(|octets| *octets <= BELIEVABLE).unwrap_or(0);
-            self.messages.push((uid, octets));
+        if let Some(uid) =
+            items.uid.and_then(Uid::new).filter(|uid| self.from.is_none_or(|from| *uid >= from))
+        {
+            let octets = items.size.filter(|octets| *octets <= BELIEVABLE);
+            self.messages.push((uid, octets.map_or(MessageSize::UNKNOWN, MessageSize::told)));
+        }
+    }
+
+    fn find<'a>(&mut self, sets: impl IntoIterator<Item = &'a [u8]>) {
+        for range in sets.into_iter().flat_map(uid_set::ranges_of) {
+            match range {
+                Some(range) if self.found.len() < MESSAGES => self.found.push(range),
+                _ => self.unread = true,
+            }
         }
     }
 
     /// Sorts, takes doubled ones out (the one that tells a size stays) and returns how many there are.
-    fn settle(&mut self) -> usize {
-        self.messages.sort_unstable_by_key(|(uid, octets)| (*uid, u64::MAX - octets));
+    pub(super) fn settle(&mut self) -> usize {
+        self.messages.sort_unstable_by_key(|(uid, size)| (*uid, !size.is_known(), Reverse(size.octets())));
         self.messages.dedup_by_key(|(uid, _)| *uid);
         self.messages.len()
     }
 
-    fn sorted(mut self) -> Vec<(Uid, u64)> {
+    fn sorted(mut self) -> Vec<(Uid, MessageSize)> {
         self.settle();
         self.messages.shrink_to_fit();
         self.messages

@@ -1,5 +1,6 @@
 //! IMAP sessions with the provider: async-imap talks, our own scanner carries the octets.
 
+mod catch_up;
 mod conversation;
 mod fetch;
 mod greeting;
@@ -31,7 +32,7 @@ use conversation::Conversation;
 pub use conversation::has;
 pub use fetch::{Part, Wanted};
 pub use heard::{Answer, Folder};
-pub use listing::{Listed, Selected, quoted};
+pub use listing::{Examined, Selected, quoted};
 pub use session::{Fetched, Session};
 
 /// A session right after login, for an IMAP app to take over.

@@ -19,10 +19,10 @@ use tracing::Instrument;
 use super::conversation::{Conversation, Octets};
 use super::fetch::{After, Sink, Wanted};
 use super::heard::Answer;
-use super::listing::{self, Listed, Selected};
+use super::listing::{self, Examined, Selected};
 use super::log_in;
 use crate::auth::Credentials;
-use crate::mail::Account;
+use crate::mail::{Account, Listed};
 use crate::net::Connector;
 use crate::upstream::UpstreamError;
 
@@ -48,7 +48,7 @@ type Reply<T> = oneshot::Sender<Result<T, UpstreamError>>;
 enum Ask {
     Run { name: &'static str, command: String, reply: Reply<Answer> },
     Flight { commands: Vec<(&'static str, String)>, reply: Reply<Vec<Result<Answer, UpstreamError>>> },
-    List { folder: String, reply: Reply<Listed> },
+    List { folder: String, known: Option<Listed>, reply: Reply<Examined> },
     Capabilities { reply: Reply<Vec<String>> },
     Fetch { wanted: Wanted, sink: Sink },
 }
@@ -128,10 +128,10 @@ impl Session {
         Ok((listing::selected(verb, folder, opened)?, listed))
     }
 
-    /// Opens a folder read-only and lists it.
-    pub async fn list(&self, folder: &str) -> Result<Listed, UpstreamError> {
+    /// Opens a folder read-only and lists it, from what is known of it where that is right.
+    pub async fn list(&self, folder: &str, known: Option<Listed>) -> Result<Examined, UpstreamError> {
         let folder = folder.to_owned();
-        self.ask("FETCH", |reply| Ask::List { folder, reply }).await
+        self.ask("FETCH", |reply| Ask::List { folder, known, reply }).await
     }
 
     /// Upstream's capabilities after login.
@@ -188,8 +188,9 @@ async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Rec
             Ask::Flight { commands, reply } => {
                 answer(&mut conversation, reply, async |talk| talk.flight(&commands).await).await
             }
-            Ask::List { folder, reply } => {
-                answer(&mut conversation, reply, async |talk| talk.examine_and_list(&folder).await).await
+            Ask::List { folder, known, reply } => {
+                answer(&mut conversation, reply, async |talk| talk.examine_and_list(&folder, known).await)
+                    .await
             }
             Ask::Capabilities { reply } => {
                 answer(&mut conversation, reply, async |talk| Ok(talk.capabilities().await?.to_vec())).await

@@ -58,6 +58,7 @@ pub(super) struct Mailbox {
     passwords: Vec<Vec<u8>>,
     updates: Vec<(Vec<u32>, Vec<u32>)>,
     bodies: Vec<u32>,
+    learnt: Vec<(u32, u64)>,
     beginnings: Vec<u32>,
 }
 
@@ -152,6 +153,10 @@ impl Inbox for Script {
             _ => None,
         });
         Ok(chunks.collect::<Vec<_>>().concat().into())
+    }
+
+    fn learnt(&mut self, uid: Uid, octets: u64) {
+        self.seen().learnt.push((uid.get(), octets));
     }
 
     async fn update(&mut self, seen: &[Uid], deleted: &[Uid]) -> Result<(), UpstreamError> {

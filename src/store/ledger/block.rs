@@ -1,0 +1,208 @@
+//! How the ledger writes a mailbox down: a head, and blocks of UIDs.
+//!
+//! ```text
+//!  head   UIDVALIDITY 4 | UIDNEXT 4, 0: not told | messages 4 | sum of the blocks' checksums 8 | checksum 8
+//!  block  checksum 8 | 8 a message: octets 48 bits, UID within the block 15 bits, exact 1 bit
+//! ```
+//!
+//! Little-endian. Checksums are over what names the value too, so that one that stands in the wrong place is none, and
+//! the head's sum holds each block to this very head: what does not fit together is damage, never a listing.
+
+use ring::digest::{Context, SHA256};
+
+use crate::mail::{MessageSize, Uid, UidValidity};
+
+/// UIDs a block is about: as many as let a full block fit a page of the file.
+pub(super) const UIDS: u32 = 480;
+
+/// 256 TiB; nobody has such a message.
+const OCTETS: u64 = (1 << 48) - 1;
+const UID_SHIFT: u32 = 48;
+const EXACT: u64 = 1 << 63;
+
+/// An entry, a checksum.
+const EIGHT: usize = 8;
+
+/// More messages than upstream may list, and so none that were written.
+const MESSAGES: u32 = 4 << 20;
+
+/// What is wrong with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damaged;
+
+/// A mailbox's name in the file: nothing that could be read from it.
+pub(super) type Key = u128;
+
+/// What is known of a mailbox as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) uid_validity: UidValidity,
+    pub(super) uid_next: Option<Uid>,
+    pub(super) messages: u32,
+    /// Of the blocks' checksums, wrapping.
+    pub(super) sum: u64,
+}
+
+impl Head {
+    pub(super) fn encode(&self, key: Key) -> Vec<u8> {
+        let mut octets = Vec::with_capacity(28);
+        octets.extend(self.uid_validity.get().to_le_bytes());
+        octets.extend(self.uid_next.map_or(0, Uid::get).to_le_bytes());
+        octets.extend(self.messages.to_le_bytes());
+        octets.extend(self.sum.to_le_bytes());
+        octets.extend(checksum(&[b"head", &key.to_le_bytes(), &octets]).to_le_bytes());
+        octets
+    }
+
+    pub(super) fn decode(key: Key, octets: &[u8]) -> Result<Self, Damaged> {
+        let mut rest = octets;
+        let uid_validity = UidValidity::new(u32::from_le_bytes(take(&mut rest)?)).ok_or(Damaged)?;
+        let uid_next = Uid::new(u32::from_le_bytes(take(&mut rest)?));
+        let messages = u32::from_le_bytes(take(&mut rest)?);
+        let sum = u64::from_le_bytes(take(&mut rest)?);
+        let head = Self { uid_validity, uid_next, messages, sum };
+        if messages > MESSAGES || head.encode(key) != octets {
+            return Err(Damaged);
+        }
+        Ok(head)
+    }
+}
+
+/// Which block a UID belongs to.
+pub(super) fn block_of(uid: Uid) -> u32 {
+    uid.get() / UIDS
+}
+
+/// A block's value and its checksum; `messages` ascend and belong to block `number`.
+pub(super) fn encode(
+    key: Key,
+    uid_validity: UidValidity,
+    number: u32,
+    messages: &[(Uid, MessageSize)],
+) -> (Vec<u8>, u64) {
+    let mut octets = vec![0; EIGHT];
+    for (uid, size) in messages {
+        let exact = if size.is_exact() { EXACT } else { 0 };
+        let entry = size.octets().min(OCTETS) | (u64::from(uid.get() % UIDS) << UID_SHIFT) | exact;
+        octets.extend(entry.to_le_bytes());
+    }
+    let sum = checksum_of(key, uid_validity, number, octets.get(EIGHT..).unwrap_or_default());
+    if let Some(first) = octets.first_chunk_mut() {
+        *first = sum.to_le_bytes();
+    }
+    (octets, sum)
+}
+
+/// Appends a block's messages to `messages`; gives its checksum.
+pub(super) fn decode(
+    key: Key,
+    uid_validity: UidValidity,
+    number: u32,
+    octets: &[u8],
+    messages: &mut Vec<(Uid, MessageSize)>,
+) -> Result<u64, Damaged> {
+    let mut rest = octets;
+    let sum = u64::from_le_bytes(take(&mut rest)?);
+    if rest.is_empty() || checksum_of(key, uid_validity, number, rest) != sum {
+        return Err(Damaged);
+    }
+    let first = number.checked_mul(UIDS).ok_or(Damaged)?;
+    while !rest.is_empty() {
+        let entry = u64::from_le_bytes(take(&mut rest)?);
+        let within = u32::try_from((entry & !EXACT) >> UID_SHIFT).map_err(|_| Damaged)?;
+        let uid = first.checked_add(within).filter(|_| within < UIDS).and_then(Uid::new).ok_or(Damaged)?;
+        if messages.last().is_some_and(|(last, _)| *last >= uid) {
+            return Err(Damaged);
+        }
+        let octets = entry & OCTETS;
+        let size = if entry & EXACT == 0 { MessageSize::told(octets) } else { MessageSize::exact(octets) };
+        messages.push((uid, size));
+    }
+    Ok(sum)
+}
+
+fn checksum_of(key: Key, uid_validity: UidValidity, number: u32, entries: &[u8]) -> u64 {
+    let (uid_validity, number) = (uid_validity.get().to_le_bytes(), number.to_le_bytes());
+    checksum(&[b"block", &key.to_le_bytes(), &uid_validity, &number, entries])
+}
+
+fn checksum(parts: &[&[u8]]) -> u64 {
+    let mut hash = Context::new(&SHA256);
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finish().as_ref().first_chunk().copied().map_or(0, u64::from_le_bytes)
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Damaged> {
+    let (first, behind) = rest.split_first_chunk().ok_or(Damaged)?;
+    *rest = behind;
+    Ok(*first)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn uid(number: u32) -> Uid {
+        Uid::new(number).unwrap()
+    }
+
+    fn validity(number: u32) -> UidValidity {
+        UidValidity::new(number).unwrap()
+    }
+
+    #[test]
+    fn a_full_block_and_what_names_it_fit_a_page() {
+        let messages: Vec<_> =
+            (UIDS..UIDS * 2).map(|number| (uid(number), MessageSize::exact(OCTETS))).collect();
+        assert!(encode(1, validity(1), 1, &messages).0.len() + 100 < 4096);
+    }
+
+    proptest! {
+        #[test]
+        fn a_block_comes_back_as_it_was_and_with_another_name_or_octet_not_at_all(
+            numbers in prop::collection::btree_map(0..UIDS, (0u64..1 << 50, any::<bool>()), 1..20),
+            block in 1u32..u32::MAX / UIDS,
+            flip in any::<prop::sample::Index>(),
+            bit in 0u8..8,
+        ) {
+            let messages: Vec<_> = numbers.into_iter().map(|(within, (octets, exact))| {
+                let octets = octets.min(OCTETS);
+                let size = if exact { MessageSize::exact(octets) } else { MessageSize::told(octets) };
+                (uid(block * UIDS + within), size)
+            }).collect();
+            let (mut octets, sum) = encode(7, validity(3), block, &messages);
+            let read = |key, validity, block, octets: &[u8]| {
+                let mut messages = Vec::new();
+                decode(key, validity, block, octets, &mut messages).map(|sum| (messages, sum))
+            };
+            prop_assert_eq!(read(7, validity(3), block, &octets), Ok((messages, sum)));
+            prop_assert_eq!(read(8, validity(3), block, &octets), Err(Damaged));
+            prop_assert_eq!(read(7, validity(4), block, &octets), Err(Damaged));
+            prop_assert_eq!(read(7, validity(3), block - 1, &octets), Err(Damaged));
+            let at = flip.index(octets.len());
+            octets[at] ^= 1 << bit;
+            prop_assert_eq!(read(7, validity(3), block, &octets), Err(Damaged));
+        }
+
+        #[test]
+        fn a_head_comes_back_as_it_was_or_not_at_all(
+            (validity_number, next, messages, sum) in (1u32.., any::<u32>(), 0..=MESSAGES, any::<u64>()),
+            flip in 0usize..28,
+        ) {
+            let head = Head { uid_validity: validity(validity_number), uid_next: Uid::new(next), messages, sum };
+            let mut octets = head.encode(7);
+            prop_assert_eq!(Head::decode(7, &octets), Ok(head));
+            prop_assert_eq!(Head::decode(8, &octets), Err(Damaged));
+            octets[flip] ^= 1;
+            prop_assert_eq!(Head::decode(7, &octets), Err(Damaged));
+        }
+
+        #[test]
+        fn any_octets_are_damage(octets in prop::collection::vec(any::<u8>(), 0..60)) {
+            prop_assert_eq!(decode(7, validity(1), 1, &octets, &mut Vec::new()), Err(Damaged));
+            prop_assert_eq!(Head::decode(7, &octets), Err(Damaged));
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The ledger: which messages a mailbox had when it was listed last, and how large they are.
+//!
+//! ```text
+//!  ledger.redb ─ block ─ heads and blocks, each with a checksum
+//!       │        file ── the tables, a transaction for each reading and writing
+//!  Ledger ────── Page ── one mailbox's part, as a login has it
+//! ```
+//!
+//! It spares work and never decides anything: what is read is a mailbox as it once stood, which a login brings up to
+//! date by what upstream says. So it may be lost at any time. A damaged one is removed and begun anew; one that
+//! cannot be had, or that a newer footbridge wrote, is left alone and done without. One warning tells of it.
+//!
+//! Everything that touches the disk runs on threads of its own, few at a time, and nobody waits for them long. Its
+//! writer is redb: after a crash there is the last state that was written whole, or one before it. A panic in redb
+//! over a file that somebody changed under us is damage like any other.
+
+mod block;
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redb::Database;
+use ring::digest::{Context, SHA256};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, warn};
+
+use super::{Folder, FolderError};
+use crate::mail::{Account, Listed, MessageSize, Uid, UidValidity};
+use block::Key;
+use file::{Fault, Learnt};
+
+/// The file, in the state folder.
+const FILE: &str = "ledger.redb";
+
+/// A login lists the mailbox as if nothing were known rather than wait longer for a slow disk.
+const READING: Duration = Duration::from_secs(1);
+
+/// Threads that read at a time; what a disk that hangs can hold up.
+const READERS: usize = 4;
+
+/// Writings that run or wait, each with a mailbox's listing in memory; what is more is left to the next login.
+const WRITERS: usize = 8;
+
+/// After a fault of the system's the file is let be so long.
+const AGAIN: Duration = Duration::from_secs(10 * 60);
+
+/// A file that is damaged again and again is on a disk that keeps nothing.
+const DAMAGED: u32 = 3;
+
+/// Sizes kept of one mailbox until they are written.
+const LEARNT: usize = 32 * 1024;
+
+/// The process ends without what is still being written.
+const CLOSING: Duration = Duration::from_millis(400);
+
+/// What outlives a run about mailboxes; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger(Option<Arc<Book>>);
+
+/// One mailbox's part of the ledger. What was learnt is written when it is dropped.
+#[derive(Debug)]
+pub struct Page {
+    book: Option<Arc<Book>>,
+    key: Key,
+    /// What was learnt and perhaps not written when the file was read: it may be written by now.
+    unwritten: Option<Sizes>,
+}
+
+struct Book {
+    folder: PathBuf,
+    door: Mutex<Door>,
+    /// Sizes that may not be in the file yet.
+    learnt: Mutex<HashMap<Key, Sizes>>,
+    readers: Arc<Semaphore>,
+    writers: Arc<Semaphore>,
+    /// One writing after another, so that none waits in a thread.
+    turn: Arc<Semaphore>,
+}
+
+#[derive(Clone, Debug)]
+struct Sizes {
+    uid_validity: UidValidity,
+    octets: BTreeMap<Uid, u64>,
+}
+
+/// How the file stands.
+#[derive(Default)]
+struct Door {
+    state: State,
+    /// How often it was damaged in this run.
+    damaged: u32,
+    /// The user knows that it cannot be had.
+    told: bool,
+}
+
+#[derive(Default)]
+enum State {
+    /// Not opened yet.
+    #[default]
+    Untried,
+    Open(Arc<Database>),
+    /// Not before then.
+    Failed(Instant),
+    /// Not in this run.
+    Closed,
+}
+
+impl std::fmt::Debug for Book {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Book").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Keeps nothing.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// In this state folder, which is opened, or made, when the first mailbox is.
+    pub fn in_folder(folder: &Path) -> Self {
+        Self(Some(Arc::new(Book {
+            folder: folder.to_owned(),
+            door: Mutex::default(),
+            learnt: Mutex::default(),
+            readers: Arc::new(Semaphore::new(READERS)),
+            writers: Arc::new(Semaphore::new(WRITERS)),
+            turn: Arc::new(Semaphore::new(1)),
+        })))
+    }
+
+    /// The part about one mailbox of an account, `folder` as the user sees its name.
+    pub fn page(&self, account: &Account, folder: &str) -> Page {
+        Page { book: self.0.clone(), key: key(account, folder), unwritten: None }
+    }
+
+    /// Waits until all that was to be written is, or is given up.
+    pub async fn written(&self) {
+        if let Some(book) = &self.0 {
+            // Held by each writing from the first to the last.
+            let _all = book.writers.acquire_many(u32::try_from(WRITERS).unwrap_or(u32::MAX)).await;
+        }
+    }
+
+    /// Waits for what is being written, not for long, and closes the file.
+    pub async fn close(&self) {
+        let Some(book) = self.0.clone() else { return };
+        let closed = async {
+            self.written().await;
+            let closing = tokio::task::spawn_blocking(move || {
+                book.door().state = State::Closed; // A last reader's drop closes it, were there one.
+            });
+            let _ = closing.await;
+        };
+        let _ = timeout(CLOSING, closed).await;
+    }
+}
+
+/// Another server may give another mailbox the same UIDVALIDITY, so the server is part of the name, and who logs in.
+fn key(account: &Account, folder: &str) -> Key {
+    let mut hash = Context::new(&SHA256);
+    let mut add = |part: &str| {
+        hash.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.update(part.as_bytes());
+    };
+    add(&account.address.to_lowercase());
+    add(&account.imap.endpoint.host.to_ascii_lowercase());
+    add(&account.imap.endpoint.port.to_string());
+    account.imap.usernames.iter().for_each(|name| add(name));
+    add(""); // Behind the last user name.
+    add(folder);
+    hash.finish().as_ref().first_chunk().copied().map_or(0, Key::from_le_bytes)
+}
+
+impl Page {
+    /// The mailbox as it was written last; `None` where it never was, or where that cannot be told in time.
+    pub async fn read(&mut self) -> Option<Listed> {
+        let (book, key) = (self.book.clone()?, self.key);
+        self.unwritten = lock(&book.learnt).get(&key).cloned();
+        let reading = async {
+            let permit = book.readers.clone().acquire_owned().await.ok()?;
+            let reading = tokio::task::spawn_blocking(move || {
+                let _permit = permit; // Until the disk lets go, however long nobody waits any more.
+                book.with(|database| file::read(database, key)).flatten()
+            });
+            reading.await.ok()?
+        };
+        timeout(READING, reading).await.unwrap_or_else(|_| {
+            debug!("the ledger is not read in time");
+            None
+        })
+    }
+
+    /// Gives the messages the exact sizes that were learnt and may not be in the file yet.
+    pub fn correct(&self, listed: &mut Listed) {
+        let Some(book) = &self.book else { return };
+        for sizes in self.unwritten.iter().chain(lock(&book.learnt).get(&self.key)) {
+            sizes.correct(listed);
+        }
+    }
+
+    /// A body was seen whole, and POP3 counts so many octets of it.
+    pub fn learn(&self, uid_validity: UidValidity, uid: Uid, octets: u64) {
+        let Some(book) = &self.book else { return };
+        let mut learnt = lock(&book.learnt);
+        let sizes = learnt.entry(self.key).or_insert_with(|| Sizes { uid_validity, octets: BTreeMap::new() });
+        if sizes.uid_validity != uid_validity || sizes.octets.len() >= LEARNT {
+            *sizes = Sizes { uid_validity, octets: BTreeMap::new() };
+        }
+        sizes.octets.insert(uid, octets);
+    }
+
+    /// Writes the mailbox as it was listed, in the background.
+    pub fn write(&self, listed: Listed) {
+        if let Some(book) = &self.book {
+            book.clone().write(self.key, Some(listed));
+        }
+    }
+}
+
+impl Sizes {
+    fn correct(&self, listed: &mut Listed) {
+        if self.uid_validity != listed.uid_validity {
+            return;
+        }
+        for (uid, octets) in &self.octets {
+            if let Ok(at) = listed.messages.binary_search_by_key(uid, |(uid, _)| *uid)
+                && let Some((_, size)) = listed.messages.get_mut(at)
+            {
+                *size = MessageSize::exact(*octets);
+            }
+        }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        if let Some(book) = &self.book
+            && lock(&book.learnt).contains_key(&self.key)
+        {
+            book.clone().write(self.key, None);
+        }
+    }
+}
+
+impl Book {
+    fn door(&self) -> MutexGuard<'_, Door> {
+        lock(&self.door)
+    }
+
+    /// Writes, in the background, a listing and what was learnt by the time it is its turn.
+    fn write(self: Arc<Self>, key: Key, listed: Option<Listed>) {
+        // At the very end there is no runtime any more, and nothing to be written by it.
+        let (Ok(runtime), Ok(room)) = (Handle::try_current(), self.writers.clone().try_acquire_owned())
+        else {
+            return;
+        };
+        runtime.spawn(async move {
+            let _room = room;
+            let Ok(turn) = self.turn.clone().acquire_owned().await else { return };
+            let writing = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                self.write_down(key, listed.as_ref());
+            });
+            let _ = writing.await;
+        });
+    }
+
+    fn write_down(&self, key: Key, listed: Option<&Listed>) {
+        let learnt = lock(&self.learnt).get(&key).map(|sizes| Learnt {
+            uid_validity: sizes.uid_validity,
+            sizes: sizes.octets.iter().map(|(uid, octets)| (*uid, *octets)).collect(),
+        });
+        if self.with(|database| file::write(database, key, listed, learnt.as_ref())).is_none() {
+            return;
+        }
+        if let Some(learnt) = learnt {
+            self.written(key, &learnt);
+        }
+        debug!("the ledger is written");
+    }
+
+    /// What is in the file need not be kept beside it.
+    fn written(&self, key: Key, learnt: &Learnt) {
+        let mut waiting = lock(&self.learnt);
+        let Some(sizes) = waiting.get_mut(&key).filter(|sizes| sizes.uid_validity == learnt.uid_validity)
+        else {
+            return;
+        };
+        for (uid, octets) in &learnt.sizes {
+            if sizes.octets.get(uid) == Some(octets) {
+                sizes.octets.remove(uid);
+            }
+        }
+        if sizes.octets.is_empty() {
+            waiting.remove(&key);
+        }
+    }
+
+    /// Works with the file, where it can be had. Blocks.
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Option<T> {
+        let database = self.database()?;
+        // What is unwound is not looked at again: the database is dropped.
+        let done = catch_unwind(AssertUnwindSafe(|| work(&database))).unwrap_or(Err(Fault::Damaged));
+        match done {
+            Ok(done) => {
+                self.door().told = false;
+                Some(done)
+            }
+            Err(fault) => {
+                let mut door = self.door();
+                // Another thread may have met the same fault, and opened the file anew.
+                if matches!(&door.state, State::Open(open) if Arc::ptr_eq(open, &database)) {
+                    door.state = State::Untried;
+                    drop_quietly(database);
+                    self.failed(&mut door, fault);
+                }
+                None
+            }
+        }
+    }
+
+    fn database(&self) -> Option<Arc<Database>> {
+        let mut door = self.door();
+        loop {
+            match &door.state {
+                State::Open(database) => return Some(database.clone()),
+                State::Closed => return None,
+                State::Failed(until) if Instant::now() < *until => return None,
+                State::Failed(_) | State::Untried => match self.open() {
+                    Ok(database) => door.state = State::Open(Arc::new(database)),
+                    Err(fault) => self.failed(&mut door, fault),
+                },
+            }
+        }
+    }
+
+    fn open(&self) -> Result<Database, Fault> {
+        let folder = Folder::open(&self.folder)?;
+        let file = folder.open_file(FILE)?;
+        catch_unwind(AssertUnwindSafe(|| file::open(file))).unwrap_or(Err(Fault::Damaged))
+    }
+
+    /// Decides what becomes of the file, and tells it.
+    fn failed(&self, door: &mut Door, fault: Fault) {
+        let path = self.folder.join(FILE);
+        let path = path.display();
+        door.state = State::Failed(Instant::now() + AGAIN);
+        match fault {
+            Fault::Damaged => {
+                door.damaged += 1;
+                door.state = match fs::remove_file(self.folder.join(FILE)) {
+                    Ok(()) if door.damaged < DAMAGED => State::Untried,
+                    _ => State::Closed,
+                };
+                warn!("{path}: this file was damaged; it is begun anew from what the providers say");
+            }
+            Fault::Newer => {
+                door.state = State::Closed;
+                warn!(
+                    "{path}: a newer footbridge wrote this file, so it is left alone and POP3 logins take longer; \
+                     update footbridge, or name another folder with --state DIR"
+                );
+            }
+            _ if door.told => {}
+            Fault::Busy => warn!(
+                "{path}: another footbridge has this file open, so POP3 logins take longer here; give each its own \
+                 folder with --state DIR"
+            ),
+            Fault::Folder(error) => warn!("{error}; until then POP3 logins take longer"),
+            Fault::Io(error) => {
+                warn!("{path}: this file cannot be used: {error}; until it can, POP3 logins take longer");
+            }
+        }
+        door.told = true;
+    }
+}
+
+/// redb may not like what it finds at the end, either.
+fn drop_quietly(database: Arc<Database>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+}
+
+/// Nothing is left half done under these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl From<FolderError> for Fault {
+    fn from(error: FolderError) -> Self {
+        Self::Folder(error)
+    }
+}
