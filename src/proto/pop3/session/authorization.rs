@@ -27,7 +27,7 @@ const CAPABILITIES_BEFORE_LOGIN: &[&str] = &[
 
 /// Before TLS where no password may be sent without it; STLS from RFC 2595 §4.
 const CAPABILITIES_BEFORE_TLS: &[&str] =
-    &["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "UTF8 USER", "LANG", "STLS"];
+    &["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "UTF8", "LANG", "STLS"];
 
 impl Session {
     /// `user` is the name of the USER just before this command: PASS may follow nothing else.
