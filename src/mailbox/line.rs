@@ -36,6 +36,8 @@ pub(super) struct Line {
     uid_validity: Option<UidValidity>,
     session: Option<Session>,
     used: Used,
+    /// Upstream would not take the login any more.
+    refused: Option<UpstreamError>,
 }
 
 /// When a session last answered, by two clocks: only the second runs while the machine sleeps, and only the first
@@ -70,7 +72,7 @@ pub(super) fn provider(connector: Connector, account: Arc<Account>, credentials:
 
 impl Line {
     pub(super) fn new(dial: Dial, folder: String) -> Self {
-        Self { dial, folder, uid_validity: None, session: None, used: Used::now() }
+        Self { dial, folder, uid_validity: None, session: None, used: Used::now(), refused: None }
     }
 
     /// A first session, and the numbering all later ones must have.
@@ -81,8 +83,16 @@ impl Line {
     }
 
     /// A new session, nothing opened in it.
-    pub(super) async fn dial(&self) -> Result<Session, UpstreamError> {
-        (self.dial)().await
+    ///
+    /// A login that upstream refused is not tried again: an app asks for one message after the other, and the provider
+    /// locks the account after a few. The app's next session passes the gate, which knows when to try.
+    pub(super) async fn dial(&mut self) -> Result<Session, UpstreamError> {
+        if let Some(refused) = self.refused.as_ref().and_then(UpstreamError::repeated) {
+            return Err(refused);
+        }
+        let outcome = (self.dial)().await;
+        self.refused = outcome.as_ref().err().and_then(UpstreamError::repeated);
+        outcome
     }
 
     /// Runs a reading command, and once more over a fresh session if the one at hand turns out to be lost: it may

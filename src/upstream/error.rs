@@ -133,6 +133,15 @@ impl UpstreamError {
         }
     }
 
+    /// The same once more, where upstream judged what it was shown: for whoever keeps it from being shown again and again.
+    pub(crate) fn repeated(&self) -> Option<Self> {
+        match self {
+            Self::LoginRefused { text } => Some(Self::LoginRefused { text: text.clone() }),
+            Self::TokenRefused { text } => Some(Self::TokenRefused { text: text.clone() }),
+            _ => None,
+        }
+    }
+
     /// Whether the app is to be told that the login failed for good, for all it knows: the credential was judged, or
     /// there is none until the user signs in again (RFC 5530 AUTHENTICATIONFAILED, RFC 4954 535).
     pub fn refuses_login(&self) -> bool {

@@ -35,11 +35,14 @@ pub(super) struct Relay<L> {
     accounts: Accounts,
     admitted: Option<Admitted>,
     submission: Option<Submission>,
+    /// Upstream would not take the login any more. It is not tried again in this session: an app may send one message after
+    /// the other, and the provider locks the account after a few.
+    refused: Option<UpstreamError>,
 }
 
 impl<L: Login> Relay<L> {
     pub(super) fn new(login: L, accounts: Accounts) -> Self {
-        Self { login, accounts, admitted: None, submission: None }
+        Self { login, accounts, admitted: None, submission: None, refused: None }
     }
 
     /// Whose session this is.
@@ -130,11 +133,15 @@ impl<L: Login> Relay<L> {
         let submission = match (self.submission.take(), &self.admitted) {
             (Some(submission), _) => submission,
             (None, Some(admitted)) if may_connect => {
+                if let Some(refused) = self.refused.as_ref().and_then(UpstreamError::repeated) {
+                    return Err(refused);
+                }
                 *fresh = true;
                 let outcome = self.login.login(&admitted.account, &admitted.credentials).await;
                 if outcome.as_ref().is_err_and(|error| error.is_verdict(&admitted.credentials)) {
                     self.accounts.refused(admitted);
                 }
+                self.refused = outcome.as_ref().err().and_then(UpstreamError::repeated);
                 outcome?
             }
             _ => return Err(lost),

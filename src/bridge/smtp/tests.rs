@@ -387,6 +387,26 @@ async fn without_a_token_for_a_new_connection_the_transaction_is_void() {
     );
 }
 
+/// A changed password ends sessions at many providers; each login with the old one counts for a lock of the account.
+#[tokio::test(start_paused = true)]
+async fn a_login_refused_in_mid_session_is_not_tried_again_by_the_next_messages() {
+    let (mut scene, upstream) = logged_in(3, OFFERS).await;
+    drop(upstream);
+    for message in 0..3 {
+        scene.exchange("MAIL FROM:<ana@example.org>", "250 2.1.0 ok").await;
+        scene.app.says("RCPT TO:<bob@example.net>").await;
+        if message == 0 {
+            let mut upstream = scene.upstreams.pop_front().unwrap();
+            upstream.greets(&["mx", "AUTH PLAIN"]).await;
+            upstream.answers("AUTH PLAIN AGFuYQBodW50ZXIy", "535 5.7.8 bad").await;
+        }
+        let reply = scene.app.line().await;
+        assert!(reply.starts_with("451 4.7.0 ana@example.org: the provider refused the password"), "{reply}");
+        scene.exchange("RSET", "250 2.0.0 forgotten").await;
+    }
+    assert_eq!(scene.connections_left(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_fresh_connection_that_is_lost_too_is_told() {
     let (mut scene, upstream) = logged_in(3, OFFERS).await;

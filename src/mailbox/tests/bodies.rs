@@ -169,6 +169,28 @@ async fn a_login_that_counts_no_longer_is_made_again_and_the_app_does_not_hear_o
     assert_eq!(heard, r#"Lost { command: "FETCH" }"#);
 }
 
+/// A changed password ends sessions at many providers; each login with the old one counts for a lock of the account.
+#[tokio::test(start_paused = true)]
+async fn a_login_refused_in_mid_session_is_not_tried_again_for_each_message() {
+    let logins = Arc::new(Mutex::new(0));
+    let (counted, script) = (logins.clone(), opened("EOF"));
+    let dial: Dial = Box::new(move || {
+        let mut logins = counted.lock().unwrap();
+        *logins += 1;
+        let first = (*logins == 1).then(|| script::session(script).0);
+        Box::pin(async move { first.ok_or(UpstreamError::LoginRefused { text: "changed".to_owned() }) })
+    });
+    let resources = Resources::in_memory(0);
+    let (mut mailbox, _) = Mailbox::open_by(dial, Arc::new(account()), resources, STALL).await.unwrap();
+    for number in 5..100 {
+        let error = mailbox.body(uid(number)).await.unwrap_err();
+        assert!(matches!(error, UpstreamError::LoginRefused { .. }), "{error:?}");
+    }
+    let error = mailbox.update(&[], &[uid(5)]).await.unwrap_err();
+    assert!(matches!(error, UpstreamError::LoginRefused { .. }), "{error:?}");
+    assert_eq!(*logins.lock().unwrap(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_that_died_in_silence_is_replaced_before_an_app_loses_patience() {
     let whole =
