@@ -51,7 +51,9 @@ pub enum Owner {
     Root,
     /// Another user's, by id.
     User(u32),
-    /// No program has that end: it closed the connection or ended, or the connection was changed on its way, by a
-    /// packet filter's redirection for example.
+    /// Nobody's any more: the program closed the connection, or ended. Whose it was is not told.
+    Gone,
+    /// The system does not have that end: the connection was changed on its way, by a packet filter's redirection for
+    /// example.
     Nobody,
 }

@@ -78,7 +78,7 @@ impl Door {
             Ok(Owner::Ours | Owner::Root) => return Some(Entry { user: None }),
             Ok(Owner::User(uid)) if allowed.contains(&uid) => return Some(Entry { user: Some(uid) }),
             Ok(Owner::User(uid)) => Why::Stranger(uid),
-            Ok(Owner::Nobody) => Why::Nobody,
+            Ok(Owner::Gone | Owner::Nobody) => Why::Nobody,
             Err(error) => {
                 self.0.blind.call_once(|| blind(&error));
                 return Some(Entry { user: None });

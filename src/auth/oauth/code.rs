@@ -292,12 +292,20 @@ async fn accept(listeners: &[TcpListener]) -> TcpStream {
 
 /// One request; whether it was for the one address.
 async fn serve(tcp: TcpStream, authority: String, come: mpsc::Sender<Visit>) -> bool {
-    if let Ok(Owner::User(user)) = Owners::default().of(&tcp).await {
-        tracing::warn!(
-            user,
-            "a program of another user of this computer came to the sign-in's address, refused"
-        );
-        return false;
+    match Owners::default().of(&tcp).await {
+        Ok(Owner::User(user)) => {
+            tracing::warn!(
+                user,
+                "a program of another user of this computer came to the sign-in's address, refused"
+            );
+            return false;
+        }
+        // Another user's program must not get its redirect in by leaving before it is looked at; a browser stays for the page.
+        Ok(Owner::Gone) => {
+            tracing::debug!("whoever came to the sign-in's address was gone at once");
+            return false;
+        }
+        Ok(Owner::Ours | Owner::Root | Owner::Nobody) | Err(_) => {}
     }
     let visited = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {

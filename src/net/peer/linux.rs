@@ -98,7 +98,7 @@ impl Owners {
     /// # Errors
     /// The kernel neither answers nor lets its tables be read: nobody knows.
     pub async fn of(&self, app: &TcpStream) -> io::Result<Owner> {
-        let Some(ends) = Ends::of(app) else { return Ok(Owner::Nobody) };
+        let Some(ends) = Ends::of(app) else { return Ok(Owner::Gone) };
         let mut found = self.look(ends, app).await?;
         if found == Endpoint::Absent {
             found = self.look(ends, app).await?;
@@ -106,7 +106,8 @@ impl Owners {
         Ok(match found {
             // While the connection stands no other one has its addresses and ports, so what was found is its own.
             Endpoint::Open { uid } if is_connected(app) => owner(uid),
-            _ => Owner::Nobody,
+            Endpoint::Absent if is_connected(app) => Owner::Nobody,
+            _ => Owner::Gone,
         })
     }
 

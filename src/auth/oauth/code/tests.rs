@@ -395,3 +395,25 @@ async fn a_program_of_another_user_brings_nothing() {
     let heard = token_server.heard();
     assert_eq!((heard.len(), heard[0].field("code")), (1, "ours"));
 }
+
+/// Another user's program that leaves at once would else be taken for one that nobody knows, and its code, or its
+/// refusal, for the browser's.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn whoever_is_gone_before_being_looked_at_brings_nothing() {
+    use std::io::Write as _;
+    let waiting = waiting(good()).await;
+    for end in ["code=injected", "error=access_denied"] {
+        // Nothing of the attempt runs between the first and the last of these.
+        let mut gone = std::net::TcpStream::connect(&waiting.authority).unwrap();
+        let request =
+            format!("GET /?{end}&state={} HTTP/1.1\r\nHost: {}\r\n\r\n", waiting.state(), waiting.authority);
+        gone.write_all(request.as_bytes()).unwrap();
+        drop(gone);
+    }
+    let answer = waiting.get(&format!("/?code=good&state={}", waiting.state())).await;
+    assert!(answer.contains("You can close this window"), "{answer}");
+    let (token_server, _, outcome) = waiting.ended().await;
+    assert!(outcome.is_ok());
+    assert_eq!(token_server.heard().remove(0).field("code"), "good");
+}

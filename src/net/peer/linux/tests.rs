@@ -58,17 +58,17 @@ async fn an_app_that_has_ended_its_direction_is_still_known() {
 
 /// An endpoint without a program has user 0 in the kernel's answer: it is not the administrator's.
 #[tokio::test]
-async fn a_connection_that_was_closed_or_reset_is_nobodys() {
+async fn a_connection_that_was_closed_or_reset_is_nobodys_any_more() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     for (way, owners) in ways() {
         let (app, accepted) = connected(&listener, Domain::IPV4).await;
         app.send(b"said and gone").unwrap();
         drop(app);
-        assert_eq!(owners.of(&accepted).await.unwrap(), Owner::Nobody, "{way}");
+        assert_eq!(owners.of(&accepted).await.unwrap(), Owner::Gone, "{way}");
         let (app, accepted) = connected(&listener, Domain::IPV4).await;
         app.set_linger(Some(std::time::Duration::ZERO)).unwrap();
         drop(app);
-        assert_eq!(owners.of(&accepted).await.unwrap(), Owner::Nobody, "{way}");
+        assert_eq!(owners.of(&accepted).await.unwrap(), Owner::Gone, "{way}");
     }
 }
 
@@ -129,7 +129,7 @@ async fn looks_do_not_meet() {
         let owners = owners.clone();
         looks.spawn(async move {
             let owner = owners.of(&accepted).await.unwrap();
-            assert_eq!(owner == Owner::Nobody, gone);
+            assert_eq!(owner == Owner::Gone, gone);
             drop(app);
         });
     }
