@@ -9,7 +9,7 @@ use super::asked::{Asked, Recalled};
 use super::credentials::{Credentials, NoToken};
 use super::oauth::{State, Tokens};
 use super::password::Verdict;
-use super::standing::{Reached, Standing};
+use super::standing::{Reached, Shown, Standing};
 use super::stored;
 use super::stores::Stores;
 use super::verdicts::{Judgement, Purpose, Trial, Verdicts};
@@ -120,7 +120,9 @@ pub struct Pass {
     /// What the verdict will be about.
     judged: Secret,
     purpose: Purpose,
-    _trial: Option<std::sync::Arc<Trial>>,
+    _trial: Option<Arc<Trial>>,
+    /// Whose connection is not cut before that, where the app chose the secret.
+    _shown: Option<Arc<Shown>>,
 }
 
 impl Gate {
@@ -300,20 +302,26 @@ impl Gate {
         purpose: Purpose,
         from_app: Option<&Standing>,
     ) -> Result<Pass, Denied> {
-        let pass = |trial| Pass {
+        let pass = |trial, shown: Option<Shown>| Pass {
             credentials: Credentials::Password(secret.clone()),
             judged: secret.clone(),
             purpose,
             _trial: trial,
+            _shown: shown.map(Arc::new),
         };
         loop {
             match self.verdicts.judge(secret, purpose, from_app.is_some(), Instant::now()) {
                 Judgement::Show(trial) => {
                     // One without a trial is known to be good.
-                    if let Some(standing) = from_app.filter(|_| trial.is_none()) {
-                        standing.reach(Reached::Right);
-                    }
-                    return Ok(pass(trial));
+                    let shown = match (from_app, &trial) {
+                        (Some(standing), Some(_)) => Some(standing.show()),
+                        (Some(standing), None) => {
+                            standing.reach(Reached::Right);
+                            None
+                        }
+                        (None, _) => None,
+                    };
+                    return Ok(pass(trial, shown));
                 }
                 Judgement::Refused(wait) if from_app.is_some() => return Err(Denied::Resting { wait }),
                 Judgement::Refused(wait) => return Err(Denied::Refused { wait }),
@@ -321,7 +329,7 @@ impl Gate {
                 // Upstream hangs with the first one: this one finds out for itself.
                 Judgement::Await(verdict) => {
                     if timeout(TRIAL, verdict.cancelled()).await.is_err() {
-                        return Ok(pass(None));
+                        return Ok(pass(None, None));
                     }
                 }
             }

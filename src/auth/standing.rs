@@ -2,10 +2,14 @@
 //!
 //! ```text
 //!  Silent ──an offer──▶ OnTrial ──found right──▶ Right, for good: its seat is its own
-//!    ▲                    │  └──the app ends its direction──▶ HungUp, unless it is found right
+//!    ▲                    │  ├──the app ends its direction──▶ HungUp, unless it is found right or goes upstream
+//!    │                    │  └──goes upstream──▶ Shown ──▶ Right, Guessed or Silent
 //!    └──nothing was told──┤
 //!         Guessed ◀─wrong─┘
 //! ```
+//!
+//! A connection is not cut while a password that may be wrong is upstream: the verdict would be lost, so that the next
+//! one with the same password would show it again, and the provider, who counts them all, would lock the account.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,8 +25,10 @@ pub enum Reached {
     /// It has offered nothing that anybody could judge.
     #[default]
     Silent,
-    /// What it offers is being judged, here or upstream.
+    /// What it offers is being judged here, or waits for upstream's verdict on another connection.
     OnTrial,
+    /// What it offers is upstream, and it keeps its seat until the verdict.
+    Shown,
     /// It has shown a password that is right. It keeps its seat, whatever comes.
     Right,
 }
@@ -56,17 +62,25 @@ impl Standing {
         self.at().reached
     }
 
-    /// Notes how far it has come. What was right once stays right, and until then what hung up has hung up.
+    /// Notes how far it has come. What was right once stays right, and until then, or until what it offers is upstream,
+    /// what hung up has hung up.
     pub fn reach(&self, reached: Reached) {
         let mut at = self.at();
         let settled = match at.reached {
             Reached::Right => true,
-            Reached::HungUp => reached != Reached::Right,
+            Reached::Shown => reached == Reached::HungUp,
+            Reached::HungUp => reached < Reached::Shown,
             _ => false,
         };
         if !settled {
             at.reached = reached;
         }
+    }
+
+    /// What it offers goes upstream; until the value that comes back is dropped, or the verdict is noted.
+    pub fn show(&self) -> Shown {
+        self.reach(Reached::Shown);
+        Shown(self.clone())
     }
 
     /// Its app has ended its direction while it waits for an answer.
@@ -80,10 +94,11 @@ impl Standing {
         self.0.hung_up.cancelled().await;
     }
 
-    /// Takes its seat away: it is to be dropped where it stands. `false`, and nothing happens, once it was right.
+    /// Takes its seat away: it is to be dropped where it stands. `false`, and nothing happens, once it was right, and
+    /// while what it offers is upstream.
     pub fn dismiss(&self) -> bool {
         let mut at = self.at();
-        if at.reached == Reached::Right {
+        if at.reached >= Reached::Shown {
             return false;
         }
         at.dismissed = true;
@@ -104,6 +119,20 @@ impl Standing {
 
     fn at(&self) -> MutexGuard<'_, At> {
         self.0.at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a connection offers, while it is upstream.
+#[derive(Debug)]
+pub struct Shown(Standing);
+
+/// There was no verdict, or it was noted before.
+impl Drop for Shown {
+    fn drop(&mut self) {
+        let mut at = self.0.at();
+        if at.reached == Reached::Shown {
+            at.reached = Reached::Silent;
+        }
     }
 }
 
@@ -132,6 +161,28 @@ mod tests {
         for reached in [Reached::OnTrial, Reached::Guessed, Reached::Silent] {
             standing.reach(reached);
             assert_eq!(standing.reached(), Reached::HungUp);
+        }
+    }
+
+    #[test]
+    fn what_is_upstream_keeps_its_seat_until_the_verdict() {
+        for hung_up in [false, true] {
+            let standing = Standing::default();
+            if hung_up {
+                standing.hang_up();
+            }
+            let shown = standing.show();
+            standing.hang_up();
+            assert_eq!(standing.reached(), Reached::Shown);
+            assert!(!standing.dismiss() && !standing.is_dismissed());
+            drop(shown);
+            assert_eq!(standing.reached(), Reached::Silent, "there was none");
+            for verdict in [Reached::Guessed, Reached::Right] {
+                let shown = standing.show();
+                standing.reach(verdict);
+                drop(shown);
+                assert_eq!(standing.reached(), verdict);
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //!  a newcomer ──a seat is free──▶ takes it
 //!             └─none is─────────▶ takes the seat of a connection without a login: of one whose app hung up, of a
 //!                                 guesser, of a silent one, of one on trial, in this order, the oldest first
-//!                             └─▶ all have one: refused
+//!                             └─▶ all have one, or are before the provider with what they offer: refused
 //! ```
 //!
 //! So neither guessers nor silent connections, however many, keep out the right password; and a newcomer, however many
@@ -84,7 +84,7 @@ pub(super) struct Seat {
 pub(super) enum Full {
     /// This user has as many as one may.
     OfUser(u32),
-    /// Connections that are logged in have them all.
+    /// Connections that are logged in, or before the provider with what they offer, have them all.
     All,
 }
 
@@ -158,7 +158,7 @@ impl Seats {
         loop {
             let may = |taken: &Taken| {
                 full.eases(taken)
-                    && taken.standing.reached() < Reached::Right
+                    && taken.standing.reached() < Reached::Shown
                     && (taken.user.is_some() || !for_another_user)
             };
             let candidates = self.taken.iter().filter(|(_, taken)| may(taken));

@@ -12,15 +12,20 @@ use crate::mail::Deadlines;
 /// A bridge whose one account opens with a variable that cargo sets for every test; its provider never says a word.
 struct Bridge {
     running: Running,
-    _provider: std::net::TcpListener,
+    provider: std::net::TcpListener,
 }
 
 fn bridge(limits: Limits) -> Bridge {
+    bridge_to("{ env = \"CARGO_PKG_NAME\" }", limits)
+}
+
+/// The same with the account's secret elsewhere.
+fn bridge_to(secret: &str, limits: Limits) -> Bridge {
     let provider = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = provider.local_addr().unwrap().port();
     let server = format!("{{ host = \"127.0.0.1\", port = {port} }}");
     let text = format!(
-        "[[account]]\naddress = \"ana@gmx.net\"\nsecret = {{ env = \"CARGO_PKG_NAME\" }}\nimap = {server}\nsmtp = {server}\n"
+        "[[account]]\naddress = \"ana@gmx.net\"\nsecret = {secret}\nimap = {server}\nsmtp = {server}\n"
     );
     let settings = crate::config::parse(&text, Path::new("test.toml")).unwrap();
     let connector = Connector::new(settings.tls, Deadlines::default());
@@ -28,7 +33,7 @@ fn bridge(limits: Limits) -> Bridge {
     let running = start_with(limits, Duration::ZERO, move |protocol, app, standing| {
         app::stay(protocol, app, Context::clone(&context), None, standing)
     });
-    Bridge { running, _provider: provider }
+    Bridge { running, provider }
 }
 
 type App = BufReader<TcpStream>;
@@ -51,6 +56,28 @@ async fn line(app: &mut App) -> String {
 
 async fn say(app: &mut App, text: &str) {
     app.write_all(text.as_bytes()).await.unwrap();
+}
+
+/// Cut off, its verdict would be lost, and the next one with the same password would show it again: a provider that counts
+/// them locks the account.
+#[tokio::test]
+async fn whose_password_is_with_the_provider_keeps_its_seat_until_the_verdict() {
+    let bridge = bridge_to("\"app\"", Limits::new(1, 1, 1, 1));
+    let mut guesser = enter(&bridge, Protocol::Imap).await;
+    say(&mut guesser, "a LOGIN ana@gmx.net wrong\r\n").await;
+    let provider = bridge.provider;
+    let asked = tokio::task::spawn_blocking(move || provider.accept()).await.unwrap().unwrap();
+    let (protocol, address) = *bridge.running.addresses.iter().find(|(of, _)| *of == Protocol::Imap).unwrap();
+    let mut newcomer = BufReader::new(TcpStream::connect(address).await.unwrap());
+    let heard = line(&mut newcomer).await;
+    assert_eq!(heard, protocol.refusal());
+    drop(asked);
+    assert!(line(&mut guesser).await.starts_with("a NO "));
+    let _newcomer = TcpStream::connect(address).await.unwrap();
+    assert!(
+        line(&mut guesser).await.starts_with("* BYE "),
+        "without a verdict it is one that has shown nothing"
+    );
 }
 
 /// RFC 3206 §4, RFC 3501 §7.1.5, RFC 5321 §3.8: a passing fault, in the words of each protocol, then the end.
