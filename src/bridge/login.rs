@@ -35,6 +35,10 @@ struct Entry {
     seats: Option<Arc<Semaphore>>,
 }
 
+/// Octets of a login name with a folder behind it: more than an address has (RFC 5321 §4.5.3.1). Each slash is looked at,
+/// and a line of nothing but slashes must not keep a processor busy.
+const LONGEST_NAME: usize = 512;
+
 /// Connections of the provider's limit that are left for our own: POP3 sessions, `check`.
 const OURS: u32 = 2;
 
@@ -160,6 +164,18 @@ impl Accounts {
         self.admit_for(login, offered, Purpose::Reading).await
     }
 
+    /// The same for a POP3 app, whose login name may have a folder behind a slash, `ana@example.org/Folder Name`: that
+    /// comes second. An account whose whole name it is goes first, then the one with the longest name.
+    pub async fn admit_to_folder(
+        &self,
+        login: &str,
+        offered: &Secret,
+    ) -> Result<(Admitted, Option<String>), LoginError> {
+        let (entry, folder) = self.find_with_folder(login);
+        let admitted = self.admit_entry(entry, offered, Purpose::Reading).await?;
+        Ok((admitted, folder.map(str::to_owned)))
+    }
+
     /// The same for an app that wants to submit.
     pub async fn admit_submission(&self, login: &str, offered: &Secret) -> Result<Admitted, LoginError> {
         self.admit_for(login, offered, Purpose::Submission).await
@@ -171,10 +187,40 @@ impl Accounts {
         offered: &Secret,
         purpose: Purpose,
     ) -> Result<Admitted, LoginError> {
+        self.admit_entry(self.find(login), offered, purpose).await
+    }
+
+    fn find(&self, login: &str) -> Option<&Entry> {
+        let folded = login.to_lowercase();
+        self.doors.entries.iter().find(|entry| entry.account.logins.contains(&folded))
+    }
+
+    /// A slash with nothing behind it names no folder.
+    fn find_with_folder<'l>(&self, login: &'l str) -> (Option<&Entry>, Option<&'l str>) {
+        let whole = self.find(login);
+        if whole.is_some() {
+            return (whole, None);
+        }
+        let slashes = login.char_indices().take_while(|(at, _)| *at <= LONGEST_NAME);
+        let mut slashes = slashes.filter(|(_, c)| *c == '/').collect::<Vec<_>>().into_iter().rev();
+        let found = slashes.find_map(|(at, _)| {
+            let (name, folder) = (login.get(..at)?, login.get(at + 1..)?);
+            Some((self.find(name)?, folder))
+        });
+        match found {
+            Some((entry, folder)) => (Some(entry), Some(folder).filter(|folder| !folder.is_empty())),
+            None => (None, None),
+        }
+    }
+
+    async fn admit_entry(
+        &self,
+        entry: Option<&Entry>,
+        offered: &Secret,
+        purpose: Purpose,
+    ) -> Result<Admitted, LoginError> {
         let asked = Instant::now();
         self.standing.reach(Reached::OnTrial);
-        let folded = login.to_lowercase();
-        let entry = self.doors.entries.iter().find(|entry| entry.account.logins.contains(&folded));
         let Some(Entry { account, gate, told, .. }) = entry else {
             self.standing.reach(Reached::Guessed);
             self.doors.slow.wrong(asked).await;
@@ -269,6 +315,51 @@ mod tests {
             assert_eq!(admitted.account.address, "Ana@gmx.net");
             accounts.accepted(&admitted);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_behind_the_longest_name_and_a_slash_is_a_folder() {
+        let of = |address: &str, login: &str| {
+            format!("[[account]]\naddress = \"{address}\"\nprovider = \"gmx-net\"\nlogin = \"{login}\"\n")
+        };
+        let text = of("ana@gmx.net", "ana") + &of("ben@gmx.net", "ana/work") + &of("cy@gmx.net", "cy/");
+        let settings = config::parse(&text, Path::new("test.toml")).expect("a good configuration");
+        let accounts = Accounts::new(settings.accounts);
+        for (login, address, folder) in [
+            ("ana", "ana@gmx.net", None),
+            ("ANA@gmx.net/Old Mail", "ana@gmx.net", Some("Old Mail")),
+            ("ana/Entw\u{fc}rfe/2024.x", "ana@gmx.net", Some("Entw\u{fc}rfe/2024.x")),
+            ("ana/Work", "ben@gmx.net", None),
+            ("Ana/Work/Work", "ben@gmx.net", Some("Work")),
+            ("ana/workshop", "ana@gmx.net", Some("workshop")),
+            ("ana@gmx.net/", "ana@gmx.net", None),
+            ("cy/", "cy@gmx.net", None),
+            ("cy//x", "cy@gmx.net", Some("x")),
+        ] {
+            let (admitted, named) =
+                accounts.admit_to_folder(login, &Secret::new("x")).await.expect("a good name");
+            assert_eq!((admitted.account.address.as_str(), named.as_deref()), (address, folder), "{login}");
+            accounts.accepted(&admitted);
+        }
+        for login in ["eve/INBOX", "/INBOX", "cy", "an/a"] {
+            let error = accounts.admit_to_folder(login, &Secret::new("x")).await.expect_err("nobody");
+            assert!(matches!(error, LoginError::NoAccount), "{login}");
+        }
+        // Only POP3 has no other way to name one.
+        assert!(accounts.admit("ana/INBOX", &Secret::new("x")).await.is_err());
+    }
+
+    /// RFC 1939 §13: what stands behind the slash tells no more than the name before it.
+    #[tokio::test(start_paused = true)]
+    async fn a_folder_makes_nobody_and_a_wrong_password_no_less_alike() {
+        async fn refused(login: &str) -> (Duration, Refusal, String) {
+            let (accounts, start) = (accounts("{ env = \"CARGO_PKG_NAME\" }"), Instant::now());
+            let error = accounts.admit_to_folder(login, &Secret::new("x")).await.expect_err("wrong");
+            (start.elapsed(), error.refusal(), error.reply())
+        }
+        let nobody = refused("eve/INBOX").await;
+        assert_eq!(nobody, refused("ana/Nowhere").await);
+        assert!(nobody.0 > Duration::ZERO && !nobody.2.contains("INBOX"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use super::provider::Provider;
 use super::{Driver, Open, refusal};
 use crate::bridge::LoginError;
 use crate::bridge::login::{Admitted, Refusal};
-use crate::mail::account::SecretSource;
+use crate::mail::account::{Pop3Options, SecretSource};
 use crate::mail::{Account, UidValidity};
 use crate::mailbox;
 use crate::proto::pop3::{Code, Maildrop, Reply, Step, UniqueIds};
@@ -27,23 +27,25 @@ where
     /// The app's time to log in does not run while it waits for us.
     pub(super) async fn log_in(&mut self, offer: Offer) -> Result<Step, End> {
         let asked = Instant::now();
-        let judged = self.accounts.admit(&offer.login, &offer.secret);
+        let judged = self.accounts.admit_to_folder(&offer.login, &offer.secret);
         let admitted = self.app.watched(self.accounts.standing(), judged).await?;
         let step = match admitted {
-            Ok(admitted) => self.open(admitted).await?,
+            Ok((admitted, folder)) => self.open(admitted, folder).await?,
             Err(error) => self.not_admitted(&error),
         };
         self.login_by += asked.elapsed();
         Ok(step)
     }
 
-    async fn open(&mut self, admitted: Admitted) -> Result<Step, End> {
+    async fn open(&mut self, admitted: Admitted, folder: Option<String>) -> Result<Step, End> {
         Span::current().record("account", admitted.account.address.as_str());
-        let opening = self.provider.open(admitted.account.clone(), admitted.credentials.clone());
+        let account =
+            folder.map_or_else(|| admitted.account.clone(), |name| showing(&admitted.account, name));
+        let opening = self.provider.open(account.clone(), admitted.credentials.clone());
         match self.app.meanwhile(opening).await? {
             Ok((mailbox, listing)) => {
                 self.accounts.accepted(&admitted);
-                Ok(self.opened(admitted.account, mailbox, listing))
+                Ok(self.opened(account, mailbox, listing))
             }
             Err(error) => Ok(self.not_opened(&admitted, &error)),
         }
@@ -79,6 +81,13 @@ where
             Refusal::NeedsUser | Refusal::SignIn => self.session.login_failed(reply(Code::SysPerm)),
         }
     }
+}
+
+/// The account with another folder for this session. INBOX is the one name without case (RFC 3501 §5.1).
+fn showing(account: &Account, name: String) -> Arc<Account> {
+    let folder = if name.eq_ignore_ascii_case("INBOX") { "INBOX".to_owned() } else { name };
+    let pop3 = Pop3Options { folder, ..account.pop3.clone() };
+    Arc::new(Account { pop3, ..account.clone() })
 }
 
 /// INBOX goes without its name, which is the same in any case (RFC 3501 §5.1).
