@@ -16,13 +16,13 @@
 //! | [`cli`] | one file a command | everything at the door |
 //! | [`config`] | the TOML, field for field, and what survived of it | provider, net, mail |
 //! | [`provider`] | the provider table, compiled in and typed | mail |
-//! | [`server`] | listeners, limits, shutdown | bridge, net, config, mail |
+//! | [`server`] | listeners, limits, shutdown, the control socket | bridge, store, net, config, mail |
 //! | [`bridge`] | the drivers, who await both sides | proto, mailbox, upstream, store, auth, net, mail |
 //! | [`mailbox`] | what POP3 asks of a mailbox: listing, bodies, removal | upstream, auth, store, proto, net, mail |
 //! | [`proto`] | octets to meaning and back; no I/O, no clock, no log | mail |
 //! | [`upstream`] | the conversations with the provider | net, auth, proto, mail |
 //! | [`auth`] | whose password or token may go where | net, store, mail |
-//! | [`store`] | bodies once fetched, what mailboxes held, the state folder | mail |
+//! | [`store`] | bodies once fetched, in memory and on the disk; what mailboxes held; the state folder | mail |
 //! | [`net`] | names, addresses, connect, TLS on both sides | store, mail |
 //! | [`demo`] | a provider inside the process, to try the bridge (feature `demo`) | net, proto, mail |
 //! | [`mail`] | nouns | |

@@ -3,7 +3,7 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -283,13 +283,17 @@ async fn a_handshake_that_fails_ends_its_own_connection_only() {
 }
 
 #[tokio::test]
-async fn without_tls_for_apps_there_is_no_state_folder() {
+async fn without_tls_for_apps_there_is_no_certificate() {
     let mut settings = Config::new("ana@example.org", &nobody()).parsed();
     assert_eq!(settings.local_tls, AppTls::Off);
-    let state = Path::new("/nowhere/that/could/be/made");
-    settings.state = Some(state.to_owned());
+    let outer = tempfile::tempdir().expect("a folder");
+    let state = outer.path().join("state");
+    settings.state = Some(state.clone());
     InProcess::start(settings).await.stopped().await;
-    assert!(!state.exists());
+    let made = std::fs::read_dir(&state)
+        .expect("a bridge has it for itself")
+        .map(|entry| entry.expect("one").file_name());
+    assert_eq!(made.collect::<Vec<_>>(), ["bridge.lock"]);
 }
 
 /// RFC 9325 §3.1.1: TLS 1.2 is the oldest that is spoken, and an app that knows nothing newer is served.

@@ -43,6 +43,8 @@ fn a_wrong_command_line_ends_with_2() {
     for arguments in [
         &["status"][..],
         &["account", "sign-in"],
+        &["cache"],
+        &["cache", "wipe"],
         &["account", "sign-in", "a", "--device", "--no-browser"],
         &["--nonsense", "run"],
         &[],
@@ -82,6 +84,7 @@ fn help_and_version_end_with_0_and_go_to_standard_output() {
         "--state",
         "certificate",
         "account",
+        "cache",
     ] {
         assert!(help.contains(word), "--help says nothing of {word}");
     }
@@ -148,15 +151,22 @@ fn a_port_that_is_taken_ends_with_1_and_one_sentence() {
     let address = taken.local_addr().expect("an address");
     let (_folder, path) =
         written(&format!("[listen]\npop3 = [\"{address}\"]\nimap = []\nsmtp = []\n{ACCOUNT}"));
-    let output = output(&["--config", &path, "--log", "off", "run"]);
+    let output = output(&["--config", &path, "--state", &state_of(&path), "--log", "off", "run"]);
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.lines().count() == 1 && told.contains(&address.to_string()), "{told}");
 }
 
+/// The state folder that goes with a configuration.
+fn state_of(path: &str) -> String {
+    let folder = std::path::Path::new(path).parent().expect("a folder");
+    folder.join("state").to_str().expect("UTF-8").to_owned()
+}
+
 /// `run`, once it has said that it started; what it says on standard error comes line by line.
 fn started(path: &str, more: &[&str]) -> (Child, impl Iterator<Item = String>) {
-    let arguments = [&["--config", path], more, &["run"]].concat();
+    let state = state_of(path);
+    let arguments = [&["--config", path, "--state", &state], more, &["run"]].concat();
     let mut child =
         footbridge(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
@@ -563,8 +573,10 @@ fn a_certificate_that_is_over_or_not_valid_yet_is_told_by_run_show_and_check() {
         assert_eq!(checked.status.code(), Some(1));
         tells(&text(&checked.stdout));
 
-        let mut running =
-            footbridge(&["--config", &path, "run"]).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut running = footbridge(&["--config", &path, "--state", &state_of(&path), "run"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
         let mut log = String::new();
         for line in BufReader::new(running.stderr.take().expect("piped")).lines() {
             log += &(line.expect("UTF-8") + "\n");
@@ -576,4 +588,97 @@ fn a_certificate_that_is_over_or_not_valid_yet_is_told_by_run_show_and_check() {
         running.wait().expect("it ends");
         tells(&log);
     }
+}
+
+/// `footbridge cache` of a configuration: its exit code, standard output and standard error.
+fn cache(path: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = output(&[&["--config", path, "--state", &state_of(path), "cache"], arguments].concat());
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn the_cache_is_looked_at_and_cleared_where_no_bridge_runs() {
+    let (_folder, path) = written(&format!("[cache]\ndisk = \"1 GiB\"\n{ANY_PORT}{ACCOUNT}"));
+    let (code, told, complaint) = cache(&path, &["stats"]);
+    assert_eq!((code, complaint.as_str()), (Some(0), ""), "{told}");
+    assert!(told.contains("no footbridge runs") && told.contains("0 messages"), "{told}");
+    assert!(!std::path::Path::new(&state_of(&path)).exists(), "looking makes nothing");
+    let bodies = std::path::Path::new(&state_of(&path)).join("bodies");
+    std::fs::create_dir_all(&bodies).expect("made");
+    #[cfg(unix)]
+    std::fs::set_permissions(state_of(&path), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .expect("set");
+    let name = "0123456789abcdef0123456789abcdef";
+    std::fs::write(bodies.join(format!("{name}.plain")), [0; 1536]).expect("written");
+    std::fs::write(bodies.join(format!(".{name}.1.new")), "half").expect("written");
+    std::fs::write(bodies.join("README"), "not ours").expect("written");
+    let (code, told, _) = cache(&path, &["stats"]);
+    assert!(code == Some(0) && told.contains("1 message, 1.5 KiB of 1.0 GiB"), "{told}");
+    assert!(told.contains("not sealed: other users"), "{told}");
+    let (code, told, _) = cache(&path, &["stats", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(code, Some(0));
+    assert_eq!((&told["running"], &told["since_start"]), (&false.into(), &serde_json::Value::Null));
+    assert_eq!(
+        told["disk"],
+        serde_json::json!({ "bodies": 1, "octets": 1536, "bound": 1 << 30, "sealed": false })
+    );
+    let (code, told, _) = cache(&path, &["clear"]);
+    assert!(code == Some(0) && told.contains("removed from the disk: 1 message, 1.5 KiB"), "{told}");
+    let left = std::fs::read_dir(&bodies).expect("there").map(|entry| entry.expect("an entry").file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["README"]);
+    let (code, told, _) = cache(&path, &["clear", "--json"]);
+    assert_eq!(code, Some(0));
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told["disk"], serde_json::json!({ "bodies": 0, "octets": 0 }));
+}
+
+#[cfg(unix)]
+#[test]
+fn one_bridge_runs_with_a_state_folder_and_answers_the_command_line() {
+    let (_folder, path) = written(&format!("{ANY_PORT}{ACCOUNT}"));
+    let socket = std::path::Path::new(&state_of(&path)).join("control");
+    let (mut first, _lines) = started(&path, &[]);
+    let runs = |path: &str| {
+        let (code, told, complaint) = cache(path, &["stats", "--json"]);
+        assert_eq!((code, complaint.as_str()), (Some(0), ""), "{told}");
+        serde_json::from_str::<serde_json::Value>(&told).expect("JSON")["running"] == true
+    };
+    assert!(runs(&path));
+    let (code, told, _) = cache(&path, &["clear"]);
+    assert!(code == Some(0) && told.contains("removed from memory: 0 messages"), "{told}");
+    // A second one: one sentence, whatever ports it would have.
+    let second = output(&["--config", &path, "--state", &state_of(&path), "--log", "off", "run"]);
+    let told = text(&second.stderr);
+    assert_eq!((second.status.code(), told.lines().count()), (Some(1), 1), "{told}");
+    assert!(told.contains("another footbridge runs with this state folder"), "{told}");
+    assert!(runs(&path), "which does the first no harm");
+    // Killed, it leaves its socket; nobody answers there, and the next one takes its place.
+    first.kill().expect("our own child");
+    first.wait().expect("it ends");
+    assert!(socket.exists() && !runs(&path));
+    let (mut again, lines) = started(&path, &[]);
+    assert!(runs(&path));
+    signal(&again, rustix::process::Signal::TERM);
+    lines.for_each(drop);
+    assert_eq!(again.wait().expect("ended").code(), Some(0));
+    assert!(!socket.exists() && !runs(&path));
+}
+
+/// Another one runs, and there is no way to ask it: exit code 1 and one sentence, and nothing is touched.
+#[cfg(unix)]
+#[test]
+fn a_bridge_that_cannot_be_asked_is_told_of() {
+    let (_folder, path) = written(&format!("{ANY_PORT}{ACCOUNT}"));
+    std::fs::create_dir(state_of(&path)).expect("made");
+    std::fs::set_permissions(state_of(&path), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .expect("set");
+    std::fs::write(std::path::Path::new(&state_of(&path)).join("control"), "in the way").expect("written");
+    let (mut first, _lines) = started(&path, &[]);
+    for command in ["stats", "clear"] {
+        let (code, told, complaint) = cache(&path, &[command]);
+        assert_eq!((code, told.as_str(), complaint.lines().count()), (Some(1), "", 1), "{complaint}");
+    }
+    first.kill().expect("our own child");
+    first.wait().expect("it ends");
 }

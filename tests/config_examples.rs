@@ -48,7 +48,8 @@ fn every_example_loads() {
 fn the_example_shows_the_defaults() {
     let (shown, bare) = (parse(&example()).expect("the example"), parse(&with_account("")).expect("bare"));
     assert_eq!(shown.listen, bare.listen);
-    assert_eq!((shown.cache_memory, shown.log_level), (bare.cache_memory, bare.log_level));
+    assert_eq!((shown.cache_memory, shown.cache_disk), (bare.cache_memory, bare.cache_disk));
+    assert_eq!(shown.log_level, bare.log_level);
     let of = |settings: &Settings| format!("{:?}", settings.accounts);
     assert_eq!(of(&shown), of(&bare));
 }
@@ -193,7 +194,6 @@ fn an_unknown_key_is_refused_by_name_with_its_line_and_a_cure() {
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
     for (text, key) in [
-        ("[cache]\ndisk = \"2 GiB\"", "[cache] disk"),
         ("[log]\nfile = \"x.log\"", "[log] file"),
         ("[[smtp_device]]\n", "[[smtp_device]]"),
         ("[[account]]\n[account.smtp_options]\nsent_copy = \"auto\"", "[account.smtp_options] sent_copy"),

@@ -201,7 +201,7 @@ fn program(kind: Kind) -> Outcome<Command> {
 }
 
 fn footbridge(own: &Ports, upstream: &Account, cache: Cache) -> String {
-    let memory = if cache == Cache::On { "64 MiB" } else { "0" };
+    let (memory, disk) = if cache == Cache::On { ("64 MiB", "2 GiB") } else { ("0", "0") };
     format!(
         "[listen]
 imap = [\"{}\"]
@@ -212,6 +212,7 @@ roots = \"bundled\"
 extra_roots = [\"{}\"]
 [cache]
 memory = \"{memory}\"
+disk = \"{disk}\"
 [[account]]
 address = \"{}\"
 imap = {{ host = \"127.0.0.1\", port = {}, security = \"tls\" }}

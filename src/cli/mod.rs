@@ -5,6 +5,7 @@
 
 mod account;
 mod ask;
+mod cache;
 mod certificate;
 mod check;
 #[cfg(feature = "demo")]
@@ -51,8 +52,8 @@ struct Arguments {
     /// /etc/footbridge/footbridge.toml.
     #[arg(long, value_name = "FILE", env = "FOOTBRIDGE_CONFIG", global = true, value_parser = OsStringValueParser::new())]
     config: Option<OsString>,
-    /// The folder of what outlives a run: sign-ins and stored passwords, bridge passwords, the certificate that mail programs
-    /// are shown, which messages POP3 mailboxes held. Made where it is needed and not there. Without this: footbridge in the user's state folder ($XDG_STATE_HOME or ~/.local/state; within
+    /// The folder of what outlives a run: sign-ins and stored passwords, bridge passwords, messages once fetched, which messages
+    /// POP3 mailboxes held, the certificate that mail programs are shown. One bridge at a time runs with it. Made where it is needed and not there. Without this: footbridge in the user's state folder ($XDG_STATE_HOME or ~/.local/state; within
     /// ~/Library/Application Support on macOS, %LOCALAPPDATA% on Windows).
     #[arg(long, value_name = "DIR", env = "FOOTBRIDGE_STATE", global = true, value_parser = OsStringValueParser::new())]
     state: Option<OsString>,
@@ -93,11 +94,33 @@ enum Command {
         #[command(subcommand)]
         action: account::Action,
     },
+    /// What is kept of messages once fetched, in memory and in the state folder; asks the bridge that runs, if one does.
+    Cache {
+        #[command(subcommand)]
+        action: Cache,
+    },
     /// The certificate that mail programs are shown where they use TLS ([tls] local, or pop3s, imaps, smtps in
     /// [listen]); made where there is none yet.
     Certificate {
         #[command(subcommand)]
         action: Certificate,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Cache {
+    /// How many and how large, the bounds, how often they served, and whether they are sealed.
+    Stats {
+        /// One JSON object instead of sentences; README.md names its keys.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Removes them from memory and from the disk, and says how many. What POP3 programs know messages by, and what is
+    /// hidden from them, is kept elsewhere and stays.
+    Clear {
+        /// One JSON object instead of sentences.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -148,6 +171,13 @@ pub fn main() -> ExitCode {
                 on_threads(async move { account::act(&settings, &file, action).await })
             })
         }
+        Command::Cache { action } => configured(places, |settings| {
+            log::start(level(LevelFilter::WARN));
+            ExitCode::from(match action {
+                Cache::Stats { json } => cache::stats(&settings, json),
+                Cache::Clear { json } => cache::clear(&settings, json),
+            })
+        }),
         Command::Certificate { action } => configured(places, |settings| {
             log::start(level(LevelFilter::WARN));
             ExitCode::from(match action {

@@ -25,7 +25,7 @@ pub(super) async fn run(settings: Settings) -> u8 {
     };
     let server = match Server::bind(&settings).await {
         Ok(server) => server,
-        Err(error @ StartError::Bind(_)) => return failed(&error.to_string()),
+        Err(error @ (StartError::Bind(_) | StartError::Taken { .. })) => return failed(&error.to_string()),
         Err(error) => {
             complain(&error.to_string());
             return WRONG;

@@ -92,6 +92,8 @@ pub struct Tls {
 pub struct Cache {
     /// A size with its unit.
     pub memory: Option<Text>,
+    /// The same.
+    pub disk: Option<Text>,
 }
 
 /// `[log]`

@@ -24,6 +24,9 @@ use crate::net::tls::{self, Roots};
 /// Enough for a day's mail of a few accounts, little on any machine that runs a mail program.
 const CACHE_MEMORY: u64 = 64 * 1024 * 1024;
 
+/// Room for the mail that most people keep, and little on any disk of today.
+const CACHE_DISK: u64 = 2 * 1024 * 1024 * 1024;
+
 /// A configuration that a running bridge finds no fault in.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -39,6 +42,8 @@ pub struct Settings {
     pub state: Option<PathBuf>,
     /// Octets of bodies kept in memory; 0 keeps none.
     pub cache_memory: u64,
+    /// Octets of bodies kept in the state folder; 0 keeps none.
+    pub cache_disk: u64,
     /// `[vault] key`
     pub vault_key: KeyChoice,
     /// `[log] level`.
@@ -109,7 +114,8 @@ pub(super) fn check(file: &File, path: &Path, faults: &mut Faults<'_>) -> Option
     let words = [("off", AppTls::Off), ("offer", AppTls::Offered), ("require", AppTls::Required)];
     let local_tls = choice(&file.tls.local, "[tls] local", &words, &[], faults).unwrap_or_default();
     let certificate = certificate(&file.tls, folder, faults);
-    let cache_memory = memory(&file.cache.memory, faults);
+    let cache_memory = cache(&file.cache.memory, "memory", "64 MiB", CACHE_MEMORY, faults);
+    let cache_disk = cache(&file.cache.disk, "disk", "2 GiB", CACHE_DISK, faults);
     let log_level = level(&file.log.level, faults);
     let vault_key = vault::check(&file.vault, folder, faults);
     let known = oauth2::check_all(&file.oauth2, path, faults, &mut warnings);
@@ -122,6 +128,7 @@ pub(super) fn check(file: &File, path: &Path, faults: &mut Faults<'_>) -> Option
         certificate,
         state: None,
         cache_memory,
+        cache_disk,
         vault_key,
         log_level,
         accounts,
@@ -217,14 +224,20 @@ fn certificate(file: &file::Tls, folder: &Path, faults: &mut Faults<'_>) -> Opti
     Some(files)
 }
 
-fn memory(text: &Option<Spanned<String>>, faults: &mut Faults<'_>) -> u64 {
-    let Some(text) = text else { return CACHE_MEMORY };
+fn cache(
+    text: &Option<Spanned<String>>,
+    key: &str,
+    example: &str,
+    usual: u64,
+    faults: &mut Faults<'_>,
+) -> u64 {
+    let Some(text) = text else { return usual };
     octets(text.get_ref()).unwrap_or_else(|| {
         let given = shown(text.get_ref());
         faults.at(
             text.span(),
-            format!("[cache] memory = {given} is not a size; write a number and its unit, \"64 MiB\", or \"0\" for none"),
+            format!("[cache] {key} = {given} is not a size; write a number and its unit, \"{example}\", or \"0\" for none"),
         );
-        CACHE_MEMORY
+        usual
     })
 }

@@ -13,13 +13,8 @@ use super::faults::{Faults, did_you_mean};
 use super::file::File;
 
 /// Keys that will come; until then they are refused by name.
-const NOT_YET: &[&str] = &[
-    "cache.disk",
-    "log.file",
-    "smtp_device",
-    "account.smtp_options.sent_copy",
-    "account.smtp_options.outbox",
-];
+const NOT_YET: &[&str] =
+    &["log.file", "smtp_device", "account.smtp_options.sent_copy", "account.smtp_options.outbox"];
 
 /// Where people write a password that does not belong here.
 const PASSWORDS: &[&str] = &["password", "passwd", "pass", "secret"];

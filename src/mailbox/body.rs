@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::rest::{Coming, Rest};
 use crate::proto::dot::Unstuffed;
 use crate::store::{Bodies, BodyKey, Damaged, Keeper, Kept};
 use crate::upstream::UpstreamError;
@@ -11,13 +12,17 @@ use crate::upstream::imap::Fetched;
 #[derive(Debug)]
 pub struct Body {
     octets: u64,
+    /// Of which so many were handed on.
+    given: u64,
     source: Source,
 }
 
 #[derive(Debug)]
 enum Source {
     /// From the cache.
-    Kept(Kept),
+    Kept(Kept, Option<Rest>),
+    /// From upstream after all, since the cache had it damaged.
+    Rest(Coming),
     /// From upstream.
     Coming(Fetched, Option<Keeping>),
     /// Complete.
@@ -28,21 +33,22 @@ enum Source {
 
 /// A body that is handed to the cache while it streams.
 #[derive(Debug)]
-struct Keeping {
+pub(super) struct Keeping {
     keeper: Keeper,
     counted: Unstuffed,
 }
 
 impl Body {
-    pub(super) fn kept(kept: Kept) -> Self {
-        Self { octets: kept.octets(), source: Source::Kept(kept) }
+    /// A body from the cache; `rest` has what that cannot give.
+    pub(super) fn kept(kept: Kept, rest: Rest) -> Self {
+        Self { octets: kept.octets(), given: 0, source: Source::Kept(kept, Some(rest)) }
     }
 
     /// A body that is announced; kept in `bodies` once it is complete.
     pub(super) fn coming(fetched: Fetched, bodies: &Bodies, key: BodyKey) -> Self {
         let octets = fetched.octets;
-        let keeping = bodies.keeping(key, octets).map(Keeping::new);
-        Self { octets, source: Source::Coming(fetched, keeping) }
+        let keeping = Keeping::begin(bodies, key, octets);
+        Self { octets, given: 0, source: Source::Coming(fetched, keeping) }
     }
 
     /// The literal's length, exact; upstream's octets, not POP3's.
@@ -53,51 +59,76 @@ impl Body {
     /// The next octets; `None` at the end of a complete body. After an error the body is not complete and must
     /// not be ended as if it were.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        match &mut self.source {
-            Source::Kept(kept) => match kept.chunk().await {
+        match self.next().await {
+            Ok(chunk) => {
+                self.given = self.given.saturating_add(chunk.as_ref().map_or(0, Bytes::len) as u64);
+                Ok(chunk)
+            }
+            Err(error) => {
+                self.source = Source::Broken;
+                Err(error)
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        if let Source::Kept(kept, rest) = &mut self.source {
+            match kept.chunk().await {
                 Ok(Some(chunk)) => return Ok(Some(chunk)),
                 Ok(None) => self.source = Source::Done,
                 Err(Damaged) => {
-                    self.source = Source::Broken;
-                    return Err(UpstreamError::Lost { command: "FETCH" });
+                    tracing::info!(
+                        "a message in the cache was damaged; the rest of it comes from the provider"
+                    );
+                    let rest = rest.take().ok_or(LOST)?;
+                    self.source = Source::Rest(rest.fetch(self.given, self.octets).await?);
                 }
-            },
-            Source::Coming(fetched, keeping) => match fetched.chunk().await {
-                Ok(Some(chunk)) => {
-                    if let Some(keeping) = keeping {
-                        keeping.take(&chunk);
-                    }
-                    return Ok(Some(chunk));
-                }
-                Ok(None) => {
-                    if let Some(keeping) = keeping.take() {
-                        keeping.complete().await;
-                    }
-                    self.source = Source::Done;
-                }
-                Err(error) => {
-                    self.source = Source::Broken;
-                    return Err(error);
-                }
-            },
-            Source::Broken => return Err(UpstreamError::Lost { command: "FETCH" }),
-            Source::Done => {}
+            }
         }
-        Ok(None)
+        let chunk = match &mut self.source {
+            Source::Coming(fetched, keeping) => coming(fetched, keeping).await?,
+            Source::Rest(rest) => rest.chunk().await?,
+            Source::Broken => return Err(LOST),
+            Source::Kept(..) | Source::Done => None,
+        };
+        if chunk.is_none() {
+            self.source = Source::Done;
+        }
+        Ok(chunk)
     }
 }
 
+const LOST: UpstreamError = UpstreamError::Lost { command: "FETCH" };
+
+async fn coming(
+    fetched: &mut Fetched,
+    keeping: &mut Option<Keeping>,
+) -> Result<Option<Bytes>, UpstreamError> {
+    let chunk = fetched.chunk().await?;
+    match &chunk {
+        Some(chunk) => keeping.iter_mut().for_each(|keeping| keeping.take(chunk)),
+        None => {
+            if let Some(keeping) = keeping.take() {
+                keeping.complete().await;
+            }
+        }
+    }
+    Ok(chunk)
+}
+
 impl Keeping {
-    fn new(keeper: Keeper) -> Self {
-        Self { keeper, counted: Unstuffed::default() }
+    /// `None` where nothing would come of it.
+    pub(super) fn begin(bodies: &Bodies, key: BodyKey, octets: u64) -> Option<Self> {
+        let keeper = bodies.keeping(key, octets)?;
+        Some(Self { keeper, counted: Unstuffed::default() })
     }
 
-    fn take(&mut self, chunk: &Bytes) {
+    pub(super) fn take(&mut self, chunk: &Bytes) {
         self.counted.take(chunk);
         self.keeper.take(chunk);
     }
 
-    async fn complete(self) {
+    pub(super) async fn complete(self) {
         self.keeper.complete(self.counted.octets()).await;
     }
 }

@@ -19,7 +19,7 @@ type Dialling = Pin<Box<dyn Future<Output = Result<Session, UpstreamError>> + Se
 pub(super) type Asking<'s, T> = Pin<Box<dyn Future<Output = Result<T, UpstreamError>> + Send + 's>>;
 
 /// Makes sessions; a seam for tests.
-pub(super) type Dial = Box<dyn Fn() -> Dialling + Send + Sync>;
+pub(super) type Dial = Arc<dyn Fn() -> Dialling + Send + Sync>;
 
 /// A session that was silent for longer may have ended without anybody saying so: a machine that slept, a router that
 /// forgot the connection.
@@ -64,10 +64,33 @@ impl std::fmt::Debug for Line {
 
 /// Logs in to the account's provider.
 pub(super) fn provider(connector: Connector, account: Arc<Account>, credentials: Credentials) -> Dial {
-    Box::new(move || {
+    Arc::new(move || {
         let (connector, account, credentials) = (connector.clone(), account.clone(), credentials.clone());
         Box::pin(async move { Session::log_in(&connector, &account, &credentials).await })
     })
+}
+
+/// Makes sessions beside a line's own.
+#[derive(Clone)]
+pub(super) struct Spare {
+    dial: Dial,
+    folder: String,
+    uid_validity: UidValidity,
+}
+
+impl Spare {
+    /// A session in the mailbox, read-only, where UIDs still mean what they meant at login.
+    pub(super) async fn open(&self) -> Result<Session, UpstreamError> {
+        let session = (self.dial)().await?;
+        let (was, now) = (self.uid_validity, session.open("EXAMINE", &self.folder).await?.uid_validity);
+        if was == now { Ok(session) } else { Err(UpstreamError::UidValidityChanged { was, now }) }
+    }
+}
+
+impl std::fmt::Debug for Spare {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spare").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 impl Line {
@@ -80,6 +103,11 @@ impl Line {
         self.session = Some(session);
         self.uid_validity = Some(uid_validity);
         self.used = Used::now();
+    }
+
+    /// What makes other sessions in the same mailbox.
+    pub(super) fn spare(&self) -> Option<Spare> {
+        Some(Spare { dial: self.dial.clone(), folder: self.folder.clone(), uid_validity: self.uid_validity? })
     }
 
     /// A new session, nothing opened in it.

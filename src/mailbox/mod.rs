@@ -3,6 +3,7 @@
 //! ```text
 //!  Mailbox ─┬─ line      the upstream session, replaced when it is lost
 //!           ├─ body      from the cache, or as it comes
+//!           ├─ rest      what the cache could not give to its end
 //!           ├─ beginning headers and some lines, without the rest
 //!           ├─ listing   what is in it: what the ledger knows, and what is new
 //!           └─ removal   what DELE comes to, at QUIT and never later
@@ -14,6 +15,7 @@ mod line;
 mod listing;
 mod removal;
 mod resources;
+mod rest;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +33,7 @@ use crate::store::{BodyKey, Page};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Part, Session, Wanted};
 use line::{Dial, Line};
+use rest::Rest;
 
 /// One app's view of one mailbox; holds an upstream session while it lasts and replaces a lost one
 /// behind the scenes where UIDVALIDITY is still the same.
@@ -136,7 +139,8 @@ impl Mailbox {
     pub async fn body(&mut self, uid: Uid) -> Result<Body, UpstreamError> {
         let key = self.key(uid);
         if let Some(kept) = self.resources.bodies.open(&key).await {
-            return Ok(Body::kept(kept));
+            let rest = Rest::new(self.line.spare(), &self.resources.bodies, key, self.stall);
+            return Ok(Body::kept(kept, rest));
         }
         let (uid_validity, stall) = (self.uid_validity, self.stall);
         let fetched = self

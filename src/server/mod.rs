@@ -1,4 +1,4 @@
-//! Listeners, limits, shutdown.
+//! Listeners, limits, shutdown, and the socket by which the command line asks.
 //!
 //! ```text
 //!  listener ══ accept loop ══▶ one task, one span a connection ══ door ══ a seat ══ bridge
@@ -12,14 +12,17 @@
 
 mod accept;
 mod app;
+pub mod control;
 mod door;
 mod lent;
 mod limits;
 mod listen;
 mod protocol;
+mod state;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -33,10 +36,13 @@ use crate::bridge::{Context, Ledger, Standing, Stores, StoresError};
 use crate::config::Settings;
 use crate::net::Connector;
 use crate::net::local_tls::{LocalTls, LocalTlsError};
+use crate::store::Bodies;
+use control::Control;
 use door::Door;
 use limits::Limits;
 use listen::Listener;
 use protocol::Protocol;
+use state::State;
 
 pub use listen::BindError;
 
@@ -52,6 +58,8 @@ pub struct Server {
     context: Context,
     /// Where apps are shown a certificate.
     tls: Option<LocalTls>,
+    /// The state folder, as long as nobody else runs with it.
+    state: Option<State>,
 }
 
 /// Why nothing listens.
@@ -66,6 +74,15 @@ pub enum StartError {
     /// Accounts have no place for what they keep.
     #[error(transparent)]
     Stores(#[from] StoresError),
+    /// Another bridge runs with the state folder.
+    #[error(
+        "{}: another footbridge runs with this state folder; stop it first, or name another folder with --state DIR",
+        path.display()
+    )]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
     /// No certificate, for want of a place.
     #[error(
         "there is no place for the certificate that mail programs are shown; name a folder with --state DIR"
@@ -107,14 +124,19 @@ impl Server {
             &settings.accounts,
             &connector,
         )?;
+        let state = State::open(settings.state.as_deref())?;
         let listeners = listen::bind(&settings.listen)?;
         let mut context = Context::new(&settings.accounts, connector, settings.cache_memory, stores);
+        if let Some(disk) = state.as_ref().and_then(|state| state.disk(settings.cache_disk, &context.stores))
+        {
+            context.resources.bodies = context.resources.bodies.with_disk(disk);
+        }
         context.app_tls = settings.local_tls;
         if let Some(state) = &settings.state {
             context.resources.ledger = Ledger::in_folder(state);
         }
         let door = Door::new(&settings.listen.allow_users);
-        Ok(Self { listeners, door, context, tls })
+        Ok(Self { listeners, door, context, tls, state })
     }
 
     /// Where apps can connect.
@@ -137,13 +159,22 @@ impl Server {
     pub async fn run(self, stopping: CancellationToken) {
         let context = Context { stopping: stopping.clone(), ..self.context };
         let patience = context.connector.deadlines().stop;
-        let (tls, stores, ledger) = (self.tls, context.stores.clone(), context.resources.ledger.clone());
+        let (tls, stores, resources) = (self.tls, context.stores.clone(), context.resources.clone());
         let serve =
             move |protocol, app, standing| app::stay(protocol, app, context.clone(), tls.clone(), standing);
         let kept = stores.keep(stopping.clone());
+        let control = self.state.as_ref().and_then(State::control);
+        let asked = answer(control, resources.bodies.clone(), stopping.clone());
         let served = serve_all(self.listeners, Limits::default(), self.door, stopping, patience, serve);
-        tokio::join!(served, kept);
-        tokio::join!(stores.close(), ledger.close());
+        tokio::join!(served, kept, asked);
+        tokio::join!(stores.close(), resources.ledger.close(), resources.bodies.close());
+    }
+}
+
+/// Answers the command line, where there is a way to.
+async fn answer(control: Option<Control>, bodies: Bodies, stopping: CancellationToken) {
+    if let Some(control) = control {
+        control.serve(bodies, stopping).await;
     }
 }
 

@@ -1,4 +1,6 @@
-//! Message bodies once fetched: in memory, weighed by octets.
+//! Message bodies once fetched: in memory, weighed by octets, and on the disk.
+//!
+//! Small ones are in both, large ones on the disk alone; what is asked for is had from memory before the disk.
 //!
 //! ```text
 //!  keeping ──▶ Keeper ──take, take, complete──▶ kept      what is not complete is never kept
@@ -6,12 +8,15 @@
 //! ```
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
+use super::disk::{Disk, DiskTier, Found, Removed, Strand, Stream};
 use crate::mail::{Uid, UidValidity};
 
 /// The largest body kept in memory; what is larger would push out hundreds of others.
@@ -43,6 +48,53 @@ pub struct BodyKey {
 #[derive(Clone, Debug)]
 pub struct Bodies {
     memory: Option<Cache<BodyKey, Entry>>,
+    /// What memory may come to.
+    bound: u64,
+    disk: Option<Disk>,
+    counts: Arc<Counts>,
+}
+
+/// What was asked for, and where it was.
+#[derive(Debug, Default)]
+struct Counts {
+    from_memory: AtomicU64,
+    from_disk: AtomicU64,
+    missed: AtomicU64,
+}
+
+/// What is kept, and what came of it since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Stats {
+    /// In memory.
+    pub memory: MemoryTier,
+    /// On the disk, where bodies are kept there.
+    pub disk: Option<DiskTier>,
+    /// Asked for and had from memory.
+    pub from_memory: u64,
+    /// Asked for and had from the disk.
+    pub from_disk: u64,
+    /// Asked for and not here.
+    pub missed: u64,
+}
+
+/// What is in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MemoryTier {
+    /// Bodies.
+    pub bodies: u64,
+    /// Octets, with what each costs beyond its own.
+    pub octets: u64,
+    /// What they may come to.
+    pub bound: u64,
+}
+
+/// How many bodies were removed. Most small ones were in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Cleared {
+    /// From memory.
+    pub memory: Removed,
+    /// From the disk.
+    pub disk: Removed,
 }
 
 #[derive(Clone, Debug)]
@@ -58,7 +110,10 @@ pub struct Keeper {
     key: BodyKey,
     octets: u64,
     taken: u64,
+    /// A small one.
     collected: Option<BytesMut>,
+    /// A large one.
+    strand: Option<Strand>,
 }
 
 /// A body from the cache, on its way to whoever wants it.
@@ -66,7 +121,13 @@ pub struct Keeper {
 pub struct Kept {
     octets: u64,
     pop3_octets: u64,
-    left: Bytes,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Memory(Bytes),
+    Disk(Stream),
 }
 
 /// What is kept of this body is not what was put in: it is gone now, and the provider has to be asked. What
@@ -85,33 +146,129 @@ impl Bodies {
                 .eviction_policy(EvictionPolicy::lru())
                 .build()
         });
-        Self { memory }
+        Self { memory, bound: octets, disk: None, counts: Arc::default() }
+    }
+
+    /// The same, and on this disk.
+    #[must_use]
+    pub fn with_disk(self, disk: Disk) -> Self {
+        Self { disk: Some(disk), ..self }
     }
 
     /// Whether a body is here, as far as can be told without waiting.
     pub fn has(&self, key: &BodyKey) -> bool {
         self.memory.as_ref().is_some_and(|memory| memory.contains_key(key))
+            || self.disk.as_ref().is_some_and(|disk| disk.has(key))
     }
 
     /// The body, if it is here.
     pub async fn open(&self, key: &BodyKey) -> Option<Kept> {
-        let Entry { body, pop3_octets } = self.memory.as_ref()?.get(key).await?;
-        Some(Kept { octets: body.len() as u64, pop3_octets, left: body })
+        let count = |counter: &AtomicU64| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        if let Some(Entry { body, pop3_octets }) = self.remembered(key).await {
+            count(&self.counts.from_memory);
+            if let Some(disk) = &self.disk {
+                disk.touch(key);
+            }
+            return Some(Kept::in_memory(body, pop3_octets));
+        }
+        let Some(found) = self.found(key).await else {
+            count(&self.counts.missed);
+            return None;
+        };
+        count(&self.counts.from_disk);
+        Some(match found {
+            Found::Whole(body, pop3_octets) => {
+                self.remember(key.clone(), Entry { body: body.clone(), pop3_octets }).await;
+                Kept::in_memory(body, pop3_octets)
+            }
+            Found::Stream(stream) => {
+                let (octets, pop3_octets) = (stream.octets(), stream.pop3_octets());
+                Kept { octets, pop3_octets, source: Source::Disk(stream) }
+            }
+        })
+    }
+
+    async fn remembered(&self, key: &BodyKey) -> Option<Entry> {
+        self.memory.as_ref()?.get(key).await
+    }
+
+    async fn found(&self, key: &BodyKey) -> Option<Found> {
+        self.disk.as_ref()?.open(key).await
     }
 
     /// Begins to keep a body of `octets` octets; `None` where nothing would come of it.
     pub fn keeping(&self, key: BodyKey, octets: u64) -> Option<Keeper> {
-        let in_memory = self.memory.is_some() && octets <= SMALL;
-        let collected = usize::try_from(octets).ok().filter(|_| in_memory).map(BytesMut::with_capacity)?;
-        Some(Keeper { bodies: self.clone(), key, octets, taken: 0, collected: Some(collected) })
+        let small = octets <= SMALL;
+        let wanted = small && (self.memory.is_some() || self.disk.is_some());
+        let collected = usize::try_from(octets).ok().filter(|_| wanted).map(BytesMut::with_capacity);
+        let strand = match &self.disk {
+            Some(disk) if !small => disk.begin(key.clone(), octets),
+            _ => None,
+        };
+        let anything = collected.is_some() || strand.is_some();
+        anything.then(|| Keeper { bodies: self.clone(), key, octets, taken: 0, collected, strand })
     }
 
-    /// Takes in a complete body, exactly as upstream sent it, and the octets POP3 counts for it.
+    /// Takes in a complete body, exactly as upstream sent it, and the octets POP3 counts for it: into memory at
+    /// once, onto the disk as soon as that takes it. One that is larger than [`SMALL`] has to come by
+    /// [`Bodies::keeping`].
     pub async fn insert(&self, key: BodyKey, body: Bytes, pop3_octets: u64) {
+        if let Some(disk) = &self.disk {
+            disk.write(key.clone(), body.clone(), pop3_octets);
+        }
+        self.remember(key, Entry { body, pop3_octets }).await;
+    }
+
+    async fn remember(&self, key: BodyKey, entry: Entry) {
         if let Some(memory) = &self.memory {
-            memory.insert(key, Entry { body, pop3_octets }).await;
+            memory.insert(key, entry).await;
             // At once, not when the cache finds time: the bound is the user's memory.
             memory.run_pending_tasks().await;
+        }
+    }
+
+    /// What is kept.
+    pub async fn stats(&self) -> Stats {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            memory: self.memory_tier().await,
+            disk: self.disk.as_ref().map(Disk::tier),
+            from_memory: of(&self.counts.from_memory),
+            from_disk: of(&self.counts.from_disk),
+            missed: of(&self.counts.missed),
+        }
+    }
+
+    async fn memory_tier(&self) -> MemoryTier {
+        let bound = self.bound;
+        let Some(memory) = &self.memory else { return MemoryTier { bound, ..MemoryTier::default() } };
+        memory.run_pending_tasks().await;
+        MemoryTier { bodies: memory.entry_count(), octets: memory.weighted_size(), bound }
+    }
+
+    /// Removes every body; who is handed one goes on to its end.
+    ///
+    /// # Errors
+    /// A file that cannot be removed.
+    pub async fn clear(&self) -> io::Result<Cleared> {
+        let MemoryTier { bodies, octets, .. } = self.memory_tier().await;
+        if let Some(memory) = &self.memory {
+            memory.invalidate_all();
+            memory.run_pending_tasks().await;
+        }
+        let disk = match &self.disk {
+            Some(disk) => disk.clear().await?,
+            None => Removed::default(),
+        };
+        Ok(Cleared { memory: Removed { bodies, octets }, disk })
+    }
+
+    /// Waits, but not for long, until what was handed over is on the disk; what is not complete is given up.
+    pub async fn close(&self) {
+        if let Some(disk) = &self.disk {
+            disk.close().await;
         }
     }
 
@@ -132,10 +289,15 @@ impl Keeper {
     pub fn take(&mut self, chunk: &Bytes) {
         self.taken = self.taken.saturating_add(chunk.len() as u64);
         if self.taken > self.octets {
-            self.collected = None; // More than was announced: no body of ours.
+            // More than was announced: no body of ours.
+            self.collected = None;
+            self.strand = None;
         }
         if let Some(collected) = &mut self.collected {
             collected.extend_from_slice(chunk);
+        }
+        if let Some(strand) = &mut self.strand {
+            strand.take(chunk);
         }
     }
 
@@ -145,12 +307,19 @@ impl Keeper {
             return;
         }
         if let Some(collected) = self.collected.take() {
-            self.bodies.insert(self.key.clone(), collected.freeze(), pop3_octets).await;
+            self.bodies.insert(self.key, collected.freeze(), pop3_octets).await;
+        }
+        if let Some(strand) = self.strand.take() {
+            strand.complete(pop3_octets);
         }
     }
 }
 
 impl Kept {
+    fn in_memory(body: Bytes, pop3_octets: u64) -> Self {
+        Self { octets: body.len() as u64, pop3_octets, source: Source::Memory(body) }
+    }
+
     /// The body's length.
     pub fn octets(&self) -> u64 {
         self.octets
@@ -166,10 +335,11 @@ impl Kept {
     /// # Errors
     /// The rest cannot be had from here.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Damaged> {
-        if self.left.is_empty() {
-            return Ok(None);
+        match &mut self.source {
+            Source::Memory(left) if left.is_empty() => Ok(None),
+            Source::Memory(left) => Ok(Some(left.split_to(left.len().min(PIECE)))),
+            Source::Disk(stream) => stream.chunk().await,
         }
-        Ok(Some(self.left.split_to(self.left.len().min(PIECE))))
     }
 }
 

@@ -4,7 +4,7 @@
 //! is not so is refused in one sentence and left as it is. A file is replaced as a whole (temporary file, fsync,
 //! rename, fsync of the folder): after a power failure there is the old one or the new one.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,13 @@ pub struct Folder {
 #[derive(Debug)]
 pub struct Held<'a> {
     folder: &'a Folder,
+    /// The lock ends with the file.
+    _lock: File,
+}
+
+/// No other bridge runs with this folder while this lives, however this process ends.
+#[derive(Debug)]
+pub struct Alone {
     /// The lock ends with the file.
     _lock: File,
 }
@@ -101,6 +108,11 @@ impl Folder {
         Err(refuse(&self.path, what))
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where a file of this name stands.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -111,9 +123,30 @@ impl Folder {
     /// # Errors
     /// The folder cannot be written.
     pub fn hold(&self) -> Result<Held<'_>, FolderError> {
+        let (path, file) = self.lock_file("lock")?;
+        file.lock().map_err(|error| not_written(&path, &error))?;
+        Ok(Held { folder: self, _lock: file })
+    }
+
+    /// Makes this process the one that runs with this folder, as long as what comes back lives; `None` where another
+    /// one is. Nobody who only [holds](Folder::hold) it is in the way.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn hold_alone(&self) -> Result<Option<Alone>, FolderError> {
+        let (path, file) = self.lock_file("bridge.lock")?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Alone { _lock: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(not_written(&path, &error)),
+        }
+    }
+
+    /// A file whose lock counts, never its octets.
+    fn lock_file(&self, name: &str) -> Result<(PathBuf, File), FolderError> {
         self.make()?;
         self.can_be_written()?;
-        let path = self.file("lock");
+        let path = self.file(name);
         if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
             // Opening a pipe would wait without end, and a link leads elsewhere.
             return Err(refuse(
@@ -123,8 +156,7 @@ impl Folder {
         }
         let mut options = OpenOptions::new();
         let opened = private_file(options.create(true).truncate(false).write(true)).open(&path);
-        let held = opened.and_then(|file| file.lock().map(|()| Held { folder: self, _lock: file }));
-        held.map_err(|error| not_written(&path, &error))
+        opened.map_err(|error| not_written(&path, &error)).map(|file| (path, file))
     }
 
     /// A file's octets; `None` where there is none.
@@ -231,12 +263,12 @@ fn not_written(path: &Path, error: &io::Error) -> FolderError {
 }
 
 #[cfg(unix)]
-fn private(builder: &mut DirBuilder) -> &mut DirBuilder {
+pub(super) fn private(builder: &mut DirBuilder) -> &mut DirBuilder {
     std::os::unix::fs::DirBuilderExt::mode(builder, 0o700)
 }
 
 #[cfg(unix)]
-fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(super) fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600)
 }
 
@@ -264,12 +296,12 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 // On Windows a folder in the user's profile is that user's by default, and a rename is the file system's own affair.
 
 #[cfg(not(unix))]
-fn private(builder: &mut DirBuilder) -> &mut DirBuilder {
+pub(super) fn private(builder: &mut DirBuilder) -> &mut DirBuilder {
     builder
 }
 
 #[cfg(not(unix))]
-fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(super) fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
@@ -435,6 +467,17 @@ mod tests {
         assert!(told.contains("read-only"), "{told}");
         assert_eq!(folder.read("key").unwrap().unwrap(), b"one");
         chmod(&path, 0o700);
+    }
+
+    #[test]
+    fn one_process_alone_runs_with_a_folder_and_others_may_still_write_a_file() {
+        let (_outer, path) = place();
+        let folder = Folder::open(&path).unwrap();
+        let alone = folder.hold_alone().unwrap().expect("the first");
+        assert!(Folder::open(&path).unwrap().hold_alone().unwrap().is_none());
+        folder.hold().unwrap().write("key", b"one").unwrap();
+        drop(alone);
+        assert!(folder.hold_alone().unwrap().is_some());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod support;
 
 mod apps;
+mod cache;
 mod deletion;
 mod ledger;
 mod octets;

@@ -1,6 +1,10 @@
 //! A way to a server that can be cut: connections through it break, the next ones work.
 
-use tokio::io::copy_bidirectional;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -12,6 +16,8 @@ pub struct Cut {
     to: Remote,
     port: u16,
     cuts: watch::Sender<u64>,
+    /// Octets that came from the server.
+    heard: Arc<AtomicU64>,
     serving: JoinHandle<()>,
 }
 
@@ -22,25 +28,42 @@ impl Cut {
         let port = listener.local_addr().expect("bound").port();
         let (cuts, cut) = watch::channel(0);
         let server = to.port;
+        let heard = Arc::<AtomicU64>::default();
+        let counted = heard.clone();
         let serving = tokio::spawn(async move {
             while let Ok((mut here, _)) = listener.accept().await {
                 let mut cut = cut.clone();
                 cut.mark_unchanged();
+                let counted = counted.clone();
                 tokio::spawn(async move {
                     let Ok(mut there) = TcpStream::connect(("127.0.0.1", server)).await else { return };
+                    let ((mut from_app, mut to_app), (mut from_server, mut to_server)) =
+                        (here.split(), there.split());
+                    let nobody = AtomicU64::new(0);
+                    let both = async {
+                        tokio::join!(
+                            carry(&mut from_app, &mut to_server, &nobody),
+                            carry(&mut from_server, &mut to_app, &counted),
+                        )
+                    };
                     tokio::select! {
-                        _ = copy_bidirectional(&mut here, &mut there) => {}
+                        _ = both => {}
                         _ = cut.changed() => {}
                     }
                 });
             }
         });
-        Self { to: to.clone(), port, cuts, serving }
+        Self { to: to.clone(), port, cuts, heard, serving }
     }
 
     /// The server, by this way.
     pub fn remote(&self) -> Remote {
         Remote { port: self.port, ..self.to.clone() }
+    }
+
+    /// Octets that the server sent, TLS and all.
+    pub fn heard(&self) -> u64 {
+        self.heard.load(Ordering::SeqCst)
     }
 
     /// Ends all connections there are.
@@ -52,5 +75,22 @@ impl Cut {
 impl Drop for Cut {
     fn drop(&mut self) {
         self.serving.abort();
+    }
+}
+
+/// Counts octets before they are handed on.
+async fn carry(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    count: &AtomicU64,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let octets = from.read(&mut buffer).await?;
+        if octets == 0 {
+            return to.shutdown().await;
+        }
+        count.fetch_add(octets as u64, Ordering::SeqCst);
+        to.write_all(&buffer[..octets]).await?;
     }
 }

@@ -28,9 +28,10 @@ use entries::Entries;
 pub use entries::Entry;
 pub use grants::KeptGrant;
 use key::{Fresh, Keys};
-use sealed::{Header, Key, Sealed};
+use sealed::{Header, Key, Kind, Sealed};
 #[doc(hidden)]
 pub use sealed::{opened_with, sealed_with};
+use zeroize::Zeroizing;
 
 use crate::mail::KeyChoice;
 use crate::store::folder::Held;
@@ -303,6 +304,18 @@ impl Vault {
             Some(open) => self.keys.describe(&self.folder, open.header.kind()),
             None => "there is no vault: nothing is stored yet".to_owned(),
         })
+    }
+
+    /// A key for other files in the state folder, made from the vault's: `None` where that would lie beside them, or
+    /// there is no vault. Waits as [`Vault::entry`] does.
+    ///
+    /// # Errors
+    /// The vault is there and cannot be opened.
+    pub fn key_for(&self, purpose: &str) -> Result<Option<Zeroizing<[u8; 32]>>, VaultError> {
+        let mut open = self.lock();
+        self.read(&mut open)?;
+        let elsewhere = open.as_ref().filter(|open| !matches!(open.header.kind(), Kind::File {}));
+        Ok(elsewhere.map(|open| open.key.for_purpose(purpose)))
     }
 
     fn path(&self) -> PathBuf {

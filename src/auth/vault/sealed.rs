@@ -144,6 +144,14 @@ impl Key {
         Self { seal, check: hex(of("check").as_ref().get(..8).unwrap_or_default()) }
     }
 
+    /// Another key, from which this one cannot be had.
+    pub(super) fn for_purpose(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.seal);
+        let mut derived = Zeroizing::new([0; 32]);
+        derived.copy_from_slice(hmac::sign(&key, format!("footbridge {purpose}").as_bytes()).as_ref());
+        derived
+    }
+
     fn cipher(&self) -> XChaCha20Poly1305 {
         XChaCha20Poly1305::new((&*self.seal).into())
     }

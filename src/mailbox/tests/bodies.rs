@@ -1,3 +1,5 @@
+use bytes::Bytes;
+
 use super::*;
 
 const OPENED: &str = r#"
@@ -174,7 +176,7 @@ async fn a_login_that_counts_no_longer_is_made_again_and_the_app_does_not_hear_o
 async fn a_login_refused_in_mid_session_is_not_tried_again_for_each_message() {
     let logins = Arc::new(Mutex::new(0));
     let (counted, script) = (logins.clone(), opened("EOF"));
-    let dial: Dial = Box::new(move || {
+    let dial: Dial = Arc::new(move || {
         let mut logins = counted.lock().unwrap();
         *logins += 1;
         let first = (*logins == 1).then(|| script::session(script).0);
@@ -326,4 +328,47 @@ async fn keeping_alive_takes_seconds_and_no_new_session_without_need() {
     mailbox.keep_alive().await;
     mailbox.close().await;
     provider.kept().await;
+}
+
+/// By a clock that runs: threads that read files do not stop one.
+#[tokio::test]
+async fn a_large_body_that_turns_out_damaged_on_the_disk_goes_on_from_upstream() {
+    const OCTETS: usize = 1_400_000;
+    let line = "a line of some length, so that few are needed for a message that is large\\r\\n";
+    let shown = line.repeat(OCTETS / (line.len() - 2) + 1);
+    let message = shown.replace("\\r\\n", "\r\n");
+    let answer = format!(
+        "C: $b UID FETCH 5 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 5 BODY[] {{{}}}\\r\\n{shown})\\r\\n\nS: $b OK x",
+        message.len()
+    );
+    let shorter =
+        "C: $b UID FETCH 5 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 5 BODY[] {2}\\r\\nab)\\r\\n\nS: $b OK x";
+    for (rest, comes) in [(reopened(&answer), true), (reopened(shorter), false)] {
+        let state = tempfile::tempdir().unwrap();
+        let folder = crate::store::disk::folder_in(state.path());
+        let start = || crate::store::Disk::start(folder.clone(), 1 << 30, Box::new(|| Ok(None))).unwrap();
+        let mut provider = Provider::new(&[opened(""), rest]);
+        provider.resources.bodies = provider.resources.bodies.with_disk(start());
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        let key = mailbox.key(uid(5));
+        let mut keeper = provider.resources.bodies.keeping(key.clone(), message.len() as u64).unwrap();
+        keeper.take(&Bytes::copy_from_slice(message.as_bytes()));
+        keeper.complete(9).await;
+        provider.resources.bodies.close().await;
+        let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+        let mut octets = std::fs::read(&file).unwrap();
+        octets[1_000_000] ^= 1;
+        std::fs::write(&file, octets).unwrap();
+
+        let mut body = mailbox.body(uid(5)).await.unwrap();
+        assert_eq!(body.octets(), message.len() as u64);
+        let (octets, end) = whole(&mut body).await;
+        assert!(octets == message.as_bytes()[..octets.len()], "never a wrong octet");
+        assert!(octets.len() > 900_000 && end.is_ok() == comes, "{} {end:?}", octets.len());
+        assert_eq!(octets.len() == message.len(), comes);
+        provider.resources.bodies.close().await;
+        assert_eq!(provider.resources.bodies.has(&key), comes, "kept again, if complete");
+        mailbox.close().await;
+        provider.kept().await;
+    }
 }

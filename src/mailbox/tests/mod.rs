@@ -63,7 +63,7 @@ impl Provider {
 
     async fn open(&self) -> Result<(Mailbox, Listing), UpstreamError> {
         let (plays, left) = (self.plays.clone(), self.left.clone());
-        let dial: Dial = Box::new(move || {
+        let dial: Dial = Arc::new(move || {
             let script = left.lock().unwrap().pop().expect("one session too many");
             let (session, play) = script::session(script);
             plays.lock().unwrap().push(play);

@@ -46,6 +46,23 @@ fn a_passphrase_opens_it_and_another_one_does_not_and_harms_nothing() {
 }
 
 #[test]
+fn other_files_get_keys_of_their_own_where_the_vaults_does_not_lie_beside_them() {
+    let place = Place::new();
+    let choice = KeyChoice::PassphraseFile(place.private("passphrase", "correct horse"));
+    let vault = place.vault(choice.clone());
+    assert_eq!(vault.key_for("bodies").unwrap(), None, "no vault yet");
+    put(&vault, "a@b", "secret").unwrap();
+    let key = vault.key_for("bodies").unwrap().expect("a passphrase lies elsewhere");
+    assert_eq!(place.vault(choice).key_for("bodies").unwrap().as_ref(), Some(&key), "the same at each start");
+    assert_ne!(vault.key_for("other").unwrap(), Some(key));
+    assert!(place.simple().key_for("bodies").is_err(), "one that does not open gives none");
+
+    let beside = Place::new();
+    put(&beside.simple(), "a@b", "secret").unwrap();
+    assert_eq!(beside.simple().key_for("bodies").unwrap(), None);
+}
+
+#[test]
 fn a_passphrase_file_that_others_may_read_is_refused() {
     let place = Place::new();
     let vault = |path: &Path| place.vault(KeyChoice::PassphraseFile(path.to_owned()));
