@@ -11,7 +11,7 @@ use super::file;
 use super::oauth2::Known;
 use super::secret;
 use super::servers::{Given, Servers};
-use super::values::choice;
+use super::values::{choice, days};
 use crate::mail::Account;
 use crate::mail::account::{
     Auth, BareNewline, Delete, Pop3Options, SecretSource, Seen, Service, SmtpOptions,
@@ -237,6 +237,17 @@ fn pop3(file: &file::Pop3, faults: &mut Faults<'_>) -> Pop3Options {
         ("keep", Delete::Keep),
     ];
     let seens = [("never", Seen::Never), ("retrieved", Seen::Retrieved), ("deleted", Seen::Deleted)];
+    let recent = file.recent.as_ref().and_then(|text| {
+        let recent = days(text.get_ref());
+        if recent.is_none() {
+            let given = shown(text.get_ref());
+            let fault = format!(
+                "[account.pop3] recent = {given} is not a time in days; write it like \"30 days\", or leave it out to show all"
+            );
+            faults.at(text.span(), fault);
+        }
+        recent
+    });
     let folder = plain(&file.folder, "[account.pop3] folder", faults).unwrap_or_else(|| "INBOX".into());
     Pop3Options {
         // INBOX is the one name without case (RFC 3501 §5.1).
@@ -244,6 +255,7 @@ fn pop3(file: &file::Pop3, faults: &mut Faults<'_>) -> Pop3Options {
         delete: choice(&file.delete, "[account.pop3] delete", &deletes, &["hide"], faults)
             .unwrap_or(Delete::Auto),
         seen: choice(&file.seen, "[account.pop3] seen", &seens, &[], faults).unwrap_or(Seen::Never),
+        recent,
     }
 }
 

@@ -226,6 +226,8 @@ pub struct Pop3 {
     pub delete: Option<Text>,
     /// When `\Seen` is set.
     pub seen: Option<Text>,
+    /// How old a message may be to be shown.
+    pub recent: Option<Text>,
 }
 
 /// `[account.smtp_options]`

@@ -25,6 +25,20 @@ pub(super) fn octets(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
+/// A time in days with its unit, one at least: `"30 days"`, `"2 weeks"`.
+pub(super) fn days(text: &str) -> Option<u32> {
+    const CENTURY: u32 = 36_525;
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "d" | "day" | "days" => 1,
+        "w" | "week" | "weeks" => 7,
+        _ => return None,
+    };
+    number.parse::<u32>().ok()?.checked_mul(factor).filter(|days| (1..=CENTURY).contains(days))
+}
+
 /// A DNS name in lower case, or an IP address without brackets.
 pub(super) fn host(text: &str) -> Option<String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -120,6 +134,18 @@ mod tests {
         assert_eq!(octets("7 B"), Some(7));
         for wrong in ["", "64", "MiB", "-1 MiB", "1.5 GiB", "64 MiB 3", "64 Mi", "99999999999 GiB", "²"] {
             assert_eq!(octets(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn days_have_units() {
+        assert_eq!(days("30 days"), Some(30));
+        assert_eq!(days(" 1day"), Some(1));
+        assert_eq!(days("2 Weeks"), Some(14));
+        for wrong in
+            ["", "30", "days", "0 days", "-1 days", "1.5 days", "2 hours", "9999999999 days", "40000 days"]
+        {
+            assert_eq!(days(wrong), None, "{wrong}");
         }
     }
 

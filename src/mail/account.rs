@@ -105,6 +105,8 @@ pub struct Pop3Options {
     pub delete: Delete,
     /// When `\Seen` is set upstream; always in UPDATE, never before.
     pub seen: Seen,
+    /// Only messages that came within so many days are shown; `None`: all.
+    pub recent: Option<u32>,
 }
 
 /// What a DELE does once QUIT comes.

@@ -6,6 +6,7 @@
 //!           ├─ rest      what the cache could not give to its end
 //!           ├─ beginning headers and some lines, without the rest
 //!           ├─ listing   what is in it: what the ledger knows, and what is new
+//!           ├─ recent    the part of it that is new enough to be shown
 //!           └─ removal   what DELE comes to, at QUIT and never later
 //! ```
 
@@ -13,6 +14,7 @@ mod beginning;
 mod body;
 mod line;
 mod listing;
+mod recent;
 mod removal;
 mod resources;
 mod rest;
@@ -100,7 +102,7 @@ impl Mailbox {
         let uid_validity = examined.listed.uid_validity;
         line.opened(session, uid_validity);
         let listing = listing::listing(examined, &page);
-        let mailbox = Mailbox {
+        let mut mailbox = Mailbox {
             line,
             address: account.address.as_str().into(),
             folder: folder.into(),
@@ -112,6 +114,7 @@ impl Mailbox {
             plan: None,
         };
         let listing = mailbox.with_sizes_of_bodies(listing);
+        let listing = mailbox.recent(listing).await?;
         Ok((mailbox, listing))
     }
 

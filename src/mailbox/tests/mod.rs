@@ -95,7 +95,12 @@ fn account() -> Account {
         auth: Auth::Password,
         secret: SecretSource::App,
         mask: Vec::new(),
-        pop3: Pop3Options { folder: "INBOX".to_owned(), delete: Delete::Auto, seen: Seen::Never },
+        pop3: Pop3Options {
+            folder: "INBOX".to_owned(),
+            delete: Delete::Auto,
+            seen: Seen::Never,
+            recent: None,
+        },
         smtp_options: SmtpOptions { bare_newline: BareNewline::Mend },
         quirks: Quirks::default(),
         folders: FolderNames::default(),

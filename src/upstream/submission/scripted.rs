@@ -111,7 +111,7 @@ pub(crate) fn account() -> Account {
         auth: Auth::Password,
         secret: SecretSource::App,
         mask: Vec::new(),
-        pop3: Pop3Options { folder: "INBOX".into(), delete: Delete::Keep, seen: Seen::Never },
+        pop3: Pop3Options { folder: "INBOX".into(), delete: Delete::Keep, seen: Seen::Never, recent: None },
         smtp_options: SmtpOptions { bare_newline: BareNewline::Mend },
         quirks: Quirks::default(),
         folders: FolderNames::default(),

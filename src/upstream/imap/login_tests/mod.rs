@@ -68,7 +68,12 @@ fn account(usernames: &[&str], quirks: &[Quirk]) -> Account {
         auth: Auth::Password,
         secret: SecretSource::App,
         mask: Vec::new(),
-        pop3: Pop3Options { folder: "INBOX".to_owned(), delete: Delete::Auto, seen: Seen::Never },
+        pop3: Pop3Options {
+            folder: "INBOX".to_owned(),
+            delete: Delete::Auto,
+            seen: Seen::Never,
+            recent: None,
+        },
         smtp_options: SmtpOptions { bare_newline: BareNewline::Mend },
         quirks: quirks.iter().copied().collect::<Quirks>(),
         folders: FolderNames::default(),
