@@ -4,7 +4,7 @@ use crate::support::bridge::{Config, InProcess, Program};
 use crate::support::dovecot::{Dovecot, PASSWORD};
 use crate::support::imap::{Imap, Stored};
 use crate::support::mail;
-use crate::support::pop3::{Pop3, as_pop3_has_it};
+use crate::support::pop3::{Pop3, as_pop3_has_it, beginning};
 use crate::support::shelf::Shelf;
 
 /// RFC 1939 §3, §5, §11: RETR gives the message with line ends made CRLF, and LIST and STAT count those octets or
@@ -89,23 +89,6 @@ async fn top_of_mixed_messages_is_a_beginning_of_retr() {
     }
     session.ok("QUIT").await;
     bridge.stopped().await;
-}
-
-/// The headers, the empty line and so many lines.
-fn beginning(whole: &[u8], lines: usize) -> &[u8] {
-    let mut at = 0;
-    let mut left = None;
-    while at < whole.len() && left != Some(0) {
-        let end =
-            whole[at..].windows(2).position(|two| two == b"\r\n").map_or(whole.len(), |end| at + end + 2);
-        left = match left {
-            None if end - at == 2 => Some(lines),
-            None => None,
-            Some(left) => Some(left - 1),
-        };
-        at = end;
-    }
-    &whole[..at]
 }
 
 /// RFC 3501 §6.3.11: APPEND through the bridge stores the same octets as past it.

@@ -38,6 +38,11 @@ impl Pop3 {
     /// A command with a multi-line answer; gives its octets with dots unstuffed, every line with its CRLF.
     pub async fn lines(&mut self, command: &str) -> Vec<u8> {
         self.ok(command).await;
+        self.rest().await
+    }
+
+    /// What stands behind the first line of a multi-line answer, as [`Pop3::lines`] gives it.
+    pub async fn rest(&mut self) -> Vec<u8> {
         let mut octets = Vec::new();
         loop {
             let line = self.wire.hear_octets().await;
@@ -71,4 +76,21 @@ pub fn as_pop3_has_it(octets: &[u8]) -> Vec<u8> {
         given.extend_from_slice(b"\r\n");
     }
     given
+}
+
+/// What TOP gives of what RETR gives: the headers, the empty line and so many lines (RFC 1939 §7).
+pub fn beginning(whole: &[u8], lines: usize) -> &[u8] {
+    let mut at = 0;
+    let mut left = None;
+    while at < whole.len() && left != Some(0) {
+        let end =
+            whole[at..].windows(2).position(|two| two == b"\r\n").map_or(whole.len(), |end| at + end + 2);
+        left = match left {
+            None if end - at == 2 => Some(lines),
+            None => None,
+            Some(left) => Some(left - 1),
+        };
+        at = end;
+    }
+    &whole[..at]
 }
