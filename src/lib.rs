@@ -32,9 +32,10 @@
 //! # The journeys of one message
 //!
 //! **POP3 `RETR 7`.** `bridge::pop3` reads a line, `proto::pop3::Session` turns it into a request for a
-//! body, `mailbox` has it in the cache or asks `upstream::imap`; `+OK` goes out once the literal's length
-//! has come, the octets stream through dot-stuffing to the app as they arrive, and into the cache when
-//! complete.
+//! body, `mailbox` has it in the cache, or on the shelf of what it read ahead, or asks `upstream::imap`; `+OK` goes
+//! out once the literal's length has come, the octets stream through dot-stuffing to the app as they arrive, and into
+//! the cache when complete. An app that went from 6 to 7 will want 8: from the second message in a row on,
+//! `mailbox::ahead` has `upstream::imap`'s window ask for all that follow, several in a command, as far as memory goes.
 //!
 //! **`QUIT` after `DELE`.** `mailbox::removal` selects the mailbox again; the same UIDVALIDITY or nothing
 //! happens; `UID MOVE`, or `UID STORE` and `UID EXPUNGE`; upstream's tagged OK; then `+OK`. What fails is
@@ -80,6 +81,14 @@
 //! - **The oauth2 crate is shown canonical answers only.** It is strict where token servers are not (lives as text,
 //!   errors under status 200, HTML), and its error for what it cannot read carries the body, tokens included; so each
 //!   answer is put into the form of RFC 6749 §5 beneath it, and what is none is told by its status alone.
+//! - **Read-ahead opens as wide as it gets.** A window that begins small and doubles costs a round trip for each doubling:
+//!   five from 256 KiB to 8 MiB, as many as the whole login. So the second message in a row asks for up to 8 MiB at once.
+//!   An app that leaves early costs what came until then, which stays in the cache; the session ends where more than
+//!   64 KiB are still on their way. A message far outside the window gets a fresh session in place of that one rather
+//!   than a second beside it: the provider counts both, and what was on its way is no longer what the app is after.
+//! - **A message of a set is whole when its FETCH response has ended as one**, not when the command is done, as it is
+//!   where one message was asked for by itself. An app that does not pipeline asks for the next message only when it has
+//!   this one: waiting for the set would hold up each message by all the others of it.
 //! - **BODY=8BITMIME from an app that was offered it before AUTH is taken even where upstream lacks 8BITMIME**, and is
 //!   not passed on: apps do not ask again after AUTH. Content that really is 8-bit is refused when it comes.
 //! - **The local authority signs for ten years and is forgotten.** A key that is kept to renew a certificate could speak

@@ -13,7 +13,7 @@ use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Part, Wanted};
 
 /// The first window: headers and a screen of text of nearly every mail.
-const FIRST: u64 = 16 * 1024;
+pub(super) const FIRST: u64 = 16 * 1024;
 
 /// No window is larger, so that an app that wants few lines of long ones does not wait for many.
 const LARGEST: u64 = 1 << 20;
@@ -65,6 +65,7 @@ impl Mailbox {
 
     /// At most `octets` octets from `from` on; fewer only at the message's end.
     async fn window(&mut self, uid: Uid, from: u64, octets: u64) -> Result<Bytes, UpstreamError> {
+        self.stop_ahead();
         let (uid_validity, stall) = (self.uid_validity, self.stall);
         let part = Part::Window { from, octets };
         let window = self.line.read(|session| {
@@ -82,6 +83,19 @@ impl Mailbox {
         });
         window.await
     }
+}
+
+/// The beginning of a message that is here.
+pub(super) fn cut(body: &Bytes, lines: u32) -> Bytes {
+    let end = Lines::new(lines).look(body).unwrap_or(body.len());
+    body.slice(..end)
+}
+
+/// The same of its beginning, if that is long enough.
+pub(super) fn cut_of_beginning(beginning: &Bytes, lines: u32) -> Option<Bytes> {
+    let whole = (beginning.len() as u64) < FIRST;
+    let end = Lines::new(lines).look(beginning).or_else(|| whole.then_some(beginning.len()))?;
+    Some(beginning.slice(..end))
 }
 
 /// The beginning of a message that comes whole; what follows is dropped, which costs the session if it is long.

@@ -8,6 +8,9 @@ use crate::store::{Bodies, BodyKey, Damaged, Keeper, Kept};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::Fetched;
 
+/// A body that is here is handed on in pieces of this size, as one from upstream is.
+const PIECE: usize = 64 * 1024;
+
 /// A message's octets on their way, exactly as upstream has them: no dot-stuffing, line ends untouched.
 #[derive(Debug)]
 pub struct Body {
@@ -23,6 +26,8 @@ enum Source {
     Kept(Kept, Option<Rest>),
     /// From upstream after all, since the cache had it damaged.
     Rest(Coming),
+    /// All of it was read ahead: what is left of it.
+    Here(Bytes),
     /// From upstream.
     Coming(Fetched, Option<Keeping>),
     /// Complete.
@@ -42,6 +47,11 @@ impl Body {
     /// A body from the cache; `rest` has what that cannot give.
     pub(super) fn kept(kept: Kept, rest: Rest) -> Self {
         Self { octets: kept.octets(), given: 0, source: Source::Kept(kept, Some(rest)) }
+    }
+
+    /// A body that was read ahead, all of it.
+    pub(super) fn here(body: Bytes) -> Self {
+        Self { octets: body.len() as u64, given: 0, source: Source::Here(body) }
     }
 
     /// A body that is announced; kept in `bodies` once it is complete.
@@ -88,6 +98,9 @@ impl Body {
         let chunk = match &mut self.source {
             Source::Coming(fetched, keeping) => coming(fetched, keeping).await?,
             Source::Rest(rest) => rest.chunk().await?,
+            Source::Here(left) => {
+                Some(left.split_to(left.len().min(PIECE))).filter(|piece| !piece.is_empty())
+            }
             Source::Broken => return Err(LOST),
             Source::Kept(..) | Source::Done => None,
         };

@@ -43,7 +43,7 @@ pub(super) struct Line {
 /// When a session last answered, by two clocks: only the second runs while the machine sleeps, and only the first
 /// never jumps.
 #[derive(Debug)]
-struct Used(Instant, SystemTime);
+pub(super) struct Used(pub(super) Instant, pub(super) SystemTime);
 
 impl Used {
     fn now() -> Self {
@@ -51,7 +51,7 @@ impl Used {
     }
 
     /// A clock that was set costs a NOOP, whichever way.
-    fn is_fresh(&self) -> bool {
+    pub(super) fn is_fresh(&self) -> bool {
         self.0.elapsed() < FRESH && self.1.elapsed().is_ok_and(|age| age < FRESH)
     }
 }
@@ -144,6 +144,16 @@ impl Line {
         self.same(now)?;
         self.used = Used::now();
         work(self.session.insert(session)).await
+    }
+
+    /// The session at hand, if it answered lately.
+    pub(super) fn fresh(&self) -> Option<&Session> {
+        self.session.as_ref().filter(|_| self.used.is_fresh())
+    }
+
+    /// The session answered then, and nobody told the line.
+    pub(super) fn answered(&mut self, used: Used) {
+        self.used = used;
     }
 
     async fn probe_if_stale(&mut self) {

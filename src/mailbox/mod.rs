@@ -4,12 +4,14 @@
 //!  Mailbox ─┬─ line      the upstream session, replaced when it is lost
 //!           ├─ body      from the cache, or as it comes
 //!           ├─ rest      what the cache could not give to its end
+//!           ├─ ahead     what an app that goes from message to message will ask for next
 //!           ├─ beginning headers and some lines, without the rest
 //!           ├─ listing   what is in it: what the ledger knows, and what is new
 //!           ├─ recent    the part of it that is new enough to be shown
 //!           └─ removal   what DELE comes to, at QUIT and never later
 //! ```
 
+mod ahead;
 mod beginning;
 mod body;
 mod line;
@@ -24,6 +26,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use ahead::Budget;
 pub use body::Body;
 pub use removal::RemovalPlan;
 pub use resources::Resources;
@@ -34,6 +37,7 @@ use crate::net::Connector;
 use crate::store::{BodyKey, Page};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Part, Session, Wanted};
+use ahead::Ahead;
 use line::{Dial, Line};
 use rest::Rest;
 
@@ -54,6 +58,8 @@ pub struct Mailbox {
     stall: Duration,
     /// What DELE comes to, once that was looked up.
     plan: Option<removal::Plan>,
+    /// Bodies the app has not asked for yet.
+    ahead: Ahead,
 }
 
 /// The mailbox as it stood at login.
@@ -112,6 +118,7 @@ impl Mailbox {
             resources,
             stall,
             plan: None,
+            ahead: Ahead::default(),
         };
         let listing = mailbox.with_sizes_of_bodies(listing);
         let listing = mailbox.recent(listing).await?;
@@ -140,11 +147,10 @@ impl Mailbox {
     /// # Errors
     /// [`UpstreamError::Refused`] and [`UpstreamError::Gone`] concern this message only.
     pub async fn body(&mut self, uid: Uid) -> Result<Body, UpstreamError> {
-        let key = self.key(uid);
-        if let Some(kept) = self.resources.bodies.open(&key).await {
-            let rest = Rest::new(self.line.spare(), &self.resources.bodies, key, self.stall);
-            return Ok(Body::kept(kept, rest));
+        if let Some(body) = self.kept(uid).await {
+            return Ok(body);
         }
+        self.stop_ahead();
         let (uid_validity, stall) = (self.uid_validity, self.stall);
         let fetched = self
             .line
@@ -159,17 +165,27 @@ impl Mailbox {
                 })
             })
             .await?;
-        Ok(Body::coming(fetched, &self.resources.bodies, key))
+        Ok(Body::coming(fetched, &self.resources.bodies, self.key(uid)))
+    }
+
+    /// The whole message, if the cache has it.
+    async fn kept(&self, uid: Uid) -> Option<Body> {
+        let key = self.key(uid);
+        let kept = self.resources.bodies.open(&key).await?;
+        let rest = Rest::new(self.line.spare(), &self.resources.bodies, key, self.stall);
+        Some(Body::kept(kept, rest))
     }
 
     /// Keeps the upstream session from timing out while the app is silent; call now and then. Takes seconds at most:
     /// a session that is lost is replaced by the next command.
     pub async fn keep_alive(&mut self) {
+        self.stop_ahead();
         self.line.probe().await;
     }
 
     /// Ends the upstream session politely (LOGOUT, never CLOSE).
     pub async fn close(mut self) {
+        self.keep_ahead().await;
         if let Some(session) = self.line.leave() {
             session.log_out().await;
         }

@@ -61,6 +61,92 @@ async fn three_hundred_mixed_messages_and_one_of_20_mb_equal_dovecots() {
     pop3_gives(&mut Pop3::login(bridge.pop3(), user, PASSWORD).await, &upstream).await;
 }
 
+/// What is read ahead for an app that goes from message to message is what it gets, and one that does not, or goes
+/// another way, gets the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_in_any_order_equal_dovecots() {
+    let user = "orders@example.test";
+    let mut messages = mail::mixed(300);
+    messages.retain(|message| !message.is_empty());
+    let mut direct = crate::fill(user, &messages).await;
+    let upstream: Vec<Vec<u8>> =
+        direct.messages("INBOX").await.into_iter().map(|stored| stored.octets).collect();
+    // Without a cache, so that every message comes from Dovecot.
+    let config = crate::config_for(user, &Dovecot::shared().imaps()).setting("cache.memory = \"0\"");
+    let bridge = Program::start(&config, "debug");
+    let count = upstream.len();
+    let mixed = (0..count).map(|at| at * 7919 % count);
+    let jumping = (0..count).map(|at| if at % 10 == 9 { count - 1 - at } else { at });
+    for order in [(0..count).rev().collect::<Vec<_>>(), mixed.collect(), jumping.collect()] {
+        let mut session = Pop3::login(bridge.pop3(), user, PASSWORD).await;
+        for at in order {
+            let given = session.lines(&format!("RETR {}", at + 1)).await;
+            let expected = as_pop3_has_it(&upstream[at]);
+            assert!(given == expected, "RETR {}: {}", at + 1, difference(&given, &expected));
+        }
+        session.ok("QUIT").await;
+    }
+}
+
+/// Messages that go meanwhile, by the app's own DELE or by another program, are theirs alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_go_while_others_are_read_ahead_harm_no_other() {
+    let user = "going@example.test";
+    let mut messages = mail::mixed(200);
+    messages.retain(|message| !message.is_empty());
+    let mut direct = crate::fill(user, &messages).await;
+    let upstream = direct.messages("INBOX").await;
+    let bridge = crate::bridge_for(user);
+    let mut session = Pop3::login(bridge.pop3(), user, PASSWORD).await;
+    let gone = |at: usize| at % 50 == 20;
+    direct.ok("SELECT INBOX").await;
+    for stored in upstream.iter().enumerate().filter(|(at, _)| gone(*at)).map(|(_, stored)| stored) {
+        direct.ok(&format!("UID STORE {} +FLAGS.SILENT (\\Deleted)", stored.uid)).await;
+    }
+    direct.ok("EXPUNGE").await;
+    for (at, stored) in upstream.iter().enumerate() {
+        let number = at + 1;
+        if gone(at) {
+            session.err(&format!("RETR {number}")).await;
+            continue;
+        }
+        if at % 7 == 3 {
+            session.ok(&format!("DELE {number}")).await;
+            continue;
+        }
+        let (given, expected) =
+            (session.lines(&format!("RETR {number}")).await, as_pop3_has_it(&stored.octets));
+        assert!(given == expected, "RETR {number}: {}", difference(&given, &expected));
+        if at % 3 == 0 {
+            session.ok(&format!("DELE {number}")).await;
+        }
+    }
+    session.ok("QUIT").await;
+    let left: Vec<_> = direct.messages("INBOX").await.into_iter().map(|stored| stored.uid).collect();
+    let kept = upstream.iter().enumerate().filter(|(at, _)| !gone(*at) && at % 7 != 3 && at % 3 != 0);
+    assert_eq!(left, kept.map(|(_, stored)| stored.uid).collect::<Vec<_>>());
+}
+
+/// A message at a time costs upstream one command for many.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_maildrop_takes_few_commands() {
+    let messages = mail::mixed(300);
+    let shelf = Shelf::start(messages.clone()).await;
+    let config = Config::new("ana@example.test", &shelf.remote()).setting("cache.memory = \"0\"");
+    let bridge = InProcess::start(config.parsed()).await;
+    pop3_gives(&mut Pop3::login(bridge.pop3(), "ana@example.test", PASSWORD).await, &messages).await;
+    // The first message, then at most 64 a command.
+    assert!(shelf.asked() <= 7, "{} commands", shelf.asked());
+    let mut session = Pop3::login(bridge.pop3(), "ana@example.test", PASSWORD).await;
+    let before = shelf.asked();
+    for number in 1..=messages.len() {
+        session.lines(&format!("TOP {number} 0")).await;
+    }
+    // And those whose headers are longer than a beginning.
+    assert!(shelf.asked() - before <= 15, "{} commands", shelf.asked() - before);
+    bridge.stopped().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nul_bare_lf_and_empty_messages_as_no_real_server_keeps_them() {
     let messages = mail::mixed(300);

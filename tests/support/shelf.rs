@@ -18,17 +18,18 @@ pub struct Shelf {
     remote: Remote,
     accepting: JoinHandle<()>,
     open: watch::Receiver<usize>,
+    messages: Arc<Messages>,
 }
 
 impl Shelf {
     /// Serves these messages as UID 1, 2, 3 and so on.
     pub async fn start(messages: Vec<Vec<u8>>) -> Self {
-        Self::with(Messages { all: messages, break_off: AtomicUsize::new(usize::MAX) }).await
+        Self::with(Messages::new(messages, usize::MAX)).await
     }
 
     /// The same, but the first body that is asked for ends after so many octets, together with the connection.
     pub async fn that_breaks_off_once(messages: Vec<Vec<u8>>, after: usize) -> Self {
-        Self::with(Messages { all: messages, break_off: AtomicUsize::new(after) }).await
+        Self::with(Messages::new(messages, after)).await
     }
 
     async fn with(messages: Messages) -> Self {
@@ -36,11 +37,12 @@ impl Shelf {
         let remote = upstream.remote();
         let messages = Arc::new(messages);
         let (count, open) = watch::channel(0);
+        let served = messages.clone();
         let accepting = tokio::spawn(async move {
             // A handshake that fails is that connection's affair.
             loop {
                 if let Ok(wire) = upstream.accept().await {
-                    let (messages, count) = (messages.clone(), count.clone());
+                    let (messages, count) = (served.clone(), count.clone());
                     count.send_modify(|open| *open += 1);
                     tokio::spawn(async move {
                         serve(wire, messages).await;
@@ -49,12 +51,17 @@ impl Shelf {
                 }
             }
         });
-        Self { remote, accepting, open }
+        Self { remote, accepting, open, messages }
     }
 
     /// As the configuration names it.
     pub fn remote(&self) -> Remote {
         self.remote.clone()
+    }
+
+    /// How many commands have asked for bodies.
+    pub fn asked(&self) -> usize {
+        self.messages.asked.load(Ordering::Relaxed)
     }
 
     /// Waits until the bridge has ended every connection.
@@ -75,6 +82,14 @@ struct Messages {
     all: Vec<Vec<u8>>,
     /// After how many octets of a body the connection breaks off, once.
     break_off: AtomicUsize,
+    /// Commands that asked for bodies.
+    asked: AtomicUsize,
+}
+
+impl Messages {
+    fn new(all: Vec<Vec<u8>>, break_off: usize) -> Self {
+        Self { all, break_off: AtomicUsize::new(break_off), asked: AtomicUsize::new(0) }
+    }
 }
 
 async fn serve(mut wire: Wire, messages: Arc<Messages>) {
@@ -85,6 +100,7 @@ async fn serve(mut wire: Wire, messages: Arc<Messages>) {
         let (tag, command) = line.split_once(' ').unwrap_or((&line, ""));
         let answer = answer(command, &messages.all, &mut wire).await;
         if let (true, Some(untagged)) = (command.contains("BODY.PEEK[]"), &answer) {
+            messages.asked.fetch_add(1, Ordering::Relaxed);
             let after = messages.break_off.swap(usize::MAX, Ordering::Relaxed);
             if let (Some(literal), true) = (memchr::memmem::find(untagged, b"}\r\n"), after != usize::MAX) {
                 let _ = wire.send(&untagged[..untagged.len().min(literal + 3 + after)]).await;

@@ -80,10 +80,10 @@ where
     }
 
     async fn retrieve(&mut self, number: MessageNumber, uid: Uid, listed: u64) -> Result<(), End> {
-        let Some(open) = &mut self.open else {
+        let (Some(open), Some(maildrop)) = (&mut self.open, self.session.maildrop()) else {
             return self.app.reply(&Reply::err("not in this state")).await;
         };
-        let body = match self.app.meanwhile(open.mailbox.body(uid)).await? {
+        let body = match self.app.meanwhile(open.mailbox.retrieve(uid, maildrop)).await? {
             Ok(body) => body,
             Err(error) => return self.refuse(number, &error).await,
         };
@@ -102,14 +102,14 @@ where
     }
 
     async fn top(&mut self, number: MessageNumber, uid: Uid, lines: u32) -> Result<(), End> {
-        let Some(open) = &mut self.open else {
+        let (Some(open), Some(maildrop)) = (&mut self.open, self.session.maildrop()) else {
             return self.app.reply(&Reply::err("not in this state")).await;
         };
         open.touched = Instant::now();
         if lines > HELD_LINES {
             return self.streamed_top(number, uid, lines).await;
         }
-        match self.app.meanwhile(open.mailbox.beginning(uid, lines)).await? {
+        match self.app.meanwhile(open.mailbox.look(uid, lines, maildrop)).await? {
             Ok(beginning) => transfer::held_top(&mut self.app, &beginning, lines).await,
             Err(UpstreamError::TooLarge) => self.streamed_top(number, uid, lines).await,
             Err(error) => self.refuse(number, &error).await,
@@ -117,8 +117,8 @@ where
     }
 
     async fn streamed_top(&mut self, number: MessageNumber, uid: Uid, lines: u32) -> Result<(), End> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let body = match self.app.meanwhile(open.mailbox.body(uid)).await? {
+        let (Some(open), Some(maildrop)) = (&mut self.open, self.session.maildrop()) else { return Ok(()) };
+        let body = match self.app.meanwhile(open.mailbox.retrieve(uid, maildrop)).await? {
             Ok(body) => body,
             Err(error) => return self.refuse(number, &error).await,
         };

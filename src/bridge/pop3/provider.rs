@@ -8,6 +8,7 @@ use crate::auth::Credentials;
 use crate::mail::{Account, Uid};
 use crate::mailbox::{Body, Listing, Mailbox, Resources};
 use crate::net::Connector;
+use crate::proto::pop3::Maildrop;
 use crate::upstream::UpstreamError;
 
 /// Where mailboxes come from.
@@ -25,11 +26,16 @@ pub(super) trait Provider: Send + Sync {
 pub(super) trait Inbox: Send {
     type Body: Octets;
 
-    fn body(&mut self, uid: Uid) -> impl Future<Output = Result<Self::Body, UpstreamError>> + Send;
-    fn beginning(
+    fn retrieve(
+        &mut self,
+        uid: Uid,
+        maildrop: &Maildrop,
+    ) -> impl Future<Output = Result<Self::Body, UpstreamError>> + Send;
+    fn look(
         &mut self,
         uid: Uid,
         lines: u32,
+        maildrop: &Maildrop,
     ) -> impl Future<Output = Result<Bytes, UpstreamError>> + Send;
     fn learnt(&mut self, uid: Uid, octets: u64);
     fn update(
@@ -69,12 +75,12 @@ impl Provider for Upstream {
 impl Inbox for Mailbox {
     type Body = Body;
 
-    async fn body(&mut self, uid: Uid) -> Result<Body, UpstreamError> {
-        Mailbox::body(self, uid).await
+    async fn retrieve(&mut self, uid: Uid, maildrop: &Maildrop) -> Result<Body, UpstreamError> {
+        Mailbox::retrieve(self, uid, maildrop).await
     }
 
-    async fn beginning(&mut self, uid: Uid, lines: u32) -> Result<Bytes, UpstreamError> {
-        Mailbox::beginning(self, uid, lines).await
+    async fn look(&mut self, uid: Uid, lines: u32, maildrop: &Maildrop) -> Result<Bytes, UpstreamError> {
+        Mailbox::look(self, uid, lines, maildrop).await
     }
 
     fn learnt(&mut self, uid: Uid, octets: u64) {

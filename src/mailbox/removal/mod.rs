@@ -31,6 +31,7 @@ impl Mailbox {
     /// What a DELE will come to, found out without changing anything: the target folder is looked up, and a
     /// missing one is [`UpstreamError::NoFolder`].
     pub async fn removal_plan(&mut self) -> Result<RemovalPlan, UpstreamError> {
+        self.stop_ahead();
         self.plan().await.map(|plan| plan.shown())
     }
 
@@ -45,6 +46,7 @@ impl Mailbox {
         if nothing && seen.is_empty() {
             return Ok(());
         }
+        self.stop_ahead();
         let deleted = if nothing { &[] } else { deleted };
         let mut work = Work::new(self.uid_validity, seen, deleted, &self.account.quirks);
         if let Some(session) = self.line.take().await {

@@ -1,6 +1,8 @@
 //! Conversations of a mailbox with a scripted upstream.
 
 mod again;
+mod ahead;
+mod any_order;
 mod bodies;
 mod listing;
 mod removal;

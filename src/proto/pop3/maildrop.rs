@@ -113,6 +113,13 @@ impl Maildrop {
         }
     }
 
+    /// The messages that are not marked deleted, from `uid` on: UIDs and sizes as told in the listing.
+    pub fn from_uid(&self, uid: Uid) -> impl Iterator<Item = (Uid, u64)> {
+        let first = self.messages.partition_point(|message| message.uid < uid);
+        let messages = self.messages.get(first..).unwrap_or_default().iter();
+        messages.filter(|message| !message.deleted).map(|message| (message.uid, message.octets))
+    }
+
     /// Marks it; nothing happens upstream (RFC 1939 §5 DELE).
     ///
     /// # Errors
@@ -320,6 +327,16 @@ mod tests {
         maildrop.retrieved_whole(number(1));
         assert_eq!(maildrop.mark_deleted(number(1)), Ok(()));
         assert_eq!((maildrop.deleted(), maildrop.retrieved()), (vec![uid(10), uid(11)], vec![uid(10)]));
+    }
+
+    #[test]
+    fn what_follows_a_message_skips_what_is_marked_deleted() {
+        let mut maildrop = maildrop(&[1, 2, 3, 4]);
+        maildrop.mark_deleted(number(3)).expect("there");
+        let from = |at| maildrop.from_uid(uid(at)).collect::<Vec<_>>();
+        assert_eq!(from(11), [(uid(11), 2), (uid(13), 4)]);
+        assert_eq!(from(1).len(), 3);
+        assert!(from(14).is_empty());
     }
 
     #[test]

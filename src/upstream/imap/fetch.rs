@@ -24,7 +24,7 @@ use crate::proto::imap::value::{self, Items, Value};
 use crate::upstream::UpstreamError;
 
 /// A body that nobody wants any more is read to its end up to this many octets; beyond, a new connection is cheaper.
-const DRAINED: u64 = 64 * 1024;
+pub const DRAINED: u64 = 64 * 1024;
 
 /// What to fetch, and from which mailbox.
 #[derive(Debug)]
@@ -75,13 +75,14 @@ impl Wanted {
     fn from(&self) -> u64 {
         if let Part::Window { from, .. } = self.part { from } else { 0 }
     }
+}
 
-    fn command(&self) -> String {
-        match self.part {
-            Part::Whole => format!("UID FETCH {} (UID BODY.PEEK[])", self.uid),
-            Part::Window { from, octets } => {
-                format!("UID FETCH {} (UID BODY.PEEK[]<{from}.{octets}>)", self.uid)
-            }
+impl Part {
+    /// The command for the messages of a set.
+    pub fn command(self, set: impl std::fmt::Display) -> String {
+        match self {
+            Part::Whole => format!("UID FETCH {set} (UID BODY.PEEK[])"),
+            Part::Window { from, octets } => format!("UID FETCH {set} (UID BODY.PEEK[]<{from}.{octets}>)"),
         }
     }
 }
@@ -102,7 +103,7 @@ impl<S: Octets> Conversation<S> {
 
     /// Everything up to the completion; an error ends the conversation.
     async fn deliver(&mut self, delivery: &mut Delivery) -> Result<Completion, UpstreamError> {
-        let tag = self.wire_at_start().queue(&delivery.wanted.command());
+        let tag = self.wire_at_start().queue(&delivery.wanted.part.command(delivery.wanted.uid));
         self.wire().flush().await.map_err(|error| self.fault("FETCH", &error))?;
         loop {
             match self.wire().event().await.map_err(|error| self.fault("FETCH", &error))? {
@@ -143,7 +144,10 @@ impl<S: Octets> Conversation<S> {
     async fn body(&mut self, octets: u64, delivery: &mut Delivery) -> Result<(), UpstreamError> {
         let so_far = self.wire().so_far();
         let list = if let Some(Response::Fetch(list)) = response::parse(so_far) { list } else { b"" };
+        let nameless = value::items(list).uid.is_none();
         let mut ours = delivery.begin(octets, list);
+        // Exchange says so only behind the body.
+        self.heard().uid_behind_body |= ours && nameless;
         while self.wire().body_left() > 0 {
             if !ours && delivery.state == State::Coming && self.wire().body_left() > DRAINED {
                 return Err(LOST);
@@ -168,7 +172,8 @@ impl<S: Octets> Conversation<S> {
     }
 }
 
-const LOST: UpstreamError = UpstreamError::Lost { command: "FETCH" };
+/// The conversation is out of step, or over.
+pub const LOST: UpstreamError = UpstreamError::Lost { command: "FETCH" };
 
 #[derive(Debug)]
 struct Delivery {
@@ -298,7 +303,7 @@ impl Delivery {
 
 /// Whether what follows the last body is a FETCH response still: a literal that was announced too short leaves the
 /// rest of the mail there.
-fn fits(list: &[u8]) -> bool {
+pub fn fits(list: &[u8]) -> bool {
     const BODY: &[u8] = b"{0}\r\n";
     let Some(at) = memmem::rfind(list, BODY) else { return false };
     let tail = list.get(at + BODY.len()..).unwrap_or_default();

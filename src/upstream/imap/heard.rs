@@ -30,6 +30,8 @@ pub struct Heard {
     pub bye: Option<String>,
     /// The last UIDVALIDITY named, asked for or not.
     pub uid_validity: Option<UidValidity>,
+    /// A message's UID came only behind its body: nobody knew before whose it was.
+    pub uid_behind_body: bool,
     /// The answer to the command that is running.
     pub answer: Answer,
 }

@@ -13,6 +13,8 @@ mod refusal;
 #[cfg(test)]
 pub(crate) mod script;
 mod session;
+mod shelf;
+mod window;
 mod wire;
 #[cfg(test)]
 mod wire_tests;
@@ -30,10 +32,12 @@ use crate::net::{Buffered, Connector, Stream};
 use conversation::Conversation;
 
 pub use conversation::has;
-pub use fetch::{Part, Wanted};
+pub use fetch::{DRAINED, Part, Wanted};
 pub use heard::{Answer, Folder};
 pub use listing::{Examined, Selected, quoted};
 pub use session::{Fetched, Session};
+pub use shelf::{LARGE, Shelf};
+pub use window::Window;
 
 /// A session right after login, for an IMAP app to take over.
 #[derive(Debug)]

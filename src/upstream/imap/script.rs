@@ -106,6 +106,11 @@ pub const PATIENCE: Duration = Duration::from_secs(55);
 /// A session, logged in already, with a scripted upstream.
 pub fn session(script: &'static str) -> (Session, JoinHandle<()>) {
     let (stream, play) = play(script);
+    (session_over(stream), play)
+}
+
+/// A session, logged in already, over a stream.
+pub fn session_over(stream: DuplexStream) -> Session {
     let wire = Wire::new(Buffered::new(stream), PATIENCE);
-    (Session::over(Conversation::Client(async_imap::Client::new(wire))), play)
+    Session::over(Conversation::Client(async_imap::Client::new(wire)))
 }

@@ -17,12 +17,14 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
 use super::conversation::{Conversation, Octets};
-use super::fetch::{After, Sink, Wanted};
+use super::fetch::{After, LOST, Part, Sink, Wanted};
 use super::heard::Answer;
 use super::listing::{self, Examined, Selected};
 use super::log_in;
+use super::shelf::{Shelf, Taking};
+use super::window::{Ahead, REQUESTS, Window};
 use crate::auth::Credentials;
-use crate::mail::{Account, Listed};
+use crate::mail::{Account, Listed, UidValidity};
 use crate::net::Connector;
 use crate::upstream::UpstreamError;
 
@@ -40,7 +42,13 @@ pub struct Session {
 pub struct Fetched {
     /// Its length.
     pub octets: u64,
-    chunks: mpsc::Receiver<Result<Option<Bytes>, UpstreamError>>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Session(mpsc::Receiver<Result<Option<Bytes>, UpstreamError>>),
+    Shelf(Taking),
 }
 
 type Reply<T> = oneshot::Sender<Result<T, UpstreamError>>;
@@ -51,6 +59,7 @@ enum Ask {
     List { folder: String, known: Option<Listed>, reply: Reply<Examined> },
     Capabilities { reply: Reply<Vec<String>> },
     Fetch { wanted: Wanted, sink: Sink },
+    ReadAhead(Ahead),
 }
 
 impl Session {
@@ -145,7 +154,26 @@ impl Session {
         let octets = self
             .ask("FETCH", |begun| Ask::Fetch { wanted, sink: Sink { begun, chunks: chunk, stall } })
             .await?;
-        Ok(Fetched { octets, chunks })
+        Ok(Fetched { octets, source: Source::Session(chunks) })
+    }
+
+    /// Reads ahead onto `shelf` until the window is dropped; nothing else can be asked meanwhile. The first octets of
+    /// each message that `part` says, never several UIDs in a command where `singly`. `stall` as in
+    /// [`Session::fetch`].
+    ///
+    /// `None` if the session is over.
+    pub async fn read_ahead(
+        &self,
+        shelf: Shelf,
+        uid_validity: UidValidity,
+        part: Part,
+        singly: bool,
+        stall: Duration,
+    ) -> Option<Window> {
+        let (request, requests) = mpsc::channel(REQUESTS);
+        let ahead = Ahead { shelf: shelf.clone(), requests, uid_validity, part, singly, stall };
+        self.asks.send(Ask::ReadAhead(ahead)).await.ok()?;
+        Some(Window::new(shelf, request))
     }
 
     /// Says LOGOUT and waits for the end of the connection, never for long.
@@ -172,9 +200,17 @@ impl Session {
 const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Fetched {
+    /// A body that was read ahead.
+    pub fn from_shelf((octets, taking): (u64, Taking)) -> Self {
+        Self { octets, source: Source::Shelf(taking) }
+    }
+
     /// The next octets, or `None` behind the last of a complete body.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        self.chunks.recv().await.unwrap_or(Err(UpstreamError::Lost { command: "FETCH" }))
+        match &mut self.source {
+            Source::Session(chunks) => chunks.recv().await.unwrap_or(Err(LOST)),
+            Source::Shelf(taking) => taking.chunk().await,
+        }
     }
 }
 
@@ -196,6 +232,7 @@ async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Rec
                 answer(&mut conversation, reply, async |talk| Ok(talk.capabilities().await?.to_vec())).await
             }
             Ask::Fetch { wanted, sink } => conversation.fetch(wanted, sink).await == After::Usable,
+            Ask::ReadAhead(ahead) => conversation.read_ahead(ahead).await == After::Usable,
         };
         if !usable || conversation.heard().bye.is_some() {
             break;

@@ -21,6 +21,7 @@ use crate::auth::Credentials;
 use crate::config;
 use crate::mail::{Account, Deadlines, Uid, UidValidity};
 use crate::mailbox::{Listing, Message};
+use crate::proto::pop3::Maildrop;
 use crate::upstream::UpstreamError;
 
 /// What a body does, chunk by chunk.
@@ -140,13 +141,13 @@ impl Provider for Script {
 impl Inbox for Script {
     type Body = Flowing;
 
-    async fn body(&mut self, uid: Uid) -> Result<Flowing, UpstreamError> {
+    async fn retrieve(&mut self, uid: Uid, _: &Maildrop) -> Result<Flowing, UpstreamError> {
         self.seen().bodies.push(uid.get());
         let mail = self.mail(uid)?;
         Ok(Flowing { octets: mail.announced, events: mail.events.into_iter() })
     }
 
-    async fn beginning(&mut self, uid: Uid, _: u32) -> Result<Bytes, UpstreamError> {
+    async fn look(&mut self, uid: Uid, _: u32, _: &Maildrop) -> Result<Bytes, UpstreamError> {
         self.seen().beginnings.push(uid.get());
         let chunks = self.mail(uid)?.events.into_iter().filter_map(|event| match event {
             Event::Chunk(chunk) => Some(chunk),

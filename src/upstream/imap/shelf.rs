@@ -1,0 +1,679 @@
+//! Bodies read ahead: asked for, on their way, or here until the app takes them; one slot a UID.
+//!
+//! ```text
+//!  session's task ── begin, push, close ──▶ Shelf ──▶ Taking ──▶ the app
+//!        ◀── waits where there is no room ──┘
+//!
+//!  Asked ──▶ Held ──▶ Whole         collected; what the app wants now streams to it from here all the same
+//!    ├─────▶ Flowing ──▶ done       streams through: large, or no room for it
+//!    └─────▶ Failed                 refused, gone, lost
+//! ```
+//!
+//! What is held stays below the bound, whatever upstream told of sizes: a body for which there is no room is not taken
+//! from the connection until there is, or until the app wants it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::{Instant, timeout};
+
+use super::fetch::LOST;
+use crate::mail::Uid;
+use crate::upstream::UpstreamError;
+
+/// A larger body is not collected while the app takes it.
+pub const LARGE: u64 = 1 << 20;
+
+/// What a slot costs beyond its octets, and an empty message all the same.
+const OVERHEAD: u64 = 512;
+
+/// Octets of a body that streams through, on their way to an app that is slower than upstream: four reads.
+const FLOW: usize = 256 * 1024;
+
+/// A body that is here is handed on in pieces of this size.
+const PIECE: usize = 64 * 1024;
+
+/// How long an app waits for a body while others come; then a connection of its own is quicker.
+const TURN: Duration = Duration::from_secs(15);
+
+/// See the module; cheap to clone.
+#[derive(Clone)]
+pub struct Shelf(Arc<Inner>);
+
+struct Inner {
+    bound: u64,
+    /// What the bound was taken from; given back with the memory.
+    _lease: OwnedSemaphorePermit,
+    state: Mutex<State>,
+    /// Whoever takes waits for this,
+    to_taker: Notify,
+    /// and whoever fills for this.
+    to_filler: Notify,
+}
+
+struct State {
+    slots: BTreeMap<Uid, Slot>,
+    /// Octets of bodies that are here or begun.
+    held: u64,
+    /// What all slots are reckoned to cost.
+    cost: u64,
+    wanted: Option<Wanted>,
+    /// Nobody wants more.
+    ended: bool,
+    /// Nothing more comes.
+    over: bool,
+    /// When upstream was last heard.
+    heard: (Instant, SystemTime),
+}
+
+struct Slot {
+    told: u64,
+    place: Place,
+}
+
+enum Place {
+    Asked,
+    Held {
+        octets: u64,
+        body: BytesMut,
+    },
+    Flowing {
+        octets: u64,
+        parts: VecDeque<Bytes>,
+        queued: usize,
+        done: bool,
+    },
+    Whole(Bytes),
+    /// `None`: nothing was found out about it, another session may give it.
+    Failed(Option<UpstreamError>),
+}
+
+/// What the app waits for.
+#[derive(Clone, Copy)]
+struct Wanted {
+    uid: Uid,
+    /// As it comes; else only all of it is of use.
+    streams: bool,
+}
+
+/// What becomes of a body that was announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It is taken.
+    Taken,
+    /// Nobody asked for it.
+    Foreign,
+    /// There is no room for it, and the app waits for what is behind it.
+    Refused,
+}
+
+impl fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Mail is in it.
+        f.debug_struct("Shelf").field("bound", &self.0.bound).finish_non_exhaustive()
+    }
+}
+
+/// For whoever takes.
+impl Shelf {
+    /// An empty one that holds at most `bound` octets, which were taken from `lease`.
+    pub fn new(bound: u64, lease: OwnedSemaphorePermit) -> Self {
+        let state = State {
+            slots: BTreeMap::new(),
+            held: 0,
+            cost: 0,
+            wanted: None,
+            ended: false,
+            over: false,
+            heard: (Instant::now(), SystemTime::now()),
+        };
+        let (to_taker, to_filler) = (Notify::new(), Notify::new());
+        Self(Arc::new(Inner { bound, _lease: lease, state: Mutex::new(state), to_taker, to_filler }))
+    }
+
+    /// What a message of so many octets takes of the bound.
+    pub fn cost(octets: u64) -> u64 {
+        octets.saturating_add(OVERHEAD)
+    }
+
+    /// How much of the bound is not spoken for; `None` while more than half is.
+    pub fn room(&self) -> Option<u64> {
+        let left = self.0.bound.saturating_sub(self.state().cost);
+        (left >= self.0.bound / 2).then_some(left)
+    }
+
+    /// Whether there is a slot for the message.
+    pub fn has(&self, uid: Uid) -> bool {
+        self.state().slots.contains_key(&uid)
+    }
+
+    /// Whether nothing is here or on its way.
+    pub fn is_empty(&self) -> bool {
+        self.state().slots.is_empty()
+    }
+
+    /// Whether nothing more comes.
+    pub fn is_over(&self) -> bool {
+        self.state().over
+    }
+
+    /// When upstream was last heard, by a clock that never jumps and by one that runs while the machine sleeps.
+    pub fn heard(&self) -> (Instant, SystemTime) {
+        self.state().heard
+    }
+
+    /// Octets that are still to come of messages before `uid`, or of all; upstream's word.
+    pub fn to_come(&self, before: Option<Uid>) -> u64 {
+        let state = self.state();
+        let slots = state.slots.iter().take_while(|(uid, _)| before.is_none_or(|before| **uid < before));
+        slots.fold(0, |sum: u64, (_, slot)| sum.saturating_add(slot.to_come()))
+    }
+
+    /// The body, if all of it is here, for good.
+    pub fn take(&self, uid: Uid) -> Option<Bytes> {
+        let mut state = self.state();
+        let Place::Whole(_) = state.slots.get(&uid)?.place else { return None };
+        let Place::Whole(body) = self.remove(&mut state, uid)?.place else { return None };
+        Some(body)
+    }
+
+    /// The app went on to `uid`: what is before it is not waited for any more. Bodies among it that are here.
+    pub fn pass(&self, uid: Uid) -> Vec<(Uid, Bytes)> {
+        let mut state = self.state();
+        let before = state.slots.range(..uid);
+        // One that is just coming is collected to its end.
+        let over =
+            before.filter(|(_, slot)| !matches!(slot.place, Place::Held { .. } | Place::Flowing { .. }));
+        let over: Vec<Uid> = over.map(|(uid, _)| *uid).collect();
+        self.remove_all(&mut state, &over)
+    }
+
+    /// Every body that is here.
+    pub fn clear(&self) -> Vec<(Uid, Bytes)> {
+        let mut state = self.state();
+        let here = state.slots.iter().filter(|(_, slot)| matches!(slot.place, Place::Whole(_)));
+        let here: Vec<Uid> = here.map(|(uid, _)| *uid).collect();
+        self.remove_all(&mut state, &here)
+    }
+
+    /// The body as it comes; returns once octets of it are here.
+    ///
+    /// # Errors
+    /// `None` where it has to be asked for once more, over a session of its own.
+    pub async fn coming(&self, uid: Uid) -> Result<(u64, Taking), Option<UpstreamError>> {
+        let wanting = self.want(uid, true);
+        let octets = self.in_turn(|state| match &mut state.slots.get_mut(&uid).ok_or(None)?.place {
+            Place::Held { octets, body } if !body.is_empty() => Ok(Some(*octets)),
+            Place::Flowing { octets, parts, done, .. } if *done || !parts.is_empty() => Ok(Some(*octets)),
+            Place::Whole(body) => Ok(Some(body.len() as u64)),
+            Place::Failed(error) => Err(error.take()),
+            _ => Ok(None),
+        });
+        let octets = octets.await.inspect_err(|_| self.give_up(uid))?;
+        Ok((octets, Taking { wanting, uid, given: 0 }))
+    }
+
+    /// The body once all of it is here; it stays.
+    ///
+    /// # Errors
+    /// As [`Shelf::coming`].
+    pub async fn whole(&self, uid: Uid) -> Result<Bytes, Option<UpstreamError>> {
+        let _wanting = self.want(uid, false);
+        self.in_turn(|state| match &mut state.slots.get_mut(&uid).ok_or(None)?.place {
+            Place::Whole(body) => Ok(Some(body.clone())),
+            Place::Flowing { .. } => Err(None),
+            Place::Failed(error) => Err(error.take()),
+            _ => Ok(None),
+        })
+        .await
+        .inspect_err(|_| self.give_up(uid))
+    }
+
+    /// What failed, or did not come in time, is asked for anew if it is asked for again.
+    fn give_up(&self, uid: Uid) {
+        self.remove(&mut self.state(), uid);
+    }
+
+    fn want(&self, uid: Uid, streams: bool) -> Wanting {
+        self.state().wanted = Some(Wanted { uid, streams });
+        self.0.to_filler.notify_one();
+        Wanting(self.clone())
+    }
+
+    async fn in_turn<T>(
+        &self,
+        mut look: impl FnMut(&mut State) -> Result<Option<T>, Option<UpstreamError>>,
+    ) -> Result<T, Option<UpstreamError>> {
+        let asked = Instant::now();
+        loop {
+            if let Some(found) = look(&mut self.state())? {
+                return Ok(found);
+            }
+            let left = TURN.saturating_sub(asked.elapsed());
+            if left.is_zero() && self.state().heard.0.elapsed() < TURN {
+                return Err(None);
+            }
+            // An upstream that is silent altogether has its own time.
+            let _ = timeout(left.max(Duration::from_secs(1)), self.0.to_taker.notified()).await;
+        }
+    }
+
+    /// Nobody wants more.
+    pub fn end(&self) {
+        self.state().ended = true;
+        self.0.to_filler.notify_one();
+    }
+}
+
+/// For whoever fills.
+impl Shelf {
+    /// Slots for messages of these sizes.
+    pub fn expect(&self, messages: &[(Uid, u64)]) {
+        let mut state = self.state();
+        for (uid, told) in messages {
+            let place = if state.over { Place::Failed(None) } else { Place::Asked };
+            self.insert(&mut state, *uid, Slot { told: *told, place });
+        }
+    }
+
+    /// A body that is here already; `false` if there is no room for it.
+    pub fn put(&self, uid: Uid, body: Bytes) -> bool {
+        let mut state = self.state();
+        let octets = body.len() as u64;
+        let fits = self.fits(&state, octets);
+        if fits {
+            self.insert(&mut state, uid, Slot { told: octets, place: Place::Whole(body) });
+            state.held += octets;
+            self.0.to_taker.notify_one();
+        }
+        fits
+    }
+
+    /// Whether there is room for a body of so many octets now.
+    pub(super) fn has_room(&self, octets: u64) -> bool {
+        self.fits(&self.state(), octets)
+    }
+
+    fn fits(&self, state: &State, octets: u64) -> bool {
+        state.held.saturating_add(octets) <= self.0.bound
+    }
+
+    /// The message's size as it was told.
+    pub(super) fn told(&self, uid: Uid) -> Option<u64> {
+        self.state().slots.get(&uid).map(|slot| slot.told)
+    }
+
+    /// The same, while its body is waited for.
+    pub(super) fn asked(&self, uid: Uid) -> Option<u64> {
+        let state = self.state();
+        let slot = state.slots.get(&uid)?;
+        matches!(slot.place, Place::Asked).then_some(slot.told)
+    }
+
+    /// A body of so many octets begins; waits for room, but not for an app that does nothing for `stall`.
+    pub(super) async fn begin(&self, uid: Uid, octets: u64, stall: Duration) -> Result<Begun, UpstreamError> {
+        loop {
+            if let Some(begun) = self.try_begin(uid, octets) {
+                self.0.to_taker.notify_one();
+                return Ok(begun);
+            }
+            timeout(stall, self.0.to_filler.notified()).await.map_err(|_| LOST)?;
+        }
+    }
+
+    fn try_begin(&self, uid: Uid, octets: u64) -> Option<Begun> {
+        let mut state = self.state();
+        let State { slots, held, wanted, ended, .. } = &mut *state;
+        let behind = wanted
+            .is_some_and(|wanted| matches!(slots.get(&wanted.uid), Some(Slot { place: Place::Asked, .. })));
+        let streams = wanted.is_some_and(|wanted| wanted.uid == uid && wanted.streams);
+        let Some(slot) = slots.get_mut(&uid).filter(|slot| matches!(slot.place, Place::Asked)) else {
+            return Some(Begun::Foreign);
+        };
+        let room = held.saturating_add(octets) <= self.0.bound;
+        if streams && (octets > LARGE || !room) {
+            slot.place = Place::Flowing { octets, parts: VecDeque::new(), queued: 0, done: false };
+        } else if room {
+            *held += octets;
+            let body = BytesMut::with_capacity(usize::try_from(octets).unwrap_or_default());
+            slot.place = Place::Held { octets, body };
+        } else if behind || *ended {
+            slot.place = Place::Failed(None);
+            return Some(Begun::Refused);
+        } else {
+            return None;
+        }
+        Some(Begun::Taken)
+    }
+
+    /// Octets of the body that began. `false`: nobody wants them any more.
+    pub(super) async fn push(
+        &self,
+        uid: Uid,
+        part: BytesMut,
+        stall: Duration,
+    ) -> Result<bool, UpstreamError> {
+        let mut part = Some(part.freeze());
+        loop {
+            if let Some(pushed) = self.try_push(uid, &mut part) {
+                self.0.to_taker.notify_one();
+                return Ok(pushed);
+            }
+            timeout(stall, self.0.to_filler.notified()).await.map_err(|_| LOST)?;
+        }
+    }
+
+    fn try_push(&self, uid: Uid, part: &mut Option<Bytes>) -> Option<bool> {
+        let mut state = self.state();
+        match state.slots.get_mut(&uid).map(|slot| &mut slot.place) {
+            Some(Place::Held { body, .. }) => body.extend_from_slice(&part.take()?),
+            Some(Place::Flowing { queued, .. }) if *queued >= FLOW => return None,
+            Some(Place::Flowing { parts, queued, .. }) => {
+                let part = part.take()?;
+                *queued += part.len();
+                parts.push_back(part);
+            }
+            _ => return Some(false),
+        }
+        Some(true)
+    }
+
+    /// The body that was begun came as announced, and it was this message's. `false` for one that is empty: nothing
+    /// follows from it.
+    pub(super) fn close(&self, uid: Uid) -> bool {
+        let mut state = self.state();
+        let State { slots, held, .. } = &mut *state;
+        let Some(slot) = slots.get_mut(&uid) else { return true };
+        match &mut slot.place {
+            Place::Held { octets: 0, .. } => return false,
+            Place::Held { octets, body } if body.len() as u64 == *octets => {
+                slot.place = Place::Whole(std::mem::take(body).freeze());
+            }
+            Place::Held { octets, .. } => {
+                *held = held.saturating_sub(*octets);
+                slot.place = Place::Failed(None);
+            }
+            Place::Flowing { done, .. } => *done = true,
+            Place::Asked | Place::Whole(_) | Place::Failed(_) => {}
+        }
+        self.0.to_taker.notify_one();
+        true
+    }
+
+    /// There will be no body, or what came of it does not count.
+    pub(super) fn fail(&self, uid: Uid, error: Option<UpstreamError>) {
+        let mut state = self.state();
+        let State { slots, held, .. } = &mut *state;
+        let Some(slot) = slots.get_mut(&uid) else { return };
+        *held = held.saturating_sub(slot.held());
+        slot.place = Place::Failed(error);
+        self.0.to_taker.notify_one();
+    }
+
+    /// Nothing more comes, for this reason.
+    pub(super) fn fail_all(&self, error: UpstreamError) {
+        let mut error = Some(error);
+        let (unfinished, wanted): (Vec<Uid>, _) = {
+            let mut state = self.state();
+            state.over = true;
+            let unfinished = state.slots.iter().filter(|(_, slot)| slot.is_unfinished());
+            (unfinished.map(|(uid, _)| *uid).collect(), state.wanted.map(|wanted| wanted.uid))
+        };
+        for uid in unfinished {
+            // Another session may do better, unless the app has waited long enough, or all UIDs are void.
+            let told = error.take_if(|error| wanted == Some(uid) && is_final(error));
+            self.fail(uid, told);
+        }
+        self.0.to_taker.notify_one();
+    }
+
+    /// Upstream said something.
+    pub(super) fn hear(&self) {
+        self.state().heard = (Instant::now(), SystemTime::now());
+    }
+}
+
+impl Shelf {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs under it half done.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(&self, state: &mut State, uid: Uid, slot: Slot) {
+        self.remove(state, uid);
+        state.cost = state.cost.saturating_add(slot.cost());
+        state.slots.insert(uid, slot);
+    }
+
+    fn remove(&self, state: &mut State, uid: Uid) -> Option<Slot> {
+        let slot = state.slots.remove(&uid)?;
+        state.cost = state.cost.saturating_sub(slot.cost());
+        state.held = state.held.saturating_sub(slot.held());
+        self.0.to_filler.notify_one();
+        Some(slot)
+    }
+
+    fn remove_all(&self, state: &mut State, uids: &[Uid]) -> Vec<(Uid, Bytes)> {
+        let slots = uids.iter().filter_map(|uid| Some((*uid, self.remove(state, *uid)?)));
+        slots
+            .filter_map(|(uid, slot)| match slot.place {
+                Place::Whole(body) => Some((uid, body)),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// Whether another session is not tried.
+fn is_final(error: &UpstreamError) -> bool {
+    matches!(error, UpstreamError::TimedOut { .. } | UpstreamError::UidValidityChanged { .. })
+}
+
+impl Slot {
+    /// Reckoned once, by what was told: a large one never stays here.
+    fn cost(&self) -> u64 {
+        if self.told > LARGE { OVERHEAD } else { Shelf::cost(self.told) }
+    }
+
+    fn held(&self) -> u64 {
+        match &self.place {
+            Place::Held { octets, .. } => *octets,
+            Place::Whole(body) => body.len() as u64,
+            Place::Asked | Place::Flowing { .. } | Place::Failed(_) => 0,
+        }
+    }
+
+    fn to_come(&self) -> u64 {
+        match &self.place {
+            Place::Asked => self.told,
+            Place::Held { octets, body } => octets.saturating_sub(body.len() as u64),
+            Place::Flowing { octets, .. } => *octets,
+            Place::Whole(_) | Place::Failed(_) => 0,
+        }
+    }
+
+    fn is_unfinished(&self) -> bool {
+        match &self.place {
+            Place::Asked | Place::Held { .. } => true,
+            Place::Flowing { done, .. } => !done,
+            Place::Whole(_) | Place::Failed(_) => false,
+        }
+    }
+}
+
+/// Until it is dropped, the app wants something.
+#[derive(Debug)]
+struct Wanting(Shelf);
+
+impl Drop for Wanting {
+    fn drop(&mut self) {
+        self.0.state().wanted = None;
+        self.0.0.to_filler.notify_one();
+    }
+}
+
+/// A body that the app takes; dropped, its slot is free.
+#[derive(Debug)]
+pub struct Taking {
+    wanting: Wanting,
+    uid: Uid,
+    given: usize,
+}
+
+impl Taking {
+    /// The next octets, or `None` behind the last of a complete body.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        loop {
+            if let Some(chunk) = self.at_hand()? {
+                return Ok(chunk);
+            }
+            self.wanting.0.0.to_taker.notified().await;
+        }
+    }
+
+    fn at_hand(&mut self) -> Result<Option<Option<Bytes>>, UpstreamError> {
+        let shelf = &self.wanting.0;
+        let mut state = shelf.state();
+        let chunk = match &mut state.slots.get_mut(&self.uid).ok_or(LOST)?.place {
+            Place::Held { body, .. } => {
+                let new = body.get(self.given..).filter(|new| !new.is_empty());
+                new.map(|new| Some(Bytes::copy_from_slice(new.get(..PIECE).unwrap_or(new))))
+            }
+            Place::Whole(body) if self.given < body.len() => {
+                Some(Some(body.slice(self.given..body.len().min(self.given + PIECE))))
+            }
+            Place::Whole(_) => Some(None),
+            Place::Flowing { parts, queued, done, .. } => match parts.pop_front() {
+                Some(part) => {
+                    *queued = queued.saturating_sub(part.len());
+                    shelf.0.to_filler.notify_one();
+                    Some(Some(part))
+                }
+                None => done.then_some(None),
+            },
+            Place::Failed(error) => return Err(error.take().unwrap_or(LOST)),
+            Place::Asked => None,
+        };
+        self.given += chunk.iter().flatten().map(Bytes::len).sum::<usize>();
+        Ok(chunk)
+    }
+}
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        let shelf = &self.wanting.0;
+        shelf.remove(&mut shelf.state(), self.uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(120);
+
+    fn uid(number: u32) -> Uid {
+        Uid::new(number).unwrap()
+    }
+
+    /// Five messages are expected, each told to be of ten octets.
+    fn shelf(bound: u64) -> Shelf {
+        let lease = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let shelf = Shelf::new(bound, lease);
+        shelf.expect(&[1, 2, 3, 4, 5].map(|number| (uid(number), 10)));
+        shelf
+    }
+
+    async fn fill(shelf: &Shelf, number: u32, octets: usize) -> bool {
+        let begun = shelf.begin(uid(number), octets as u64, STALL).await.unwrap() == Begun::Taken;
+        if begun {
+            assert!(shelf.push(uid(number), BytesMut::from(&vec![b'x'; octets][..]), STALL).await.unwrap());
+            assert!(shelf.close(uid(number)));
+        }
+        begun
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_stays_below_the_bound_whatever_was_told() {
+        let shelf = shelf(100);
+        for number in 1..=3 {
+            assert!(fill(&shelf, number, 33).await);
+        }
+        // There is room for none, and nobody takes any.
+        let begun = tokio::time::Instant::now();
+        assert!(shelf.begin(uid(4), 33, STALL).await.is_err());
+        assert_eq!(begun.elapsed(), STALL);
+        assert_eq!(shelf.state().held, 99);
+        // One that is taken makes room.
+        let taken = tokio::join!(fill(&shelf, 4, 33), async { shelf.take(uid(1)) });
+        assert_eq!((taken.0, taken.1.unwrap().len()), (true, 33));
+        assert_eq!(shelf.state().held, 99);
+        // One that the app waits for streams past.
+        let (flowed, given) = tokio::join!(fill(&shelf, 5, 1000), async {
+            let (octets, mut taking) = shelf.coming(uid(5)).await.unwrap();
+            assert_eq!(shelf.state().held, 99);
+            let mut given = 0;
+            while let Some(chunk) = taking.chunk().await.unwrap() {
+                given += chunk.len() as u64;
+            }
+            (octets, given)
+        });
+        assert!(flowed);
+        assert_eq!(given, (1000, 1000));
+        assert_eq!(shelf.pass(uid(5)).len(), 3);
+        assert!(shelf.is_empty());
+        let left = shelf.state();
+        assert_eq!((left.held, left.cost), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_which_the_app_has_a_part_breaks_and_others_are_asked_for_anew() {
+        let shelf = shelf(100);
+        assert!(fill(&shelf, 1, 10).await);
+        shelf.begin(uid(2), 10, STALL).await.unwrap();
+        shelf.push(uid(2), BytesMut::from("part"), STALL).await.unwrap();
+        let (_, mut taking) = shelf.coming(uid(2)).await.unwrap();
+        assert_eq!(taking.chunk().await.unwrap().unwrap(), "part");
+        shelf.fail_all(LOST);
+        assert!(matches!(taking.chunk().await, Err(UpstreamError::Lost { .. })));
+        drop(taking);
+        assert!(shelf.coming(uid(3)).await.unwrap_err().is_none());
+        assert_eq!(shelf.take(uid(1)).unwrap().len(), 10);
+        // Whoever asks too late hears it too.
+        shelf.expect(&[(uid(9), 10)]);
+        assert!(shelf.coming(uid(9)).await.unwrap_err().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_not_what_was_announced_is_never_complete() {
+        let shelf = shelf(100);
+        shelf.begin(uid(1), 10, STALL).await.unwrap();
+        shelf.push(uid(1), BytesMut::from("short"), STALL).await.unwrap();
+        shelf.close(uid(1));
+        assert!(shelf.take(uid(1)).is_none());
+        assert!(shelf.coming(uid(1)).await.unwrap_err().is_none());
+        assert_eq!(shelf.state().held, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_app_that_waits_long_behind_others_tries_another_way_and_one_before_silence_waits() {
+        let shelf = shelf(100);
+        let busy = async {
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                shelf.hear();
+            }
+        };
+        let (error, ()) = tokio::join!(shelf.coming(uid(5)), busy);
+        assert!(error.unwrap_err().is_none());
+        shelf.expect(&[(uid(5), 10)]);
+        let silent = timeout(Duration::from_secs(50), shelf.coming(uid(5))).await;
+        assert!(silent.is_err());
+    }
+}
