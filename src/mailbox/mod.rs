@@ -49,7 +49,7 @@ pub struct Mailbox {
     account: Arc<Account>,
     resources: Resources,
     /// Every body of this mailbox has a key that begins with these.
-    address: Arc<str>,
+    whose: Arc<str>,
     folder: Arc<str>,
     uid_validity: UidValidity,
     /// What the ledger has of it.
@@ -110,7 +110,7 @@ impl Mailbox {
         let listing = listing::listing(examined, &page);
         let mut mailbox = Mailbox {
             line,
-            address: account.address.as_str().into(),
+            whose: whose(&account).into(),
             folder: folder.into(),
             uid_validity,
             page,
@@ -127,7 +127,7 @@ impl Mailbox {
 
     /// With the exact sizes of the bodies that are in memory.
     fn with_sizes_of_bodies(&self, mut listing: Listing) -> Listing {
-        let exact = self.resources.bodies.pop3_octets(&self.address, &self.folder, self.uid_validity);
+        let exact = self.resources.bodies.pop3_octets(&self.whose, &self.folder, self.uid_validity);
         for message in &mut listing.messages {
             message.octets = exact.get(&message.uid).copied().unwrap_or(message.octets);
         }
@@ -193,12 +193,20 @@ impl Mailbox {
 
     fn key(&self, uid: Uid) -> BodyKey {
         BodyKey {
-            account: self.address.clone(),
+            account: self.whose.clone(),
             mailbox: self.folder.clone(),
             uid_validity: self.uid_validity,
             uid,
         }
     }
+}
+
+/// Whose bodies they are, for the cache: another server may give another mailbox the same UIDVALIDITY, and so may the
+/// same server to another user.
+fn whose(account: &Account) -> String {
+    let (server, users) = (&account.imap.endpoint, account.imap.usernames.join(" "));
+    let address = account.address.to_lowercase();
+    format!("{address} {}:{} {users}", server.host.to_ascii_lowercase(), server.port)
 }
 
 /// An empty body is one only where RFC822.SIZE says so too; else upstream has the message and does not give it.

@@ -31,7 +31,7 @@ const OVERHEAD: usize = 256;
 /// What names a body: all four parts, always.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BodyKey {
-    /// The account's address.
+    /// The account: its address, and the server and user its mail is read from, which may change.
     pub account: Arc<str>,
     /// The mailbox as upstream names it.
     pub mailbox: Arc<str>,
