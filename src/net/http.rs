@@ -360,6 +360,8 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let server = tokio::spawn(async move {
             let (mut io, _) = listener.accept().await.unwrap();
+            // An answer before the request is another fault.
+            io.read_u8().await.unwrap();
             let many = EARLY.repeat(100);
             // Until the other end has had enough.
             while io.write_all(&many).await.is_ok() {}

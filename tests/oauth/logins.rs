@@ -115,6 +115,7 @@ async fn a_token_that_ends_in_mid_session_is_seen_by_no_app_of_pop3_and_of_smtp_
     assert_eq!(authority.refreshes(user), 1);
 
     // A program that has just begun: a token that was renewed a moment ago is not renewed again for the asking.
+    drop(bridge);
     let bridge = Program::start_in(&account.home, "debug");
     let mut pop3 = account.pop3(&bridge).await;
     pop3.ok("DELE 1").await;
@@ -124,6 +125,7 @@ async fn a_token_that_ends_in_mid_session_is_seen_by_no_app_of_pop3_and_of_smtp_
     assert_eq!(authority.refreshes(user), 2);
     assert!(account.pop3(&bridge).await.ok("STAT").await.starts_with("+OK 1 "), "it was removed");
 
+    drop(bridge);
     let bridge = Program::start_in(&account.home, "debug");
     let mut app = account.smtp(&bridge).await;
     authority.end_tokens(user);
