@@ -207,9 +207,9 @@ async fn a_damaged_ledger_is_begun_anew_with_one_warning() {
     assert!(run().await.is_empty(), "it is a good one again");
 }
 
-/// A disk that takes no more: mail flows, and one warning says why logins take longer.
+/// A disk that takes no more: mail flows, and one warning says why logins take longer, another why nothing is kept.
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nothing_can_be_written_mail_flows_and_one_warning_tells() {
+async fn where_nothing_can_be_written_mail_flows_and_one_warning_each_tells() {
     let user = "ledger-full@example.test";
     let home = home(user);
     let messages = mail::mixed(5);
@@ -230,8 +230,11 @@ async fn where_nothing_can_be_written_mail_flows_and_one_warning_tells() {
     assert!(bridge.terminate().success());
     let log = bridge.log();
     let told: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
+    let about = |what: &str| told.iter().filter(|line| line.contains(what)).count();
     assert!(
-        told.len() == 1 && told[0].contains("ledger.redb") && told[0].contains("cannot be used"),
+        told.len() == 2
+            && about("ledger.redb: this file cannot be used") == 1
+            && about("not kept on the disk") == 1,
         "{told:?}"
     );
 }
