@@ -11,7 +11,7 @@ use super::file;
 use super::oauth2::Known;
 use super::secret;
 use super::servers::{Given, Servers};
-use super::values::{choice, days};
+use super::values::{choice, days, plain};
 use crate::mail::Account;
 use crate::mail::account::{
     Auth, BareNewline, Delete, Pop3Options, SecretSource, Seen, Service, SmtpOptions,
@@ -193,21 +193,6 @@ fn address<'a>(
         return None;
     }
     Some(address)
-}
-
-/// Text that goes into a protocol's line: not empty, nothing that could end the line.
-pub(super) fn plain(text: &Option<Spanned<String>>, key: &str, faults: &mut Faults<'_>) -> Option<String> {
-    let text = text.as_ref()?;
-    if text.get_ref().is_empty() {
-        faults.at(text.span(), format!("{key} is empty; leave it out for its default"));
-        return None;
-    }
-    if text.get_ref().chars().any(char::is_control) {
-        let given = shown(text.get_ref());
-        faults.at(text.span(), format!("{key} = {given} has a control character; take it out"));
-        return None;
-    }
-    Some(text.get_ref().clone())
 }
 
 fn mask(account: &file::Account, faults: &mut Faults<'_>) -> Vec<String> {

@@ -9,12 +9,11 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::account::plain;
 use super::faults::{Faults, did_you_mean, shown};
 use super::file;
 use super::permissions;
 use super::secret;
-use super::values::choice;
+use super::values::{choice, plain};
 use crate::mail::Secret;
 use crate::mail::oauth2::{Grant, Mechanism, OAuth2, Redirect};
 use crate::provider::oauth2::{Redirects, Required};

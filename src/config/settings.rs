@@ -1,6 +1,5 @@
 //! What survived of the configuration: host names are host names, certificates are loaded.
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use super::file::{self, File};
 use super::oauth2;
 use super::permissions::others_may_read;
 use super::users;
+pub use super::users::AllowUsers;
 use super::values::{choice, loopback, octets};
 use super::vault;
 use crate::mail::{Account, AppTls, Deadlines, KeyChoice};
@@ -73,21 +73,6 @@ pub struct Listen {
     pub smtps: Vec<SocketAddr>,
     /// Whose programs may connect.
     pub allow_users: AllowUsers,
-}
-
-/// `[listen] allow_users`: whose programs are served besides those of the bridge's own user and of root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AllowUsers {
-    /// Nobody is asked for, passwords alone keep others out.
-    All,
-    /// These, by user id.
-    These(BTreeSet<u32>),
-}
-
-impl Default for AllowUsers {
-    fn default() -> Self {
-        Self::These(BTreeSet::new())
-    }
 }
 
 impl Settings {

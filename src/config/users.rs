@@ -10,8 +10,22 @@ use toml::Spanned;
 
 use super::faults::{Faults, did_you_mean, shown};
 use super::file::{User, Users};
-use super::settings::AllowUsers;
 use crate::net::peer;
+
+/// `[listen] allow_users`: whose programs are served besides those of the bridge's own user and of root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowUsers {
+    /// Nobody is asked for, passwords alone keep others out.
+    All,
+    /// These, by user id.
+    These(BTreeSet<u32>),
+}
+
+impl Default for AllowUsers {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
+}
 
 /// Where names are looked up.
 const PASSWD: &str = "/etc/passwd";

@@ -121,6 +121,21 @@ pub(super) fn choice<T: Copy>(
     None
 }
 
+/// Text that goes into a protocol's line: not empty, nothing that could end the line.
+pub(super) fn plain(text: &Option<Spanned<String>>, key: &str, faults: &mut Faults<'_>) -> Option<String> {
+    let text = text.as_ref()?;
+    if text.get_ref().is_empty() {
+        faults.at(text.span(), format!("{key} is empty; leave it out for its default"));
+        return None;
+    }
+    if text.get_ref().chars().any(char::is_control) {
+        let given = shown(text.get_ref());
+        faults.at(text.span(), format!("{key} = {given} has a control character; take it out"));
+        return None;
+    }
+    Some(text.get_ref().clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

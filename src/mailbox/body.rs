@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
+use super::keeping::Keeping;
 use super::rest::{Coming, Rest};
-use crate::proto::dot::Unstuffed;
-use crate::store::{Bodies, BodyKey, Damaged, Keeper, Kept};
+use crate::store::{Bodies, BodyKey, Damaged, Kept};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::Fetched;
 
@@ -34,13 +34,6 @@ enum Source {
     Done,
     /// Ended before its time; no call will tell anything else.
     Broken,
-}
-
-/// A body that is handed to the cache while it streams.
-#[derive(Debug)]
-pub(super) struct Keeping {
-    keeper: Keeper,
-    counted: Unstuffed,
 }
 
 impl Body {
@@ -127,21 +120,4 @@ async fn coming(
         }
     }
     Ok(chunk)
-}
-
-impl Keeping {
-    /// `None` where nothing would come of it.
-    pub(super) fn begin(bodies: &Bodies, key: BodyKey, octets: u64) -> Option<Self> {
-        let keeper = bodies.keeping(key, octets)?;
-        Some(Self { keeper, counted: Unstuffed::default() })
-    }
-
-    pub(super) fn take(&mut self, chunk: &Bytes) {
-        self.counted.take(chunk);
-        self.keeper.take(chunk);
-    }
-
-    pub(super) async fn complete(self) {
-        self.keeper.complete(self.counted.octets()).await;
-    }
 }

@@ -14,6 +14,7 @@
 mod ahead;
 mod beginning;
 mod body;
+mod keeping;
 mod line;
 mod listing;
 mod recent;

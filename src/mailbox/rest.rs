@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::body::Keeping;
+use super::keeping::Keeping;
 use super::line::Spare;
 use crate::store::{Bodies, BodyKey};
 use crate::upstream::UpstreamError;

@@ -20,9 +20,9 @@ use oauth2::{
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::fault::{self, Fault};
+use super::fault::{self, Fault, Unheard};
 use crate::mail::{OAuth2, Secret};
-use crate::net::http::{Client as Http, HttpError};
+use crate::net::http::Client as Http;
 
 /// The longest token taken: a mail protocol carries it in one line. Those of large tenants have some 4,000 octets.
 const TOKEN: usize = 16 * 1024;
@@ -158,17 +158,6 @@ where
 fn told(scopes: &[Scope]) -> Vec<String> {
     let plain = |scope: &&str| scope.len() <= 200 && scope.bytes().all(|octet| octet.is_ascii_graphic());
     scopes.iter().map(|scope| scope.as_str()).filter(plain).take(SCOPES).map(str::to_owned).collect()
-}
-
-/// Why there is no answer that means anything; each is one plain clause.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unheard {
-    #[error("the token server cannot be asked: {0}")]
-    Http(#[from] HttpError),
-    #[error("the token server {host} has trouble (status {status})")]
-    Trouble { host: String, status: u16, pause: Duration },
-    #[error("the token server {host} gave an answer that is none of a token server (status {status})")]
-    NotUnderstood { host: String, status: u16 },
 }
 
 pub(super) fn not_understood(url: &str) -> Unheard {

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::exchange::Unheard;
 use crate::auth::NoToken;
 use crate::mail::OAuth2;
+use crate::net::http::HttpError;
 
 /// Why there are no tokens.
 #[derive(Clone, Debug)]
@@ -36,6 +36,17 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.why.fmt(f)
     }
+}
+
+/// Why there is no answer that means anything; each is one plain clause.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unheard {
+    #[error("the token server cannot be asked: {0}")]
+    Http(#[from] HttpError),
+    #[error("the token server {host} has trouble (status {status})")]
+    Trouble { host: String, status: u16, pause: Duration },
+    #[error("the token server {host} gave an answer that is none of a token server (status {status})")]
+    NotUnderstood { host: String, status: u16 },
 }
 
 impl From<Unheard> for Fault {

@@ -8,7 +8,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::sealed::TAG;
 use crate::mail::Secret;
 
 /// What is stored for one account.
@@ -49,12 +48,12 @@ impl Entries {
         self.accounts.keys().cloned().collect()
     }
 
-    /// With room for the tag that sealing adds; `None` where it has no JSON, which only a lack of memory explains.
-    pub(super) fn encode(&self) -> Option<Zeroizing<Vec<u8>>> {
+    /// With room for so many octets more, which sealing adds; `None` where it has no JSON, which only a lack of memory explains.
+    pub(super) fn encode(&self, room: usize) -> Option<Zeroizing<Vec<u8>>> {
         // Counted first: a vector that grows leaves copies of what it holds behind.
         let mut count = Count(0);
         serde_json::to_writer(&mut count, self).ok()?;
-        let mut plain = Zeroizing::new(Vec::with_capacity(count.0.saturating_add(TAG)));
+        let mut plain = Zeroizing::new(Vec::with_capacity(count.0.saturating_add(room)));
         serde_json::to_writer(&mut *plain, self).ok()?;
         Some(plain)
     }

@@ -386,7 +386,7 @@ impl Vault {
     }
 
     fn write(&self, held: &Held<'_>, open: &mut Option<Open>, mut new: Open) -> Result<(), VaultError> {
-        let plain = new.entries.encode();
+        let plain = new.entries.encode(sealed::TAG);
         let octets = match plain {
             Some(plain) => sealed::seal(&new.header, &new.key, plain),
             None => return Err(VaultError::Full { path: self.path() }),

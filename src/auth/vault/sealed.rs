@@ -218,7 +218,7 @@ pub fn opened_with(material: &[u8], octets: &[u8]) -> Option<Zeroizing<Vec<u8>>>
     let sealed = Sealed::parse(octets).ok()?;
     let key = Key::derive(material, sealed.header.id());
     let plain = sealed.open(&key).filter(|_| sealed.header.is_sealed_with(&key))?;
-    Entries::decode(&plain)?.encode()
+    Entries::decode(&plain)?.encode(0)
 }
 
 /// A vault of these octets, which may be no entries at all, under the key made of `material`: fuzz/ has it from here.
