@@ -1,15 +1,11 @@
 //! Times as a person reads them.
 
-use std::time::Duration;
-
-/// The last second of the year 9999; a clock beyond that is not one.
-const LAST: u64 = 253_402_300_799;
+use crate::mail::Date;
 
 /// Seconds since 1970 as `2026-11-28 03:31 UTC`.
 pub(super) fn shown(seconds: u64) -> String {
-    let date = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds.min(LAST));
-    let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", date.hour(), date.minute())
+    let Date { year, month, day, hour, minute } = Date::at(seconds);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod app_tls;
+pub mod date;
 pub mod deadlines;
 pub mod key_choice;
 pub mod listed;
@@ -12,6 +13,7 @@ pub mod uid;
 
 pub use account::Account;
 pub use app_tls::AppTls;
+pub use date::Date;
 pub use deadlines::Deadlines;
 pub use key_choice::KeyChoice;
 pub use listed::{Listed, MessageSize};

@@ -7,25 +7,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Listing, Mailbox};
+use crate::mail::Date;
 use crate::upstream::UpstreamError;
 
-/// The end of the year 9999; a clock beyond that is not one.
-const LAST_DAY: u64 = 2_932_896;
+const DAY: u64 = 24 * 60 * 60;
 
-const MONTHS: [(&str, u64); 12] = [
-    ("Jan", 31),
-    ("Feb", 28),
-    ("Mar", 31),
-    ("Apr", 30),
-    ("May", 31),
-    ("Jun", 30),
-    ("Jul", 31),
-    ("Aug", 31),
-    ("Sep", 30),
-    ("Oct", 31),
-    ("Nov", 30),
-    ("Dec", 31),
-];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 impl Mailbox {
     /// The listing without what is too old to be shown; costs a round trip where not all is shown.
@@ -51,25 +39,10 @@ impl Mailbox {
 
 /// The day, as RFC 3501 writes it, that is so many days and one before `now`.
 fn since(now: SystemTime, days: u32) -> String {
-    let today = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / (24 * 60 * 60));
-    let mut left = today.min(LAST_DAY).saturating_sub(u64::from(days) + 1);
-    let mut year = 1970_u32;
-    while left >= 365 + leap_day(year) {
-        left -= 365 + leap_day(year);
-        year += 1;
-    }
-    for (name, length) in MONTHS {
-        let length = if name == "Feb" { length + leap_day(year) } else { length };
-        if left < length {
-            return format!("{}-{name}-{year}", left + 1);
-        }
-        left -= length;
-    }
-    format!("31-Dec-{year}") // Not reached: a year has no more days than its months.
-}
-
-fn leap_day(year: u32) -> u64 {
-    u64::from(year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)))
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).min(Date::LAST);
+    let Date { year, month, day, .. } = Date::at(now.saturating_sub((u64::from(days) + 1) * DAY));
+    let month = MONTHS.get(usize::from(month).saturating_sub(1)).copied().unwrap_or_default();
+    format!("{day}-{month}-{year}")
 }
 
 #[cfg(test)]
