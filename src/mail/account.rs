@@ -38,6 +38,17 @@ pub struct Account {
     pub help: Option<&'static str>,
 }
 
+impl Account {
+    /// What tells its mailboxes from any other's: the address, the server and its port, the user names.
+    ///
+    /// Another server may give another mailbox the same UIDVALIDITY, and so may the same server to another user.
+    pub fn mailboxes(&self) -> impl Iterator<Item = String> {
+        let server = &self.imap.endpoint;
+        let place = [self.address.to_lowercase(), server.host.to_ascii_lowercase(), server.port.to_string()];
+        place.into_iter().chain(self.imap.usernames.iter().cloned())
+    }
+}
+
 /// A service of the provider: where, and as whom.
 #[derive(Clone, Debug)]
 pub struct Service {

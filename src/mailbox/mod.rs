@@ -111,7 +111,7 @@ impl Mailbox {
         let listing = listing::listing(examined, &page);
         let mut mailbox = Mailbox {
             line,
-            whose: whose(&account).into(),
+            whose: account.mailboxes().collect::<Vec<_>>().join(" ").into(),
             folder: folder.into(),
             uid_validity,
             page,
@@ -200,14 +200,6 @@ impl Mailbox {
             uid,
         }
     }
-}
-
-/// Whose bodies they are, for the cache: another server may give another mailbox the same UIDVALIDITY, and so may the
-/// same server to another user.
-fn whose(account: &Account) -> String {
-    let (server, users) = (&account.imap.endpoint, account.imap.usernames.join(" "));
-    let address = account.address.to_lowercase();
-    format!("{address} {}:{} {users}", server.host.to_ascii_lowercase(), server.port)
 }
 
 /// An empty body is one only where RFC822.SIZE says so too; else upstream has the message and does not give it.

@@ -166,17 +166,14 @@ impl Ledger {
     }
 }
 
-/// Another server may give another mailbox the same UIDVALIDITY, so the server is part of the name, and who logs in.
+/// [`Account::mailboxes`] and the folder, each with its length before it.
 fn key(account: &Account, folder: &str) -> Key {
     let mut hash = Context::new(&SHA256);
     let mut add = |part: &str| {
         hash.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
         hash.update(part.as_bytes());
     };
-    add(&account.address.to_lowercase());
-    add(&account.imap.endpoint.host.to_ascii_lowercase());
-    add(&account.imap.endpoint.port.to_string());
-    account.imap.usernames.iter().for_each(|name| add(name));
+    account.mailboxes().for_each(|part| add(&part));
     add(""); // Behind the last user name.
     add(folder);
     hash.finish().as_ref().first_chunk().copied().map_or(0, Key::from_le_bytes)
