@@ -16,6 +16,9 @@ use crate::ports::{self, Ports};
 use crate::upstream::Account;
 use crate::{Outcome, certs, process};
 
+/// A peer's configuration, in its folder.
+const CONFIGURATION: &str = "peer.conf";
+
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
@@ -59,11 +62,12 @@ impl fmt::Display for Kind {
 /// A running program, or none; dropped, it ends.
 #[derive(Debug)]
 pub struct Peer {
+    kind: Kind,
     child: Option<Child>,
     account: Account,
     started: Duration,
     /// Gone last.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Whether footbridge keeps bodies. Where bulk is moved it would keep none of it anyway.
@@ -95,7 +99,7 @@ impl Peer {
         let folder = TempDir::with_prefix("footbridge-peer-")?;
         if matches!(kind, Kind::Direct | Kind::Reference) {
             let (account, started) = (upstream.clone(), Duration::ZERO);
-            return Ok(Self { child: None, account, started, _folder: folder });
+            return Ok(Self { kind, child: None, account, started, folder });
         }
         let ports = Ports::free()?;
         let begun = Instant::now();
@@ -103,18 +107,32 @@ impl Peer {
         let child = match shows {
             Shows::Password => spawn(kind, folder.path(), &ports, upstream, cache)?,
             Shows::Token => {
-                let file = folder.path().join("peer.conf");
+                let file = folder.path().join(CONFIGURATION);
                 fs::write(&file, with_tokens(&ports, upstream, cache))?;
                 account.password = bridge_password(kind, &file, &upstream.user)?;
                 run(kind, &mut command(kind, &file)?)?
             }
         };
         let child = Some(child);
-        let mut peer = Self { child, account, started: Duration::ZERO, _folder: folder };
-        let all = ports.all();
-        ports::wait(&kind.to_string(), if kind == Kind::Dovecot { &all[..2] } else { &all })?;
+        let mut peer = Self { kind, child, account, started: Duration::ZERO, folder };
+        peer.listening()?;
         peer.started = begun.elapsed();
         Ok(peer)
+    }
+
+    /// Ends footbridge and starts it anew with what it has on its disk. Of the others nothing outlives a connection.
+    pub fn restart(&mut self) -> Outcome<()> {
+        if !matches!(self.kind, Kind::Footbridge | Kind::Previous) {
+            return Ok(());
+        }
+        self.child.take().iter_mut().for_each(process::end);
+        self.child = Some(run(self.kind, &mut command(self.kind, &self.folder.path().join(CONFIGURATION))?)?);
+        self.listening()
+    }
+
+    fn listening(&self) -> Outcome<()> {
+        let all = self.account.ports.all();
+        ports::wait(&self.kind.to_string(), if self.kind == Kind::Dovecot { &all[..2] } else { &all })
     }
 
     /// Its process id; there is none where the client speaks for itself.
@@ -152,7 +170,7 @@ fn spawn(kind: Kind, folder: &Path, own: &Ports, upstream: &Account, cache: Cach
         Kind::Nginx => nginx(own, &upstream.ports, folder),
         _ => footbridge(own, upstream, cache),
     };
-    let file = folder.join("peer.conf");
+    let file = folder.join(CONFIGURATION);
     fs::write(&file, text)?;
     run(kind, &mut command(kind, &file)?)
 }
