@@ -216,6 +216,12 @@ impl Held<'_> {
     pub fn write(&self, name: &str, octets: &[u8]) -> Result<(), FolderError> {
         let Folder { path: folder } = self.folder;
         let path = self.folder.file(name);
+        if octets.len() as u64 > LARGEST {
+            return Err(refuse(
+                &path,
+                "what this file should hold is too large for it, so it was not written",
+            ));
+        }
         // One name for all processes: they wait for each other, and what a killed one left is replaced.
         let temporary = self.folder.file(&format!(".{name}.new"));
         let written = put(&temporary, octets).and_then(|()| fs::rename(&temporary, &path));
@@ -224,6 +230,37 @@ impl Held<'_> {
             let _ = fs::remove_file(&temporary);
         }
         written.and_then(|()| sync_folder(folder)).map_err(|error| not_written(&path, &error))
+    }
+
+    /// Gives a file another name, in place of what has it, and says where it is then.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub(super) fn rename(&self, name: &str, to: &str) -> Result<PathBuf, FolderError> {
+        let (from, to) = (self.folder.file(name), self.folder.file(to));
+        let renamed = fs::rename(&from, &to).and_then(|()| sync_folder(&self.folder.path));
+        renamed.map_err(|error| not_written(&from, &error)).map(|()| to)
+    }
+
+    /// Removes the files of these names, and says how many there were.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub(super) fn remove(&self, these: impl Fn(&str) -> bool) -> Result<usize, FolderError> {
+        let Folder { path: folder } = self.folder;
+        let failed = |error: &io::Error| not_written(folder, error);
+        let mut removed = 0;
+        for entry in fs::read_dir(folder).map_err(|error| failed(&error))? {
+            let entry = entry.map_err(|error| failed(&error))?;
+            if entry.file_name().to_str().is_some_and(&these) {
+                fs::remove_file(entry.path()).map_err(|error| not_written(&entry.path(), &error))?;
+                removed += 1;
+            }
+        }
+        if removed > 0 {
+            sync_folder(folder).map_err(|error| failed(&error))?;
+        }
+        Ok(removed)
     }
 }
 

@@ -4,8 +4,10 @@ pub mod bodies;
 pub mod disk;
 pub mod folder;
 pub mod ledger;
+pub mod synced;
 
 pub use bodies::{Bodies, BodyKey, Damaged, Keeper, Kept, Stats};
 pub use disk::Disk;
 pub use folder::{Alone, Folder, FolderError, Held};
 pub use ledger::{Ledger, Page};
+pub use synced::{Content, Synced};
