@@ -26,12 +26,16 @@ mod diag;
 #[cfg(any(test, not(target_os = "linux")))]
 mod elsewhere;
 #[cfg(target_os = "linux")]
+mod ends;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 mod table;
 
 #[cfg(target_os = "linux")]
-pub use linux::{Ends, Owners};
+pub use ends::Ends;
+#[cfg(target_os = "linux")]
+pub use linux::Owners;
 #[cfg(target_os = "linux")]
 #[doc(hidden)]
 pub use linux::{in_answer, in_table};

@@ -1,14 +1,13 @@
 //! One loop a listener, one task a connection.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, warn};
@@ -17,6 +16,7 @@ use super::Session;
 use super::door::Door;
 use super::limits::{Full, Limits};
 use super::protocol::Protocol;
+use super::refused::{Crowd, turn_away};
 use crate::bridge::{Reached, Standing};
 use crate::net::peer::Ends;
 
@@ -30,9 +30,6 @@ const AT_DOOR: usize = 32;
 
 /// When to look again whether an app that ended its direction is still there.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-
-/// Refused connections are told once in this time, with their number; an app that tries on and on fills no log.
-pub(super) const REFUSALS_TOLD: Duration = Duration::from_secs(60);
 
 /// Where apps come from.
 pub(super) trait Accept {
@@ -161,15 +158,6 @@ impl Sessions {
     }
 }
 
-/// One line and the end. It fits into an empty send buffer, so nobody is waited for.
-pub(super) fn turn_away(app: &TcpStream, line: &str) {
-    let socket = SockRef::from(app);
-    let told = socket.send(line.as_bytes()).and_then(|_| socket.shutdown(std::net::Shutdown::Write));
-    if let Err(error) = told {
-        debug!(%error, "an app was gone before it was refused");
-    }
-}
-
 /// Returns once an app that hung up while its password was judged is not there any more to hear the answer: it ended
 /// not only its direction, but has closed the connection. Never where the system does not tell, and never once the app
 /// was answered.
@@ -183,51 +171,6 @@ async fn is_gone(ends: Option<Ends>, standing: &Standing) {
         sleep(LOOK_AGAIN).await;
     }
     std::future::pending().await
-}
-
-/// What is told of a listener's crowd, with numbers, once a minute.
-#[derive(Debug, Default)]
-struct Crowd {
-    refused: Mutex<Count>,
-    gave_way: Mutex<Count>,
-}
-
-#[derive(Debug, Default)]
-struct Count {
-    told: Option<Instant>,
-    since: u64,
-}
-
-impl Crowd {
-    /// There was no seat.
-    fn refused(&self, protocol: Protocol) {
-        if let Some(connections) = Count::of(&self.refused) {
-            warn!(protocol = protocol.key(), connections, "too many connections, refused");
-        }
-    }
-
-    /// There was one only because another connection had not logged in.
-    fn gave_way(&self, protocol: Protocol) {
-        if let Some(connections) = Count::of(&self.gave_way) {
-            warn!(
-                protocol = protocol.key(),
-                connections, "too many connections, those that did not log in give way"
-            );
-        }
-    }
-}
-
-impl Count {
-    /// One more; those since the last time, where it is time to tell.
-    fn of(count: &Mutex<Self>) -> Option<u64> {
-        let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
-        count.since += 1;
-        if count.told.is_some_and(|told| told.elapsed() < REFUSALS_TOLD) {
-            return None;
-        }
-        count.told = Some(Instant::now());
-        Some(std::mem::take(&mut count.since))
-    }
 }
 
 /// Accepts that failed, one after the other.
@@ -268,6 +211,10 @@ fn is_the_apps(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tokio::time::Instant;
+
     use super::*;
 
     /// Fails as often as it is asked, and notes when.

@@ -18,9 +18,9 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::Session;
-use super::accept::turn_away;
 use super::lent::{Lent, lend};
 use super::protocol::Protocol;
+use super::refused::turn_away;
 use crate::bridge::{Context, Standing, imap, pop3, smtp};
 use crate::mail::AppTls;
 use crate::net::local_tls::{AppStream, advice};

@@ -17,8 +17,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::accept::{REFUSALS_TOLD, turn_away};
 use super::protocol::Protocol;
+use super::refused::{REFUSALS_TOLD, turn_away};
 use crate::config::settings::AllowUsers;
 use crate::net::peer::{Owner, Owners};
 

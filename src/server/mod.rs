@@ -18,6 +18,7 @@ mod lent;
 mod limits;
 mod listen;
 mod protocol;
+mod refused;
 mod state;
 
 use std::io;

@@ -12,7 +12,7 @@ use std::fmt::Write;
 use std::io::{self, BufRead, Read};
 use std::net::{IpAddr, SocketAddr};
 
-use super::linux::{Endpoint, Ends};
+use super::ends::{Endpoint, Ends};
 
 /// The kernel's rows have less than 200 octets; what is longer is read in pieces, none of which is a row.
 const LINE: u64 = 512;
