@@ -52,6 +52,9 @@
 //! **A POP3 login.** `store::ledger` tells the mailbox as it stood the last time, while `upstream::imap` logs in; EXAMINE
 //! and one UID FETCH of what came since are one flight, and where the numbers do not add up a SEARCH tells what is left, or
 //! all is listed anew. The ledger is written behind the app's back, and never believed without upstream.
+//! The session upstream is the one of the login before, where `mailbox` holds it still and this login would show upstream
+//! the same: then the flight is all there is. It has five seconds for its first octet; then a fresh one takes over.
+//! When the app leaves, the session is held again, its folder open for reading only.
 //!
 //! # The invariants
 //!
@@ -72,6 +75,16 @@
 //! - **Spliced IMAP connections are counted only where the provider's limit is known.** Where it is not, the provider
 //!   refuses for itself, in words the app is shown; a limit guessed by us would turn away an app that the provider
 //!   would have served.
+//! - **What is held is named by a keyed hash of what its login showed upstream**, a password or the second of a sign-in,
+//!   and goes only to a login that would show the same and of which upstream took it last: whoever changes a password,
+//!   or signs in anew, starts anew. A password that upstream alone judges is shown to it again 5 minutes and 20 seconds
+//!   after its login, however often the session was taken over since: else one that was changed at the provider would be
+//!   good here for as long as an app looks for mail with it. POP3 sessions in use are not counted out: an app that opens a
+//!   fourth is let in, but beside three of them (two where the provider's limit is known) none is held, and one that is
+//!   held is given up when an IMAP app takes the last connection, or is refused one.
+//! - **A session that nobody asks listens**, held or not, so that its end is found when it comes; one that was left alone
+//!   for ten seconds has five for its first octet. A connection that vanished without a word so costs an app that paused
+//!   five seconds and not the 55 of a silence in mid-transfer.
 //! - **lettre is shown the last line of a reply.** It parses a reply anew with every line of it, so a long one costs
 //!   the square of its length; the lines themselves are recorded beside it and reach the app as they were.
 //! - **A listing builds on the last UID that is known, not on UIDNEXT.** Both name the same new messages, and a server

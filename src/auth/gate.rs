@@ -1,6 +1,6 @@
 //! The gate an app's password passes before anything goes upstream.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -9,6 +9,7 @@ use super::asked::{Asked, Recalled};
 use super::credentials::{Credentials, NoToken};
 use super::oauth::{State, Tokens};
 use super::password::Verdict;
+use super::proof::Proof;
 use super::standing::{Reached, Shown, Standing};
 use super::stored;
 use super::stores::Stores;
@@ -38,8 +39,6 @@ pub struct Gate {
     asked: Asked,
     /// With OAuth2.
     tokens: OnceLock<Option<Tokens>>,
-    /// When somebody signed in, as it was known when tokens were judged last.
-    signed_in_at: Mutex<Option<Option<u64>>>,
 }
 
 /// Why nothing goes upstream.
@@ -117,6 +116,8 @@ pub enum Denied {
 pub struct Pass {
     /// What to show.
     pub credentials: Credentials,
+    /// For what an earlier login left.
+    pub proof: Proof,
     /// What the verdict will be about.
     judged: Secret,
     purpose: Purpose,
@@ -128,13 +129,7 @@ pub struct Pass {
 impl Gate {
     /// A gate that saw nothing yet.
     pub fn new(stores: Stores) -> Self {
-        Self {
-            stores,
-            verdicts: Verdicts::new(),
-            asked: Asked::default(),
-            tokens: OnceLock::new(),
-            signed_in_at: Mutex::default(),
-        }
+        Self { stores, verdicts: Verdicts::new(), asked: Asked::default(), tokens: OnceLock::new() }
     }
 
     /// What to show upstream for what the app offered. As soon as that is found right, `standing` has it.
@@ -248,41 +243,26 @@ impl Gate {
         if let Err(NoToken::SignIn { reason }) = tokens.current().await {
             return Err(sign_in(account, &reason));
         }
-        let known = *self.signed_in();
-        let mut signed_in_at = match known {
-            Some(known) => known,
-            None => self.look_when_signed_in(account).await,
-        };
-        loop {
-            // The same one sign-in long, whatever token comes of it.
-            let judged = Secret::new(format!("signed in at {signed_in_at:?}"));
-            match self.judge_stored(&judged, tokens.clone(), purpose).await {
-                Err(Denied::Refused { wait }) => {
-                    let newer = self.look_when_signed_in(account).await;
-                    if newer == signed_in_at {
-                        return Err(Denied::TokenRefused { address: account.address.clone(), wait });
-                    }
-                    signed_in_at = newer;
-                }
-                outcome => return outcome,
+        // The same one sign-in long, whatever token comes of it. Looked up each time: what a login before a new sign-in
+        // left is not for one behind it.
+        let signed_in_at = self.when_signed_in(account).await;
+        let judged = Secret::new(format!("signed in at {signed_in_at:?}"));
+        match self.judge_stored(&judged, tokens, purpose).await {
+            Err(Denied::Refused { wait }) => {
+                Err(Denied::TokenRefused { address: account.address.clone(), wait })
             }
+            outcome => outcome,
         }
     }
 
     /// `None` where nobody signs in.
-    async fn look_when_signed_in(&self, account: &Account) -> Option<u64> {
-        let at = match (self.tokens.get(), &account.auth) {
+    async fn when_signed_in(&self, account: &Account) -> Option<u64> {
+        match (self.tokens.get(), &account.auth) {
             (Some(Some(tokens)), Auth::OAuth2(server)) if server.grant == Grant::User => {
                 tokens.signed_in_at().await
             }
             _ => None,
-        };
-        *self.signed_in() = Some(at);
-        at
-    }
-
-    fn signed_in(&self) -> MutexGuard<'_, Option<Option<u64>>> {
-        self.signed_in_at.lock().unwrap_or_else(PoisonError::into_inner)
+        }
     }
 
     async fn judge_stored(
@@ -302,8 +282,9 @@ impl Gate {
         purpose: Purpose,
         from_app: Option<&Standing>,
     ) -> Result<Pass, Denied> {
-        let pass = |trial, shown: Option<Shown>| Pass {
+        let pass = |trial, good, shown: Option<Shown>| Pass {
             credentials: Credentials::Password(secret.clone()),
+            proof: Proof::new(self.verdicts.mark(secret), good),
             judged: secret.clone(),
             purpose,
             _trial: trial,
@@ -313,6 +294,7 @@ impl Gate {
             match self.verdicts.judge(secret, purpose, from_app.is_some(), Instant::now()) {
                 Judgement::Show(trial) => {
                     // One without a trial is known to be good.
+                    let good = trial.is_none();
                     let shown = match (from_app, &trial) {
                         (Some(standing), Some(_)) => Some(standing.show()),
                         (Some(standing), None) => {
@@ -321,7 +303,7 @@ impl Gate {
                         }
                         (None, _) => None,
                     };
-                    return Ok(pass(trial, shown));
+                    return Ok(pass(trial, good, shown));
                 }
                 Judgement::Refused(wait) if from_app.is_some() => return Err(Denied::Resting { wait }),
                 Judgement::Refused(wait) => return Err(Denied::Refused { wait }),
@@ -329,7 +311,7 @@ impl Gate {
                 // Upstream hangs with the first one: this one finds out for itself.
                 Judgement::Await(verdict) => {
                     if timeout(TRIAL, verdict.cancelled()).await.is_err() {
-                        return Ok(pass(None, None));
+                        return Ok(pass(None, false, None));
                     }
                 }
             }

@@ -77,6 +77,13 @@ struct Tried {
 #[derive(Clone, Copy)]
 pub(super) struct Mark(hmac::Tag);
 
+impl Mark {
+    /// Whether both are of the same secret.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.0.as_ref() == other.0.as_ref()
+    }
+}
+
 /// A password and what for, without the password.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Print {

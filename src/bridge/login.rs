@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::told::Told;
-use crate::auth::{Credentials, Denied, Gate, Pass, Purpose, Reached, Slow, Standing, Stores};
+use crate::auth::{Credentials, Denied, Gate, Pass, Proof, Purpose, Reached, Slow, Standing, Stores};
 use crate::mail::{Account, Secret};
 use crate::upstream::UpstreamError;
 
@@ -49,6 +49,14 @@ const SEAT_WAIT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Seat {
     _permit: Option<OwnedSemaphorePermit>,
+    last: bool,
+}
+
+impl Seat {
+    /// No other was left when it was taken.
+    pub fn is_last(&self) -> bool {
+        self.last
+    }
 }
 
 impl Entry {
@@ -70,6 +78,13 @@ pub struct Admitted {
     /// What upstream is shown.
     pub credentials: Credentials,
     pass: Pass,
+}
+
+impl Admitted {
+    /// For what an earlier login of the account left.
+    pub fn proof(&self) -> &Proof {
+        &self.pass.proof
+    }
 }
 
 /// Why an app may not go on; upstream was not asked. `Display` is what was logged; apps get [`LoginError::reply`].
@@ -279,10 +294,10 @@ impl Accounts {
     /// lock nobody; a guess of ours would turn apps away that the server would let in, for nothing.
     pub async fn seat(&self, admitted: &Admitted) -> Option<Seat> {
         let Some(seats) = self.entry(admitted).and_then(|entry| entry.seats.clone()) else {
-            return Some(Seat { _permit: None });
+            return Some(Seat { _permit: None, last: false });
         };
-        let permit = timeout(SEAT_WAIT, seats.acquire_owned()).await.ok()?.ok()?;
-        Some(Seat { _permit: Some(permit) })
+        let permit = timeout(SEAT_WAIT, seats.clone().acquire_owned()).await.ok()?.ok()?;
+        Some(Seat { _permit: Some(permit), last: seats.available_permits() == 0 })
     }
 
     fn gate(&self, admitted: &Admitted) -> Option<&Gate> {

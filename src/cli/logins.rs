@@ -21,8 +21,9 @@ pub(super) async fn imap(
     report: &mut Report,
 ) -> Result<Mailbox, UpstreamError> {
     // Nothing is kept of what is not shown.
+    let resources = Resources::in_memory(0);
     let opened =
-        Mailbox::open(connector.clone(), account.clone(), credentials.clone(), Resources::in_memory(0)).await;
+        Mailbox::open(connector.clone(), account.clone(), credentials.clone(), None, resources).await;
     match opened {
         Ok((mailbox, listing)) => {
             let (host, folder) = (&account.imap.endpoint.host, &account.pop3.folder);

@@ -28,6 +28,8 @@ pub struct Deadlines {
     /// How long a POP3 session leaves upstream alone before it says that it is still there; providers give up after
     /// 5 to 30 minutes.
     pub pop3_keep_alive: Duration,
+    /// How long a session upstream whose POP3 app has left is held for its next login; 0 holds none.
+    pub hold: Duration,
     /// An IMAP app's silence after login (RFC 3501 §5.4: at least 30 minutes).
     pub imap_idle: Duration,
     /// An SMTP app's silence (RFC 5321 §4.5.3.2.7: at least 5 minutes).
@@ -54,6 +56,9 @@ impl Default for Deadlines {
             app_login: Duration::from_secs(120),
             pop3_idle: Duration::from_secs(11 * 60),
             pop3_keep_alive: Duration::from_secs(4 * 60),
+            // An app that looks every five minutes finds it; one that has not come by then comes rarely. Nobody between
+            // here and the provider forgets a connection so soon (RFC 5382 §5: 2 hours; the meanest routers 5 minutes).
+            hold: Duration::from_secs(5 * 60 + 20),
             imap_idle: Duration::from_secs(31 * 60),
             smtp_idle: Duration::from_secs(6 * 60),
             app_stall: Duration::from_secs(120),

@@ -410,6 +410,11 @@ impl Ahead {
         }
     }
 
+    /// Whether bodies are on their way.
+    pub(super) fn is_coming(&self) -> bool {
+        self.window.as_ref().is_some_and(|window| window.shelf.to_come(None) > 0)
+    }
+
     /// The shelf of a window that is open.
     fn open(&self, kind: Kind) -> Option<&Shelf> {
         let window = self.window.as_ref().filter(|_| self.kind == kind)?;

@@ -35,6 +35,8 @@ pub(super) struct Line {
     /// `None` until the mailbox was opened.
     uid_validity: Option<UidValidity>,
     session: Option<Session>,
+    /// The mailbox is open in it for writing.
+    changed: bool,
     used: Used,
     /// Upstream would not take the login any more.
     refused: Option<UpstreamError>,
@@ -95,19 +97,34 @@ impl std::fmt::Debug for Spare {
 
 impl Line {
     pub(super) fn new(dial: Dial, folder: String) -> Self {
-        Self { dial, folder, uid_validity: None, session: None, used: Used::now(), refused: None }
+        Self {
+            dial,
+            folder,
+            uid_validity: None,
+            session: None,
+            changed: false,
+            used: Used::now(),
+            refused: None,
+        }
     }
 
     /// A first session, and the numbering all later ones must have.
     pub(super) fn opened(&mut self, session: Session, uid_validity: UidValidity) {
         self.session = Some(session);
         self.uid_validity = Some(uid_validity);
+        self.changed = false;
         self.used = Used::now();
     }
 
     /// What makes other sessions in the same mailbox.
     pub(super) fn spare(&self) -> Option<Spare> {
         Some(Spare { dial: self.dial.clone(), folder: self.folder.clone(), uid_validity: self.uid_validity? })
+    }
+
+    /// The same of one that has the mailbox open for writing.
+    pub(super) fn changed(&mut self, session: Session, uid_validity: UidValidity) {
+        self.opened(session, uid_validity);
+        self.changed = true;
     }
 
     /// A new session, nothing opened in it.
@@ -142,7 +159,7 @@ impl Line {
         let session = self.dial().await?;
         let now = session.open("EXAMINE", &self.folder).await?.uid_validity;
         self.same(now)?;
-        self.used = Used::now();
+        (self.changed, self.used) = (false, Used::now());
         work(self.session.insert(session)).await
     }
 
@@ -187,8 +204,8 @@ impl Line {
         self.session.take()
     }
 
-    /// The same, to say farewell.
-    pub(super) fn leave(&mut self) -> Option<Session> {
-        self.session.take()
+    /// The same for whoever leaves it, and whether it has the mailbox open for writing.
+    pub(super) fn leave(&mut self) -> Option<(Session, bool)> {
+        self.session.take().map(|session| (session, self.changed))
     }
 }

@@ -8,12 +8,14 @@
 //!           ├─ beginning headers and some lines, without the rest
 //!           ├─ listing   what is in it: what the ledger knows, and what is new
 //!           ├─ recent    the part of it that is new enough to be shown
+//!           ├─ held      the session after the app has left, for its next login
 //!           └─ removal   what DELE comes to, at QUIT and never later
 //! ```
 
 mod ahead;
 mod beginning;
 mod body;
+mod held;
 mod keeping;
 mod line;
 mod listing;
@@ -29,16 +31,18 @@ use std::time::Duration;
 
 pub use ahead::Budget;
 pub use body::Body;
+pub use held::Held;
 pub use removal::RemovalPlan;
 pub use resources::Resources;
 
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Proof};
 use crate::mail::{Account, Uid, UidValidity};
 use crate::net::Connector;
 use crate::store::{BodyKey, Page};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Part, Session, Wanted};
 use ahead::Ahead;
+use held::{Claim, InUse};
 use line::{Dial, Line};
 use rest::Rest;
 
@@ -61,6 +65,9 @@ pub struct Mailbox {
     plan: Option<removal::Plan>,
     /// Bodies the app has not asked for yet.
     ahead: Ahead,
+    /// Of whom the session may be, and who may have it next; `None`: nobody.
+    claim: Option<Claim>,
+    in_use: InUse,
 }
 
 /// The mailbox as it stood at login.
@@ -83,15 +90,20 @@ pub struct Message {
 
 impl Mailbox {
     /// Logs in, examines the mailbox (read-only until [`Mailbox::update`]) and lists it in one stream.
+    ///
+    /// With a `proof`, over a session that an earlier login left behind, where there is one and this login may have it.
     pub async fn open(
         connector: Connector,
         account: Arc<Account>,
         credentials: Credentials,
+        proof: Option<Proof>,
         resources: Resources,
     ) -> Result<(Mailbox, Listing), UpstreamError> {
         let stall = connector.deadlines().app_stall;
+        let hold = connector.deadlines().hold;
+        let claim = proof.map(|proof| Claim::new(&account, proof, hold));
         let dial = line::provider(connector, account.clone(), credentials);
-        Self::open_by(dial, account, resources, stall).await
+        Self::open_by(dial, account, resources, stall, claim).await
     }
 
     async fn open_by(
@@ -99,13 +111,35 @@ impl Mailbox {
         account: Arc<Account>,
         resources: Resources,
         stall: Duration,
+        claim: Option<Claim>,
     ) -> Result<(Mailbox, Listing), UpstreamError> {
         let folder = account.pop3.folder.clone();
+        let in_use = resources.held.enter(&account);
         let mut page = resources.ledger.page(&account, &folder);
         let mut line = Line::new(dial, folder.clone());
-        let (session, known) = tokio::join!(line.dial(), page.read());
-        let session = session?;
-        let examined = session.list(&folder, known).await?;
+        let mut left = match &claim {
+            Some(claim) => in_use.take(claim).await,
+            None => None,
+        };
+        let (session, examined) = loop {
+            let held = left.is_some();
+            let session = async {
+                match left.take() {
+                    Some(session) => Ok(session),
+                    None => line.dial().await,
+                }
+            };
+            let (session, known) = tokio::join!(session, page.read());
+            let session = session?;
+            match session.list(&folder, known).await {
+                Ok(examined) => break (session, examined),
+                Err(error) if !held || matches!(error, UpstreamError::Unavailable { .. }) => {
+                    return Err(error);
+                }
+                // Silent, broken, or of a login that counts no longer: a fresh one knows.
+                Err(error) => tracing::debug!(%error, "a session that was held is of no use"),
+            }
+        };
         let uid_validity = examined.listed.uid_validity;
         line.opened(session, uid_validity);
         let listing = listing::listing(examined, &page);
@@ -120,6 +154,8 @@ impl Mailbox {
             stall,
             plan: None,
             ahead: Ahead::default(),
+            claim,
+            in_use,
         };
         let listing = mailbox.with_sizes_of_bodies(listing);
         let listing = mailbox.recent(listing).await?;
@@ -184,10 +220,24 @@ impl Mailbox {
         self.line.probe().await;
     }
 
+    /// The app has said all it had to say: its session upstream is held for its next login, or ended as by
+    /// [`Mailbox::close`], which is right where bodies are still on their way through it, or where it is not clear what
+    /// became of a removal.
+    pub async fn leave(mut self) {
+        if self.ahead.is_coming() {
+            return self.close().await;
+        }
+        self.keep_ahead().await;
+        if let Some((session, changed)) = self.line.leave() {
+            let changed = changed.then_some(&*self.folder);
+            self.in_use.leave(session, self.claim.as_ref(), changed).await;
+        }
+    }
+
     /// Ends the upstream session politely (LOGOUT, never CLOSE).
     pub async fn close(mut self) {
         self.keep_ahead().await;
-        if let Some(session) = self.line.leave() {
+        if let Some((session, _)) = self.line.leave() {
             session.log_out().await;
         }
     }

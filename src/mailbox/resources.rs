@@ -1,5 +1,6 @@
 //! What all mailboxes of one run share.
 
+use super::Held;
 use super::ahead::Budget;
 use crate::store::{Bodies, Ledger};
 
@@ -12,11 +13,14 @@ pub struct Resources {
     pub ledger: Ledger,
     /// Memory for bodies read ahead.
     pub ahead: Budget,
+    /// Sessions upstream whose apps have left.
+    pub held: Held,
 }
 
 impl Resources {
     /// Bodies in memory alone, at most so many octets of them; 0 keeps none.
     pub fn in_memory(octets: u64) -> Self {
-        Self { bodies: Bodies::new(octets), ledger: Ledger::none(), ahead: Budget::default() }
+        let (bodies, ledger) = (Bodies::new(octets), Ledger::none());
+        Self { bodies, ledger, ahead: Budget::default(), held: Held::default() }
     }
 }

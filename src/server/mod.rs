@@ -166,8 +166,14 @@ impl Server {
         let kept = stores.keep(stopping.clone());
         let control = self.state.as_ref().and_then(State::control);
         let asked = answer(control, resources.bodies.clone(), stopping.clone());
-        let served = serve_all(self.listeners, Limits::default(), self.door, stopping, patience, serve);
-        tokio::join!(served, kept, asked);
+        let held = resources.held.clone();
+        let released = async {
+            stopping.clone().cancelled_owned().await;
+            held.close().await;
+        };
+        let served =
+            serve_all(self.listeners, Limits::default(), self.door, stopping.clone(), patience, serve);
+        tokio::join!(served, kept, asked, released);
         tokio::join!(stores.close(), resources.ledger.close(), resources.bodies.close());
     }
 }

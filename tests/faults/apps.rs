@@ -144,6 +144,7 @@ async fn an_app_that_stops_reading() {
     let shelf = Shelf::start(vec![mail::large(40_000_000), b"Subject: small\r\n\r\n".to_vec()]).await;
     let mut settings = Config::new(USER, &shelf.remote()).parsed();
     settings.deadlines.app_stall = Duration::from_millis(300);
+    settings.deadlines.hold = Duration::ZERO; // The other's connection is let go too.
     let bridge = InProcess::start(settings).await;
     let mut stalling = Pop3::login(bridge.pop3(), USER, PASSWORD).await;
     stalling.wire().say("RETR 1").await;

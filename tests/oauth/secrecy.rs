@@ -52,7 +52,7 @@ async fn no_secret_is_in_logs_processes_or_files() {
     stored.pop3(&bridge).await.ok("QUIT").await;
     stored.imap(&bridge).await.ok("NOOP").await;
     world().authority.end_tokens(user);
-    account.pop3(&bridge).await.ok("QUIT").await;
+    account.imap(&bridge).await.ok("NOOP").await;
     let wrong = "c4nary-wrong-one";
     let guess = Account { password: wrong.into(), ..account };
     // Each waits for its answer, which is slow: so they wait together.

@@ -8,6 +8,7 @@ mod support;
 mod apps;
 mod cache;
 mod deletion;
+mod held;
 mod ledger;
 mod octets;
 mod program;

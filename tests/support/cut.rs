@@ -1,8 +1,8 @@
-//! A way to a server that can be cut: connections through it break, the next ones work.
+//! A way to a server that can be cut: connections through it break, or fall silent, and the next ones work.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,8 +16,11 @@ pub struct Cut {
     to: Remote,
     port: u16,
     cuts: watch::Sender<u64>,
+    silences: watch::Sender<u64>,
     /// Octets that came from the server.
     heard: Arc<AtomicU64>,
+    /// Connections so far.
+    taken: Arc<AtomicUsize>,
     serving: JoinHandle<()>,
 }
 
@@ -27,13 +30,19 @@ impl Cut {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let (cuts, cut) = watch::channel(0);
+        let (silences, silence) = watch::channel(0);
         let server = to.port;
         let heard = Arc::<AtomicU64>::default();
         let counted = heard.clone();
+        let taken = Arc::<AtomicUsize>::default();
+        let accepted = taken.clone();
         let serving = tokio::spawn(async move {
             while let Ok((mut here, _)) = listener.accept().await {
+                accepted.fetch_add(1, Ordering::Relaxed);
                 let mut cut = cut.clone();
                 cut.mark_unchanged();
+                let mut silence = silence.clone();
+                silence.mark_unchanged();
                 let counted = counted.clone();
                 tokio::spawn(async move {
                     let Ok(mut there) = TcpStream::connect(("127.0.0.1", server)).await else { return };
@@ -46,14 +55,20 @@ impl Cut {
                             carry(&mut from_server, &mut to_app, &counted),
                         )
                     };
+                    let carried = async {
+                        tokio::select! {
+                            _ = both => {}
+                            _ = silence.changed() => std::future::pending().await,
+                        }
+                    };
                     tokio::select! {
-                        _ = both => {}
+                        () = carried => {}
                         _ = cut.changed() => {}
                     }
                 });
             }
         });
-        Self { to: to.clone(), port, cuts, heard, serving }
+        Self { to: to.clone(), port, cuts, silences, heard, taken, serving }
     }
 
     /// The server, by this way.
@@ -66,9 +81,19 @@ impl Cut {
         self.heard.load(Ordering::SeqCst)
     }
 
+    /// How many connections there were so far.
+    pub fn connections(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// Ends all connections there are.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// From now on all connections there are carry nothing, and neither end hears of it.
+    pub fn silence(&self) {
+        self.silences.send_modify(|silences| *silences += 1);
     }
 }
 

@@ -264,6 +264,47 @@ async fn a_password_in_the_vault_is_shown_upstream_once_it_is_there() {
     assert_eq!(shown(&pass), b"second");
 }
 
+/// A login may have what an earlier one left only where both show upstream the same, and upstream took it last.
+#[tokio::test(start_paused = true)]
+async fn what_a_login_proves() {
+    let (_state, gate, account, vault, right) = with_vault(Auth::Password);
+    let standing = Standing::default();
+    let admit = || gate.admit(&account, &right, Purpose::Reading, &standing);
+    let put = |text: &'static str| {
+        vault.change("ANA@gmx.net", |entry| entry.password = Some(Secret::new(text))).expect("written");
+    };
+    put("first");
+    let first = admit().await.expect("there");
+    assert!(!first.proof.repeats(&first.proof), "upstream has not taken it yet");
+    gate.accepted(&first);
+    assert!(admit().await.expect("there").proof.repeats(&first.proof));
+    put("second");
+    let second = admit().await.expect("there");
+    gate.accepted(&second);
+    let again = admit().await.expect("there").proof;
+    assert!(again.repeats(&second.proof) && !again.repeats(&first.proof));
+    gate.refused(&second);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert!(!admit().await.expect("there").proof.repeats(&second.proof));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_sign_in_proves_something_else() {
+    let (_state, gate, account, vault, right) = with_vault(with_oauth2().auth);
+    let standing = Standing::default();
+    let admit = || gate.admit(&account, &right, Purpose::Reading, &standing);
+    sign_in(&vault, "one", 1000);
+    let first = admit().await.expect("signed in");
+    gate.accepted(&first);
+    sign_in(&vault, "another of the same sign-in", 1000);
+    assert!(admit().await.expect("signed in").proof.repeats(&first.proof));
+    sign_in(&vault, "two", 2000);
+    let second = admit().await.expect("signed in");
+    gate.accepted(&second);
+    let again = admit().await.expect("signed in").proof;
+    assert!(again.repeats(&second.proof) && !again.repeats(&first.proof));
+}
+
 /// What a sign-in at this second leaves: a token for an hour.
 fn sign_in(vault: &Arc<Vault>, token: &str, signed_in_at: u64) {
     let mut grant = crate::auth::oauth::Grant::from_seed(Secret::new("refresh"), "our-client");
@@ -345,6 +386,7 @@ fn accounts_that_keep_something_want_a_place_for_it() {
 fn debug_prints_no_secret() {
     let pass = Pass {
         credentials: Credentials::Password(Secret::new("CANARY")),
+        proof: Proof::new(Verdicts::new().mark(&Secret::new("CANARY")), true),
         purpose: Purpose::Reading,
         judged: Secret::new("CANARY"),
         _trial: None,

@@ -208,7 +208,17 @@ where
         warn!("{sentence}");
         return Err(Told { code: Code::Limit, sentence, alert: true });
     };
-    match provider.login(&admitted.account, &admitted.credentials).await {
+    if seat.is_last() {
+        context.resources.held.give_way(&admitted.account).await;
+    }
+    let mut outcome = provider.login(&admitted.account, &admitted.credentials).await;
+    // Where the limit is not known, ours may be the one connection too many.
+    if matches!(outcome, Err(UpstreamError::Unavailable { wait: None, .. }))
+        && context.resources.held.give_way(&admitted.account).await
+    {
+        outcome = provider.login(&admitted.account, &admitted.credentials).await;
+    }
+    match outcome {
         Ok(logged_in) => {
             context.accounts.accepted(&admitted);
             debug!("logged in");

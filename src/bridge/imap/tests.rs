@@ -10,10 +10,11 @@ use super::login::LoggedIn;
 use super::*;
 use crate::auth::{Credentials, Stores};
 use crate::config;
-use crate::mail::Deadlines;
 use crate::mail::account::Account;
+use crate::mail::{Deadlines, Secret};
 use crate::net::{ConnectError, Connector};
 use crate::upstream::UpstreamError;
+use crate::upstream::imap::script;
 use crate::upstream::tokens;
 
 /// Answers logins one after the other; what they were given is noted.
@@ -97,6 +98,28 @@ async fn the_tagged_ok_carries_the_list_and_what_follows_is_spliced() {
     say(&mut upstream, "* BYE\r\n").await;
     assert_eq!(line(&mut app).await, "* BYE");
     assert!(session.await.expect("no panic").is_ok());
+}
+
+/// RFC 5530 §3 LIMIT: a connection that is held for POP3 may be the one too many.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_refused_for_now_is_tried_again_where_a_held_connection_could_give_way() {
+    let busy = || UpstreamError::Unavailable { text: "too many connections [LIMIT]".into(), wait: None };
+    let throttled = UpstreamError::Unavailable { text: "slow".into(), wait: Some(Duration::from_secs(9)) };
+    for (holds, answer, accepted, tries) in
+        [(true, busy(), true, 2), (false, busy(), false, 1), (true, throttled, false, 1)]
+    {
+        let (_upstream, logged_in) = let_in();
+        let Bridge { mut app, context, script, .. } = bridge(vec![Err(answer), Ok(logged_in)]);
+        if holds {
+            let other = context.accounts.admit("ana@gmx.net", &Secret::new("y")).await.expect("unknown");
+            let (session, _) = script::session("C: $a LOGOUT\nS: * BYE x\nS: $a OK x\nEOF");
+            context.resources.held.leave_one(&other.account, other.proof().clone(), session).await;
+        }
+        line(&mut app).await;
+        say(&mut app, "a LOGIN ana@gmx.net x\r\n").await;
+        while !line(&mut app).await.starts_with(if accepted { "a OK" } else { "a NO [UNAVAILABLE]" }) {}
+        assert_eq!(script.0.lock().expect("no panic").offered.len(), tries);
+    }
 }
 
 #[tokio::test(start_paused = true)]

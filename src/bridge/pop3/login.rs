@@ -41,7 +41,8 @@ where
         Span::current().record("account", admitted.account.address.as_str());
         let account =
             folder.map_or_else(|| admitted.account.clone(), |name| showing(&admitted.account, name));
-        let opening = self.provider.open(account.clone(), admitted.credentials.clone());
+        let (credentials, proof) = (admitted.credentials.clone(), admitted.proof().clone());
+        let opening = self.provider.open(account.clone(), credentials, proof);
         match self.app.meanwhile(opening).await? {
             Ok((mailbox, listing)) => {
                 self.accounts.accepted(&admitted);

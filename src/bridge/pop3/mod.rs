@@ -122,12 +122,17 @@ where
         info!(%end, retrieved, octets, deleted, "session ended");
         let (open, patience) = (self.open.take(), self.deadlines.stop);
         // LOGOUT is a courtesy: nobody waits for it long.
+        let well = matches!(end, End::Finished | End::HungUp);
         let logout = async {
             if let Some(open) = open {
-                let _ = timeout(patience, open.mailbox.close()).await;
+                let _ = match well {
+                    true => timeout(patience, open.mailbox.leave()).await,
+                    false => timeout(patience, open.mailbox.close()).await,
+                };
             }
         };
-        tokio::join!(self.part(&end), logout);
+        // First: an app that hears our goodbye may be back at once.
+        tokio::join!(logout, self.part(&end));
         match end {
             End::Io(error) => Err(error),
             _ => Ok(None),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Proof};
 use crate::mail::{Account, Uid};
 use crate::mailbox::{Body, Listing, Mailbox, Resources};
 use crate::net::Connector;
@@ -19,6 +19,7 @@ pub(super) trait Provider: Send + Sync {
         &self,
         account: Arc<Account>,
         credentials: Credentials,
+        proof: Proof,
     ) -> impl Future<Output = Result<(Self::Maildrop, Listing), UpstreamError>> + Send;
 }
 
@@ -44,6 +45,7 @@ pub(super) trait Inbox: Send {
         deleted: &[Uid],
     ) -> impl Future<Output = Result<(), UpstreamError>> + Send;
     fn keep_alive(&mut self) -> impl Future<Output = ()> + Send;
+    fn leave(self) -> impl Future<Output = ()> + Send;
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
@@ -67,8 +69,10 @@ impl Provider for Upstream {
         &self,
         account: Arc<Account>,
         credentials: Credentials,
+        proof: Proof,
     ) -> Result<(Mailbox, Listing), UpstreamError> {
-        Mailbox::open(self.connector.clone(), account, credentials, self.resources.clone()).await
+        let (connector, resources) = (self.connector.clone(), self.resources.clone());
+        Mailbox::open(connector, account, credentials, Some(proof), resources).await
     }
 }
 
@@ -93,6 +97,10 @@ impl Inbox for Mailbox {
 
     async fn keep_alive(&mut self) {
         Mailbox::keep_alive(self).await;
+    }
+
+    async fn leave(self) {
+        Mailbox::leave(self).await;
     }
 
     async fn close(self) {

@@ -77,7 +77,10 @@ impl Mailbox {
     }
 
     fn keep(&mut self, session: Session, outcome: Result<(), UpstreamError>) -> Result<(), UpstreamError> {
-        self.line.opened(session, self.uid_validity);
+        self.line.changed(session, self.uid_validity);
+        if outcome.is_err() {
+            self.claim = None;
+        }
         outcome
     }
 }

@@ -144,7 +144,8 @@ async fn check(messages: Vec<Vec<u8>>, manner: Manner, cache: u64, units: usize,
     });
     let resources = Resources::in_memory(cache);
     let _taken = resources.ahead.clone().all_but(units);
-    let Ok((mut mailbox, listing)) = Mailbox::open_by(dial, Arc::new(account()), resources, STALL).await
+    let Ok((mut mailbox, listing)) =
+        Mailbox::open_by(dial, Arc::new(account()), resources, STALL, None).await
     else {
         return assert!(upstream.manner.ends < 2000, "a listing that broke");
     };

@@ -4,6 +4,7 @@ mod again;
 mod ahead;
 mod any_order;
 mod bodies;
+mod held;
 mod listing;
 mod removal;
 
@@ -64,6 +65,10 @@ impl Provider {
     }
 
     async fn open(&self) -> Result<(Mailbox, Listing), UpstreamError> {
+        self.open_with(None).await
+    }
+
+    async fn open_with(&self, claim: Option<Claim>) -> Result<(Mailbox, Listing), UpstreamError> {
         let (plays, left) = (self.plays.clone(), self.left.clone());
         let dial: Dial = Arc::new(move || {
             let script = left.lock().unwrap().pop().expect("one session too many");
@@ -71,7 +76,7 @@ impl Provider {
             plays.lock().unwrap().push(play);
             Box::pin(async move { Ok(session) })
         });
-        Mailbox::open_by(dial, Arc::new(self.account.clone()), self.resources.clone(), STALL).await
+        Mailbox::open_by(dial, Arc::new(self.account.clone()), self.resources.clone(), STALL, claim).await
     }
 
     /// Every script was played, and kept to.

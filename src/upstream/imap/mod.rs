@@ -5,6 +5,7 @@ mod conversation;
 mod fetch;
 mod greeting;
 mod heard;
+mod idle;
 mod listing;
 mod login;
 #[cfg(test)]
@@ -35,7 +36,7 @@ pub use conversation::has;
 pub use fetch::{DRAINED, Part, Wanted};
 pub use heard::{Answer, Folder};
 pub use listing::{Examined, Selected, quoted};
-pub use session::{Fetched, Session};
+pub use session::{Fetched, Session, Settled};
 pub use shelf::{LARGE, Shelf};
 pub use window::Window;
 

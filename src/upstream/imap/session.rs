@@ -7,13 +7,15 @@
 //! ```
 //!
 //! A panic in the task, a broken connection and a missed deadline look the same from outside: the answer is an error
-//! and the session is over. Dropping the handle ends the task and the connection.
+//! and the session is over. Dropping the handle ends the task and the connection. Between two asks the task listens, so
+//! that an end of the connection is found when it comes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::conversation::{Conversation, Octets};
@@ -35,6 +37,19 @@ const CHUNKS: usize = 4;
 #[derive(Debug)]
 pub struct Session {
     asks: mpsc::Sender<Ask>,
+    /// By two clocks: only the second runs while the machine sleeps, and only the first never jumps.
+    logged_in: (Instant, SystemTime),
+}
+
+/// Tells once that all that was asked of a session before has been answered to the end, and that it is held.
+#[derive(Debug)]
+pub struct Settled(oneshot::Receiver<()>);
+
+impl Settled {
+    /// `false` if the session is over.
+    pub async fn wait(self) -> bool {
+        self.0.await.is_ok()
+    }
 }
 
 /// A body on its way.
@@ -60,6 +75,7 @@ enum Ask {
     Capabilities { reply: Reply<Vec<String>> },
     Fetch { wanted: Wanted, sink: Sink },
     ReadAhead(Ahead),
+    Hold(oneshot::Sender<()>),
 }
 
 impl Session {
@@ -92,7 +108,7 @@ impl Session {
         };
         tokio::spawn(task.in_current_span());
         logged_in.await.unwrap_or(Err(UpstreamError::Lost { command: "login" }))?;
-        Ok(Self { asks })
+        Ok(Self::asked_by(asks))
     }
 
     /// A session over a conversation that is logged in already.
@@ -100,7 +116,17 @@ impl Session {
     pub fn over<S: Octets>(conversation: Conversation<S>) -> Self {
         let (asks, asked) = mpsc::channel(1);
         tokio::spawn(serve(conversation, asked).in_current_span());
-        Self { asks }
+        Self::asked_by(asks)
+    }
+
+    fn asked_by(asks: mpsc::Sender<Ask>) -> Self {
+        Self { asks, logged_in: (Instant::now(), SystemTime::now()) }
+    }
+
+    /// How long ago upstream took the login.
+    pub fn age(&self) -> Duration {
+        let (at, clock) = self.logged_in;
+        at.elapsed().max(clock.elapsed().unwrap_or_default())
     }
 
     /// Runs a command to its completion.
@@ -176,6 +202,20 @@ impl Session {
         Some(Window::new(shelf, request))
     }
 
+    /// Leaves the session alone until the next command, whose answer has to begin within seconds: else it is lost. `None`
+    /// if it is over.
+    pub async fn hold(&self) -> Option<Settled> {
+        let (settled, waiting) = oneshot::channel();
+        self.asks.send(Ask::Hold(settled)).await.ok()?;
+        Some(Settled(waiting))
+    }
+
+    /// Returns when the session is over, which one that is held is as soon as upstream has ended it.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let asks = self.asks.clone();
+        async move { asks.closed().await }
+    }
+
     /// Says LOGOUT and waits for the end of the connection, never for long.
     pub async fn log_out(self) {
         let goodbye = self.run("LOGOUT", "LOGOUT".to_owned());
@@ -216,8 +256,15 @@ impl Fetched {
 
 /// Answers until nobody asks any more, or until the conversation is over.
 async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Receiver<Ask>) {
-    while let Some(ask) = asks.recv().await {
+    let mut held = false;
+    loop {
+        let Some(ask) = conversation.until_asked(&mut asks, held).await else { break };
+        held = matches!(ask, Ask::Hold(_));
         let usable = match ask {
+            Ask::Hold(settled) => {
+                let _ = settled.send(());
+                true
+            }
             Ask::Run { name, command, reply } => {
                 answer(&mut conversation, reply, async |talk| talk.run(name, &command).await).await
             }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::conversation::{Conversation, Octets};
 use super::fetch::{After, DRAINED, LOST, Part, fits};
@@ -175,8 +176,10 @@ impl<S: Octets> Reading<'_, S> {
                 self.ask(&uids).await?;
             }
             if self.commands.is_empty() {
+                let since = Instant::now();
                 let Some(uids) = requests.recv().await else { return Ok(()) };
                 self.talk.wire_at_start();
+                self.talk.was_left_alone(since);
                 self.ask(&uids).await?;
             }
             match self.talk.wire().event_at_hand() {

@@ -51,6 +51,8 @@ pub struct Wire<S> {
     /// The same for a command that upstream works through in silence.
     work: Duration,
     laborious: bool,
+    /// How long it may be silent until its next octet, where it was left alone for long.
+    sign_of_life: Option<Duration>,
     alarm: Pin<Box<Sleep>>,
     /// The alarm runs since the last progress.
     waiting: bool,
@@ -79,6 +81,7 @@ impl<S> Wire<S> {
             patience,
             work: patience,
             laborious: false,
+            sign_of_life: None,
             alarm: Box::pin(tokio::time::sleep(patience)),
             waiting: false,
             invitations: 0,
@@ -111,6 +114,12 @@ impl<S> Wire<S> {
     /// The command that begins is one that upstream may work through in silence before it answers.
     pub fn laborious(&mut self) {
         self.laborious = true;
+    }
+
+    /// Upstream was left alone for long and may be gone without a word: it has `within` for its next octet, and is lost
+    /// without one.
+    pub fn expect_sign_of_life(&mut self, within: Duration) {
+        self.sign_of_life = Some(within);
     }
 
     /// Forgets the last command's answer and starts waiting afresh.
@@ -207,6 +216,25 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         }
     }
 
+    /// The same between two commands, however long upstream says nothing. Cancel-safe.
+    pub async fn unasked(&mut self) -> io::Result<BytesMut> {
+        loop {
+            match self.event_at_hand()? {
+                Some(Event::Response(text)) if self.heard.hear(&text) => return Ok(text),
+                Some(Event::Response(_)) => return Err(io::ErrorKind::InvalidData.into()),
+                Some(_) => {}
+                None => {
+                    let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+                    let octets = stream.fill().await?;
+                    if octets == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    self.received += octets as u64;
+                }
+            }
+        }
+    }
+
     /// The next event, not heard.
     pub async fn event(&mut self) -> io::Result<Event> {
         loop {
@@ -237,6 +265,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         let filled = pin!(stream.fill()).poll(cx);
         if let Poll::Ready(result) = filled {
             self.waiting = false;
+            self.sign_of_life = None;
             self.received += result.as_ref().map_or(0, |octets| *octets as u64);
             return Poll::Ready(result);
         }
@@ -282,11 +311,14 @@ impl<S> Wire<S> {
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if !self.waiting {
             self.waiting = true;
-            let patience = self.patience();
+            let patience = self.patience().min(self.sign_of_life.unwrap_or(Duration::MAX));
             self.alarm.as_mut().reset(Instant::now() + patience);
         }
         ready!(self.alarm.as_mut().poll(cx));
-        Poll::Ready(io::ErrorKind::TimedOut.into())
+        Poll::Ready(match self.sign_of_life {
+            Some(_) => io::ErrorKind::UnexpectedEof.into(),
+            None => io::ErrorKind::TimedOut.into(),
+        })
     }
 }
 

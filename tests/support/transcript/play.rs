@@ -49,6 +49,8 @@ pub async fn play(script: &Script, writes: Writes) -> Result<(), Failure> {
         config = config.setting(line);
     }
     let mut settings = config.parsed();
+    // A rule about one session is not to depend on what becomes of it afterwards.
+    settings.deadlines.hold = Duration::ZERO;
     for (name, milliseconds) in &script.deadlines {
         set(&mut settings.deadlines, name, Duration::from_millis(*milliseconds)).map_err(|what| Failure {
             place: script.protocol.clone(),
@@ -111,6 +113,7 @@ fn set(deadlines: &mut Deadlines, name: &str, value: Duration) -> Result<(), Str
         "data_done" => &mut deadlines.data_done,
         "envelope" => &mut deadlines.envelope,
         "app_login" => &mut deadlines.app_login,
+        "hold" => &mut deadlines.hold,
         "pop3_idle" => &mut deadlines.pop3_idle,
         "imap_idle" => &mut deadlines.imap_idle,
         "smtp_idle" => &mut deadlines.smtp_idle,

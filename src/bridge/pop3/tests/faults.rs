@@ -14,7 +14,7 @@ async fn rfc1939_6_only_a_whole_quit_removes() {
         let script = three(Mail::of(b"two\r\n"));
         session(&script, &format!("DELE 1\r\n{last}")).await;
         let seen = script.seen();
-        assert_eq!((seen.updates.len(), seen.closed), (0, 1), "{last:?}");
+        assert_eq!((seen.updates.len(), seen.left, seen.closed), (0, 1, 0), "{last:?}");
     }
 }
 

@@ -30,7 +30,7 @@ async fn rfc2449_6_6_commands_in_one_segment_are_answered_in_order() {
     assert_eq!(session(&script, EVERYTHING).await, ANSWERS);
     let seen = script.seen();
     assert_eq!(seen.updates, [(vec![], vec![10])]);
-    assert_eq!((seen.opened, seen.closed), (1, 1));
+    assert_eq!((seen.opened, seen.left, seen.closed), (1, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]

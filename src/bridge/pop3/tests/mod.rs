@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::provider::{Inbox, Octets, Provider};
 use super::{Accounts, Driver};
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Proof};
 use crate::config;
 use crate::mail::{Account, Deadlines, Uid, UidValidity};
 use crate::mailbox::{Listing, Message};
@@ -55,6 +55,7 @@ pub(super) struct Mailbox {
     update_error: Option<fn() -> UpstreamError>,
     opened: u32,
     closed: u32,
+    left: u32,
     kept_alive: u32,
     passwords: Vec<Vec<u8>>,
     updates: Vec<(Vec<u32>, Vec<u32>)>,
@@ -121,6 +122,7 @@ impl Provider for Script {
         &self,
         _: Arc<Account>,
         credentials: Credentials,
+        _: Proof,
     ) -> Result<(Self, Listing), UpstreamError> {
         let takes = self.seen().login_takes;
         tokio::time::sleep(takes).await;
@@ -169,6 +171,10 @@ impl Inbox for Script {
 
     async fn keep_alive(&mut self) {
         self.seen().kept_alive += 1;
+    }
+
+    async fn leave(self) {
+        self.seen().left += 1;
     }
 
     async fn close(self) {
