@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::keeping::Keeping;
 use super::rest::{Coming, Rest};
-use crate::store::{Bodies, BodyKey, Damaged, Kept};
+use crate::mail::HeaderIdentity;
+use crate::store::{Bodies, BodyKey, Damaged, Kept, Learner};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::Fetched;
 
@@ -18,6 +19,8 @@ pub struct Body {
     /// Of which so many were handed on.
     given: u64,
     source: Source,
+    /// Until the header has gone by.
+    learning: Option<(HeaderIdentity, Learner)>,
 }
 
 #[derive(Debug)]
@@ -39,19 +42,29 @@ enum Source {
 impl Body {
     /// A body from the cache; `rest` has what that cannot give.
     pub(super) fn kept(kept: Kept, rest: Rest) -> Self {
-        Self { octets: kept.octets(), given: 0, source: Source::Kept(kept, Some(rest)) }
+        Self::from(kept.octets(), Source::Kept(kept, Some(rest)))
     }
 
     /// A body that was read ahead, all of it.
     pub(super) fn here(body: Bytes) -> Self {
-        Self { octets: body.len() as u64, given: 0, source: Source::Here(body) }
+        Self::from(body.len() as u64, Source::Here(body))
     }
 
     /// A body that is announced; kept in `bodies` once it is complete.
     pub(super) fn coming(fetched: Fetched, bodies: &Bodies, key: BodyKey) -> Self {
         let octets = fetched.octets;
         let keeping = Keeping::begin(bodies, key, octets);
-        Self { octets, given: 0, source: Source::Coming(fetched, keeping) }
+        Self::from(octets, Source::Coming(fetched, keeping))
+    }
+
+    fn from(octets: u64, source: Source) -> Self {
+        Self { octets, given: 0, source, learning: None }
+    }
+
+    /// The same, whose header tells `learner` by what the message may be known again.
+    pub(super) fn learning(mut self, learner: Option<Learner>) -> Self {
+        self.learning = learner.map(|learner| (HeaderIdentity::default(), learner));
+        self
     }
 
     /// The literal's length, exact; upstream's octets, not POP3's.
@@ -64,6 +77,7 @@ impl Body {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         match self.next().await {
             Ok(chunk) => {
+                self.learn(chunk.as_deref());
                 self.given = self.given.saturating_add(chunk.as_ref().map_or(0, Bytes::len) as u64);
                 Ok(chunk)
             }
@@ -71,6 +85,17 @@ impl Body {
                 self.source = Source::Broken;
                 Err(error)
             }
+        }
+    }
+
+    /// Looks at the next octets, or knows that there are no more.
+    fn learn(&mut self, octets: Option<&[u8]>) {
+        let Some((header, _)) = &mut self.learning else { return };
+        if octets.is_none_or(|octets| header.take(octets))
+            && let Some((header, learner)) = self.learning.take()
+            && let Some(identity) = header.finish(self.octets)
+        {
+            learner.learn(identity);
         }
     }
 

@@ -13,10 +13,10 @@ use crate::upstream::imap::Examined;
 
 /// The mailbox as the app is shown it; what is new of it goes into the ledger.
 pub(super) fn listing(examined: Examined, page: &Page) -> Listing {
-    let Examined { mut listed, as_known, lasting } = examined;
+    let Examined { mut listed, as_known, lasting, identities } = examined;
     page.correct(&mut listed);
     if lasting && !as_known {
-        page.write(to_remember(&listed));
+        page.write(to_remember(&listed), identities.unwrap_or_default());
     }
     let shown = |(uid, size): (_, MessageSize)| Message { uid, octets: size.octets() };
     Listing { uid_validity: listed.uid_validity, messages: listed.messages.into_iter().map(shown).collect() }

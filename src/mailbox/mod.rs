@@ -38,6 +38,7 @@ pub use resources::Resources;
 use crate::auth::{Credentials, Proof};
 use crate::mail::{Account, Uid, UidValidity};
 use crate::net::Connector;
+use crate::proto::pop3::Maildrop;
 use crate::store::{BodyKey, Page};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Part, Session, Wanted};
@@ -59,6 +60,8 @@ pub struct Mailbox {
     uid_validity: UidValidity,
     /// What the ledger has of it.
     page: Page,
+    /// Upstream does not tell by what messages would be known again, so their headers have to.
+    learns: bool,
     /// How long an app may pause within a body.
     stall: Duration,
     /// What DELE comes to, once that was looked up.
@@ -141,6 +144,7 @@ impl Mailbox {
             }
         };
         let uid_validity = examined.listed.uid_validity;
+        let learns = examined.lasting && examined.identities.is_none();
         line.opened(session, uid_validity);
         let listing = listing::listing(examined, &page);
         let mut mailbox = Mailbox {
@@ -149,6 +153,7 @@ impl Mailbox {
             folder: folder.into(),
             uid_validity,
             page,
+            learns,
             account,
             resources,
             stall,
@@ -203,6 +208,17 @@ impl Mailbox {
             })
             .await?;
         Ok(Body::coming(fetched, &self.resources.bodies, self.key(uid)))
+    }
+
+    /// [`Mailbox::retrieve`] of a message that is to be known again should upstream renumber its mailbox: what goes by of
+    /// its header is remembered where upstream has nothing better.
+    ///
+    /// # Errors
+    /// As [`Mailbox::retrieve`].
+    pub async fn retrieve_and_learn(&mut self, uid: Uid, maildrop: &Maildrop) -> Result<Body, UpstreamError> {
+        let body = self.retrieve(uid, maildrop).await?;
+        let learner = self.learns.then(|| self.page.learner(self.uid_validity, uid)).flatten();
+        Ok(body.learning(learner))
     }
 
     /// The whole message, if the cache has it.

@@ -9,5 +9,5 @@ pub mod synced;
 pub use bodies::{Bodies, BodyKey, Damaged, Keeper, Kept, Stats};
 pub use disk::Disk;
 pub use folder::{Alone, Folder, FolderError, Held};
-pub use ledger::{Ledger, Page};
+pub use ledger::{Before, Learner, Ledger, Page};
 pub use synced::{Content, Synced};

@@ -80,7 +80,7 @@ impl Inbox for Mailbox {
     type Body = Body;
 
     async fn retrieve(&mut self, uid: Uid, maildrop: &Maildrop) -> Result<Body, UpstreamError> {
-        Mailbox::retrieve(self, uid, maildrop).await
+        Mailbox::retrieve_and_learn(self, uid, maildrop).await
     }
 
     async fn look(&mut self, uid: Uid, lines: u32, maildrop: &Maildrop) -> Result<Bytes, UpstreamError> {

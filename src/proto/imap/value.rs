@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::literal::announced;
+use crate::mail::ObjectId;
 
 /// One value, borrowed from its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +166,8 @@ pub struct Items<'a> {
     pub uid: Option<u32>,
     /// `RFC822.SIZE`; `None` also for what is no number.
     pub size: Option<u64>,
+    /// `EMAILID` or `X-GM-MSGID`; `None` also for what is neither an objectid nor a number.
+    pub object_id: Option<ObjectId<'a>>,
     /// The first `BODY[]`, whole or in part; sections of it are none.
     pub body: Option<Value<'a>>,
     /// Whether the whole list was items and nothing else.
@@ -196,9 +199,25 @@ fn take<'a>(found: &mut Items<'a>, name: &[u8], value: Value<'a>) {
         found.uid = found.uid.or(super::response::number(digits).filter(|uid| *uid != 0));
     } else if name.eq_ignore_ascii_case(b"RFC822.SIZE") {
         found.size = found.size.or(super::response::number(digits));
+    } else if name.eq_ignore_ascii_case(b"EMAILID") {
+        found.object_id = found.object_id.or(email_id(value));
+    } else if name.eq_ignore_ascii_case(b"X-GM-MSGID") {
+        found.object_id = found.object_id.or(super::response::number(digits).map(ObjectId::Gmail));
     } else if whole_body(name).is_some() {
         found.body = found.body.or(Some(value));
     }
+}
+
+/// ```abnf
+/// fetch-emailid-resp = "EMAILID" SP "(" objectid ")"     ; RFC 8474 §7
+/// objectid = 1*255(ALPHA / DIGIT / "_" / "-")
+/// ```
+fn email_id(value: Value<'_>) -> Option<ObjectId<'_>> {
+    let Value::List(id) = value else { return None };
+    let id = id.trim_ascii();
+    let is_one = (1..=255).contains(&id.len())
+        && id.iter().all(|octet| octet.is_ascii_alphanumeric() || b"_-".contains(octet));
+    is_one.then_some(ObjectId::Email(id))
 }
 
 /// Whether `name` is the item of a message's octets from `from` on: `BODY[]`, or `BODY[]<from>`. A section of it is
@@ -286,7 +305,8 @@ mod tests {
     fn items_in_any_order_and_company() {
         // RFC 3501 §7.4.2.
         let found = items(b"(FLAGS (\\Seen) RFC822.SIZE 12 UID 7 UID 8 BODY[] NIL X-GM-LABELS (\"a)\"))");
-        let expected = Items { uid: Some(7), size: Some(12), body: Some(Value::Nil), complete: true };
+        let expected =
+            Items { uid: Some(7), size: Some(12), body: Some(Value::Nil), complete: true, object_id: None };
         assert_eq!(found, expected);
         assert_eq!(items(b"()"), Items { complete: true, ..Items::default() });
         for list in ["(UID 7", "(UID 7) x", "(UID", "UID 7", "", "(UID 7 (a) b)", "(UID 0 FLAGS"] {
@@ -300,6 +320,26 @@ mod tests {
             let found = items(list.as_bytes());
             assert_eq!((found.uid, found.size), (uid, size), "{list}");
         }
+    }
+
+    #[test]
+    fn what_a_server_says_of_a_messages_identity() {
+        let long = |octets| format!("(EMAILID ({}))", "M".repeat(octets)).into_bytes();
+        for (list, expected) in [
+            (&b"(UID 7 EMAILID (M6d99ac3275bb4e_-))"[..], Some(ObjectId::Email(b"M6d99ac3275bb4e_-"))),
+            (b"(emailid ( M1 ) UID 7)", Some(ObjectId::Email(b"M1"))),
+            (b"(X-GM-MSGID 1278455344230334865 UID 7)", Some(ObjectId::Gmail(1_278_455_344_230_334_865))),
+            (b"(EMAILID NIL X-GM-MSGID x)", None),
+            (b"(EMAILID ())", None),
+            (b"(EMAILID (M1 M2))", None),
+            (b"(EMAILID M1)", None),
+            (b"(X-GM-MSGID 18446744073709551616)", None),
+            (b"(X-GM-MSGID \"1\")", None),
+            (&long(256), None),
+        ] {
+            assert_eq!(items(list).object_id, expected, "{}", String::from_utf8_lossy(list));
+        }
+        assert!(items(&long(255)).object_id.is_some());
     }
 
     #[test]

@@ -1,19 +1,24 @@
-//! How the ledger writes a mailbox down: a head, and blocks of UIDs.
+//! How the ledger writes a mailbox down: a head, blocks of UIDs, and blocks of identities.
 //!
 //! ```text
-//!  head   UIDVALIDITY 4 | UIDNEXT 4, 0: not told | messages 4 | sum of the blocks' checksums 8 | checksum 8
-//!  block  checksum 8 | 8 a message: octets 48 bits, UID within the block 15 bits, exact 1 bit
+//!  head        UIDVALIDITY 4 | UIDNEXT 4, 0: not told | messages 4 | sum of the blocks' checksums 8 | checksum 8
+//!  block       checksum 8 | 8 a message: octets 48 bits, UID within the block 15 bits, exact 1 bit
+//!  identities  checksum 8 | 18 a message whose identity is known: UID within the block 2, identity 16
 //! ```
 //!
 //! Little-endian. Checksums are over what names the value too, so that one that stands in the wrong place is none, and
-//! the head's sum holds each block to this very head: what does not fit together is damage, never a listing.
+//! the head's sum holds each block to this very head: what does not fit together is damage, never a listing. Blocks of
+//! identities are in no sum: what they say of a UID is so as long as its UIDVALIDITY lasts.
 
 use ring::digest::{Context, SHA256};
 
-use crate::mail::{MessageSize, Uid, UidValidity};
+use crate::mail::{Identity, MessageSize, Uid, UidValidity};
 
 /// UIDs a block is about: as many as let a full block fit a page of the file.
 pub(super) const UIDS: u32 = 480;
+
+/// UIDs a block of identities is about: a third of a block's, so that these fit a page too.
+pub(super) const IDENTITY_UIDS: u32 = UIDS / 3;
 
 /// 256 TiB; nobody has such a message.
 const OCTETS: u64 = (1 << 48) - 1;
@@ -121,9 +126,63 @@ pub(super) fn decode(
     Ok(sum)
 }
 
+/// Which block of identities a UID belongs to.
+pub(super) fn identity_block_of(uid: Uid) -> u32 {
+    uid.get() / IDENTITY_UIDS
+}
+
+/// A block of identities; they ascend by UID and belong to block `number`.
+pub(super) fn encode_identities(
+    key: Key,
+    uid_validity: UidValidity,
+    number: u32,
+    identities: &[(Uid, Identity)],
+) -> Vec<u8> {
+    let mut octets = vec![0; EIGHT];
+    for (uid, identity) in identities {
+        let within = u16::try_from(uid.get() % IDENTITY_UIDS).unwrap_or_default();
+        octets.extend(within.to_le_bytes());
+        octets.extend(identity.as_octets());
+    }
+    let entries = octets.get(EIGHT..).unwrap_or_default();
+    let sum = checksum_named(b"identities", key, uid_validity, number, entries);
+    if let Some(first) = octets.first_chunk_mut() {
+        *first = sum.to_le_bytes();
+    }
+    octets
+}
+
+/// Appends a block's identities to `identities`.
+pub(super) fn decode_identities(
+    key: Key,
+    uid_validity: UidValidity,
+    number: u32,
+    octets: &[u8],
+    identities: &mut Vec<(Uid, Identity)>,
+) -> Result<(), Damaged> {
+    let mut rest = octets;
+    let sum = u64::from_le_bytes(take(&mut rest)?);
+    if rest.is_empty() || checksum_named(b"identities", key, uid_validity, number, rest) != sum {
+        return Err(Damaged);
+    }
+    let first = number.checked_mul(IDENTITY_UIDS).ok_or(Damaged)?;
+    while !rest.is_empty() {
+        let within = u32::from(u16::from_le_bytes(take(&mut rest)?));
+        let identity = Identity::from_octets(take(&mut rest)?);
+        let uid = first.checked_add(within).filter(|_| within < IDENTITY_UIDS).and_then(Uid::new);
+        let uid = uid.filter(|uid| identities.last().is_none_or(|(last, _)| last < uid)).ok_or(Damaged)?;
+        identities.push((uid, identity));
+    }
+    Ok(())
+}
+
 fn checksum_of(key: Key, uid_validity: UidValidity, number: u32, entries: &[u8]) -> u64 {
+    checksum_named(b"block", key, uid_validity, number, entries)
+}
+
+fn checksum_named(kind: &[u8], key: Key, uid_validity: UidValidity, number: u32, entries: &[u8]) -> u64 {
     let (uid_validity, number) = (uid_validity.get().to_le_bytes(), number.to_le_bytes());
-    checksum(&[b"block", &key.to_le_bytes(), &uid_validity, &number, entries])
+    checksum(&[kind, &key.to_le_bytes(), &uid_validity, &number, entries])
 }
 
 fn checksum(parts: &[&[u8]]) -> u64 {
@@ -143,6 +202,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::mail::ObjectId;
 
     fn uid(number: u32) -> Uid {
         Uid::new(number).unwrap()
@@ -157,6 +217,13 @@ mod tests {
         let messages: Vec<_> =
             (UIDS..UIDS * 2).map(|number| (uid(number), MessageSize::exact(OCTETS))).collect();
         assert!(encode(1, validity(1), 1, &messages).0.len() + 100 < 4096);
+        let identities: Vec<_> =
+            (IDENTITY_UIDS..IDENTITY_UIDS * 2).map(|at| (uid(at), identity(9))).collect();
+        assert!(encode_identities(1, validity(1), 1, &identities).len() + 100 < 4096);
+    }
+
+    fn identity(number: u64) -> Identity {
+        Identity::told(ObjectId::Gmail(number))
     }
 
     proptest! {
@@ -187,6 +254,30 @@ mod tests {
         }
 
         #[test]
+        fn identities_come_back_as_they_were_and_with_another_name_or_octet_not_at_all(
+            numbers in prop::collection::btree_map(0..IDENTITY_UIDS, any::<u64>(), 1..20),
+            block in 1u32..u32::MAX / IDENTITY_UIDS,
+            flip in any::<prop::sample::Index>(),
+            bit in 0u8..8,
+        ) {
+            let known: Vec<_> = numbers.into_iter()
+                .map(|(within, number)| (uid(block * IDENTITY_UIDS + within), identity(number)))
+                .collect();
+            let mut octets = encode_identities(7, validity(3), block, &known);
+            let read = |key, validity, block, octets: &[u8]| {
+                let mut identities = Vec::new();
+                decode_identities(key, validity, block, octets, &mut identities).map(|()| identities)
+            };
+            prop_assert_eq!(read(7, validity(3), block, &octets), Ok(known));
+            prop_assert_eq!(read(8, validity(3), block, &octets), Err(Damaged));
+            prop_assert_eq!(read(7, validity(4), block, &octets), Err(Damaged));
+            prop_assert_eq!(read(7, validity(3), block - 1, &octets), Err(Damaged));
+            let at = flip.index(octets.len());
+            octets[at] ^= 1 << bit;
+            prop_assert_eq!(read(7, validity(3), block, &octets), Err(Damaged));
+        }
+
+        #[test]
         fn a_head_comes_back_as_it_was_or_not_at_all(
             (validity_number, next, messages, sum) in (1u32.., any::<u32>(), 0..=MESSAGES, any::<u64>()),
             flip in 0usize..28,
@@ -202,6 +293,7 @@ mod tests {
         #[test]
         fn any_octets_are_damage(octets in prop::collection::vec(any::<u8>(), 0..60)) {
             prop_assert_eq!(decode(7, validity(1), 1, &octets, &mut Vec::new()), Err(Damaged));
+            prop_assert_eq!(decode_identities(7, validity(1), 1, &octets, &mut Vec::new()), Err(Damaged));
             prop_assert_eq!(Head::decode(7, &octets), Err(Damaged));
         }
     }

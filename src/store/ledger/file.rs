@@ -1,20 +1,23 @@
 //! The ledger's file: what is in which table, read and written in one transaction each.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table, TableDefinition,
-    TableError,
+    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageError, Table,
+    TableDefinition, TableError,
 };
 
 use super::super::FolderError;
+use super::Before;
 use super::block::{self, Damaged, Head, Key};
-use crate::mail::{Listed, MessageSize, Uid, UidValidity};
+use crate::mail::{Identity, Listed, MessageSize, Uid, UidValidity};
 
-/// What the file holds, and how. A newer one is left alone.
-const FORMAT: u64 = 1;
+/// What the file holds, and how. A newer one is left alone; an older one had no identities, and is begun anew, so that
+/// all of a mailbox's come in with the next listing.
+pub(super) const FORMAT: u64 = 2;
 
 /// The one row says the format.
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
@@ -25,6 +28,9 @@ const MAILBOXES: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("mailbox
 
 /// Blocks by mailbox and number.
 const BLOCKS: TableDefinition<'_, (Key, u32), &[u8]> = TableDefinition::new("blocks");
+
+/// Blocks of identities by mailbox and number.
+const IDENTITIES: TableDefinition<'_, (Key, u32), &[u8]> = TableDefinition::new("identities");
 
 /// redb would take up to a gigabyte.
 const CACHE: usize = 2 << 20;
@@ -89,8 +95,7 @@ pub(super) fn open(file: File) -> Result<Database, Fault> {
     match format(&database)? {
         Some(FORMAT) => Ok(database),
         Some(newer) if newer > FORMAT => Err(Fault::Newer),
-        Some(_) => Err(Fault::Damaged),
-        None => {
+        Some(_) | None => {
             begin(&database)?;
             Ok(database)
         }
@@ -121,14 +126,33 @@ fn format(database: &impl ReadableDatabase) -> Result<Option<u64>, Fault> {
 fn begin(database: &Database) -> Result<(), Fault> {
     let writing = database.begin_write()?;
     writing.open_table(ABOUT)?.insert(FORMAT_ROW, FORMAT)?;
+    writing.delete_table(MAILBOXES)?;
+    writing.delete_table(BLOCKS)?;
     writing.open_table(MAILBOXES)?;
     writing.open_table(BLOCKS)?;
+    writing.open_table(IDENTITIES)?;
     Ok(writing.commit()?)
 }
 
 /// A mailbox as it was written last; `None` where it never was.
 pub(super) fn read(database: &Database, key: Key) -> Result<Option<Listed>, Fault> {
+    listed(&database.begin_read()?, key)
+}
+
+/// The same, with the identities that are known of its messages, ascending.
+pub(super) fn read_all(database: &Database, key: Key) -> Result<Option<Before>, Fault> {
     let reading = database.begin_read()?;
+    let Some(listed) = listed(&reading, key)? else { return Ok(None) };
+    let mut identities = Vec::new();
+    for block in reading.open_table(IDENTITIES)?.range((key, 0)..=(key, u32::MAX))? {
+        let (name, block) = block?;
+        let number = name.value().1;
+        block::decode_identities(key, listed.uid_validity, number, block.value(), &mut identities)?;
+    }
+    Ok(Some(Before { listed, identities }))
+}
+
+fn listed(reading: &ReadTransaction, key: Key) -> Result<Option<Listed>, Fault> {
     let heads = reading.open_table(MAILBOXES)?;
     let Some(head) = heads.get(key)? else { return Ok(None) };
     let head = Head::decode(key, head.value())?;
@@ -147,11 +171,22 @@ pub(super) fn read(database: &Database, key: Key) -> Result<Option<Listed>, Faul
     Ok(Some(Listed { uid_validity: head.uid_validity, uid_next: head.uid_next, messages }))
 }
 
-/// Exact sizes that became known, ascending by UID.
+/// A mailbox as it was listed.
+#[derive(Debug)]
+pub(super) struct News {
+    pub(super) listed: Listed,
+    /// What upstream told of identities, ascending; those that are known of other messages stay.
+    pub(super) identities: Vec<(Uid, Identity)>,
+}
+
+/// What became known of messages, ascending by UID each.
 #[derive(Debug)]
 pub(super) struct Learnt {
     pub(super) uid_validity: UidValidity,
+    /// Exact sizes.
     pub(super) sizes: Vec<(Uid, u64)>,
+    /// Identities made of headers, which take the place of none that upstream told.
+    pub(super) identities: Vec<(Uid, Identity)>,
 }
 
 /// Writes a mailbox as it was listed, and what was learnt of its messages; on the disk when this returns. Exact sizes
@@ -159,37 +194,59 @@ pub(super) struct Learnt {
 pub(super) fn write(
     database: &Database,
     key: Key,
-    listed: Option<&Listed>,
+    news: Option<&News>,
     learnt: Option<&Learnt>,
 ) -> Result<(), Fault> {
     let writing = database.begin_write()?;
     let changed = {
         let mut heads = writing.open_table(MAILBOXES)?;
         let before = heads.get(key)?.map(|head| Head::decode(key, head.value())).transpose()?;
-        let mut page = Page { key, blocks: writing.open_table(BLOCKS)?, changed: false };
+        let mut page = Page {
+            key,
+            blocks: writing.open_table(BLOCKS)?,
+            identities: writing.open_table(IDENTITIES)?,
+            changed: BTreeSet::new(),
+            is_changed: false,
+        };
         let mut head = before;
-        if let Some(listed) = listed {
+        if let Some(News { listed, identities }) = news {
             head = Some(page.put(before, listed)?);
+            page.put_identities(listed.uid_validity, identities, |_| true)?;
         }
-        if let (Some(head), Some(learnt)) = (&mut head, learnt) {
+        if let (Some(head), Some(learnt)) = (&mut head, learnt)
+            && head.uid_validity == learnt.uid_validity
+        {
             page.correct(head, learnt)?;
+            page.put_identities(head.uid_validity, &learnt.identities, |before| before.octets().is_some())?;
         }
         match head {
             Some(head) if Some(head) != before => {
                 heads.insert(key, head.encode(key).as_slice())?;
                 true
             }
-            _ => page.changed,
+            _ => page.is_changed,
         }
     };
     if changed { Ok(writing.commit()?) } else { Ok(writing.abort()?) }
+}
+
+/// Blocks of identities that belong to one block.
+const IDENTITY_BLOCKS: u32 = block::UIDS / block::IDENTITY_UIDS;
+
+/// The blocks of identities of a block's messages.
+fn identity_blocks(number: u32) -> impl Iterator<Item = u32> {
+    let first = number.saturating_mul(IDENTITY_BLOCKS);
+    (0..IDENTITY_BLOCKS).map(move |more| first.saturating_add(more))
 }
 
 /// One mailbox's blocks, being written.
 struct Page<'t> {
     key: Key,
     blocks: Table<'t, (Key, u32), &'static [u8]>,
-    changed: bool,
+    identities: Table<'t, (Key, u32), &'static [u8]>,
+    /// Blocks that have other messages now, whose identities are yet to follow.
+    changed: BTreeSet<u32>,
+    is_changed: bool,
 }
 
 impl Page<'_> {
@@ -206,7 +263,10 @@ impl Page<'_> {
         if renumbered {
             for number in old.drain(..) {
                 self.blocks.remove((self.key, number))?;
-                self.changed = true;
+                for number in identity_blocks(number) {
+                    self.identities.remove((self.key, number))?;
+                }
+                self.is_changed = true;
             }
         }
         let mut old = old.into_iter().peekable();
@@ -232,9 +292,6 @@ impl Page<'_> {
     }
 
     fn correct(&mut self, head: &mut Head, learnt: &Learnt) -> Result<(), Fault> {
-        if head.uid_validity != learnt.uid_validity {
-            return Ok(());
-        }
         for sizes in
             learnt.sizes.chunk_by(|(one, _), (next, _)| block::block_of(*one) == block::block_of(*next))
         {
@@ -276,7 +333,8 @@ impl Page<'_> {
             let (block, new) = block::encode(self.key, head.uid_validity, number, &messages);
             self.blocks.insert((self.key, number), block.as_slice())?;
             head.sum = head.sum.wrapping_sub(old).wrapping_add(new);
-            self.changed = true;
+            self.is_changed = true;
+            self.changed.insert(number);
         }
         Ok(())
     }
@@ -287,7 +345,67 @@ impl Page<'_> {
             let old = block::decode(self.key, head.uid_validity, number, block.value(), &mut messages)?;
             head.sum = head.sum.wrapping_sub(old);
         }
-        self.changed = true;
+        self.is_changed = true;
+        self.changed.insert(number);
         Ok(())
+    }
+
+    /// Puts identities beside the messages they are of, and takes those away whose messages went. One that is known
+    /// already gives way where `gives_way` says so.
+    fn put_identities(
+        &mut self,
+        uid_validity: UidValidity,
+        identities: &[(Uid, Identity)],
+        gives_way: impl Fn(&Identity) -> bool,
+    ) -> Result<(), Fault> {
+        let mut numbers: BTreeSet<u32> =
+            std::mem::take(&mut self.changed).into_iter().flat_map(identity_blocks).collect();
+        numbers.extend(identities.iter().map(|(uid, _)| block::identity_block_of(*uid)));
+        // The last block of messages that was read: three of identities belong to one.
+        let mut there: (Option<u32>, Vec<(Uid, MessageSize)>) = (None, Vec::new());
+        for number in numbers {
+            let mut before = Vec::new();
+            if let Some(block) = self.identities.get((self.key, number))? {
+                block::decode_identities(self.key, uid_validity, number, block.value(), &mut before)?;
+            }
+            let mut known: BTreeMap<Uid, Identity> = before.iter().copied().collect();
+            let from = identities.partition_point(|(uid, _)| block::identity_block_of(*uid) < number);
+            let new = identities.get(from..).unwrap_or_default().iter();
+            for (uid, identity) in new.take_while(|(uid, _)| block::identity_block_of(*uid) == number) {
+                let place = known.entry(*uid).or_insert(*identity);
+                if gives_way(place) {
+                    *place = *identity;
+                }
+            }
+            if known.is_empty() {
+                continue;
+            }
+            let of = number / IDENTITY_BLOCKS;
+            if there.0 != Some(of) {
+                there = (Some(of), self.messages(uid_validity, of)?);
+            }
+            known.retain(|uid, _| there.1.binary_search_by_key(uid, |(uid, _)| *uid).is_ok());
+            let after: Vec<_> = known.into_iter().collect();
+            if after == before {
+                continue;
+            }
+            self.is_changed = true;
+            if after.is_empty() {
+                self.identities.remove((self.key, number))?;
+            } else {
+                let block = block::encode_identities(self.key, uid_validity, number, &after);
+                self.identities.insert((self.key, number), block.as_slice())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The messages of a block, ascending.
+    fn messages(&self, uid_validity: UidValidity, number: u32) -> Result<Vec<(Uid, MessageSize)>, Fault> {
+        let mut messages = Vec::new();
+        if let Some(block) = self.blocks.get((self.key, number))? {
+            block::decode(self.key, uid_validity, number, block.value(), &mut messages)?;
+        }
+        Ok(messages)
     }
 }

@@ -1,4 +1,5 @@
-//! The ledger: which messages a mailbox had when it was listed last, and how large they are.
+//! The ledger: which messages a mailbox had when it was listed last, how large they are, and by what they would be known
+//! again under other UIDs.
 //!
 //! ```text
 //!  ledger.redb ─ block ─ heads and blocks, each with a checksum
@@ -35,9 +36,9 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use super::{Folder, FolderError};
-use crate::mail::{Account, Listed, MessageSize, Uid, UidValidity};
+use crate::mail::{Account, Identity, Listed, MessageSize, Uid, UidValidity};
 use block::Key;
-use file::{Fault, Learnt};
+use file::{Fault, Learnt, News};
 
 /// The file, in the state folder.
 const FILE: &str = "ledger.redb";
@@ -57,8 +58,11 @@ const AGAIN: Duration = Duration::from_secs(10 * 60);
 /// A file that is damaged again and again is on a disk that keeps nothing.
 const DAMAGED: u32 = 3;
 
-/// Sizes kept of one mailbox until they are written.
+/// Sizes, and identities, kept of one mailbox until they are written.
 const LEARNT: usize = 32 * 1024;
+
+/// So many are written while the session goes on.
+const MANY: usize = 4 * 1024;
 
 /// The process ends without what is still being written.
 const CLOSING: Duration = Duration::from_millis(400);
@@ -73,24 +77,44 @@ pub struct Page {
     book: Option<Arc<Book>>,
     key: Key,
     /// What was learnt and perhaps not written when the file was read: it may be written by now.
-    unwritten: Option<Sizes>,
+    unwritten: Option<Notes>,
+}
+
+/// What a mailbox was like when it was written last.
+#[derive(Debug)]
+pub struct Before {
+    /// Its messages.
+    pub listed: Listed,
+    /// What is known of their identities, ascending, each UID once.
+    pub identities: Vec<(Uid, Identity)>,
+}
+
+/// Learns the identity of one message.
+#[derive(Debug)]
+pub struct Learner {
+    book: Arc<Book>,
+    key: Key,
+    uid_validity: UidValidity,
+    uid: Uid,
 }
 
 struct Book {
     folder: PathBuf,
     door: Mutex<Door>,
-    /// Sizes that may not be in the file yet.
-    learnt: Mutex<HashMap<Key, Sizes>>,
+    /// What may not be in the file yet.
+    learnt: Mutex<HashMap<Key, Notes>>,
     readers: Arc<Semaphore>,
     writers: Arc<Semaphore>,
     /// One writing after another, so that none waits in a thread.
     turn: Arc<Semaphore>,
 }
 
+/// What was learnt of a mailbox's messages.
 #[derive(Clone, Debug)]
-struct Sizes {
+struct Notes {
     uid_validity: UidValidity,
     octets: BTreeMap<Uid, u64>,
+    identities: BTreeMap<Uid, Identity>,
 }
 
 /// How the file stands.
@@ -184,11 +208,43 @@ impl Page {
     pub async fn read(&mut self) -> Option<Listed> {
         let (book, key) = (self.book.clone()?, self.key);
         self.unwritten = lock(&book.learnt).get(&key).cloned();
+        self.looked_up(move |book| book.with(|database| file::read(database, key)).flatten()).await
+    }
+
+    /// Gives the messages the exact sizes that were learnt and may not be in the file yet.
+    pub fn correct(&self, listed: &mut Listed) {
+        let Some(book) = &self.book else { return };
+        for notes in self.unwritten.iter().chain(lock(&book.learnt).get(&self.key)) {
+            notes.correct(listed);
+        }
+    }
+
+    /// The mailbox as it was written last, and what is known of its messages' identities: for a login that finds it
+    /// renumbered, before it writes it anew.
+    pub async fn before(&self) -> Option<Before> {
+        let (book, key) = (self.book.clone()?, self.key);
+        let Before { listed, mut identities } =
+            self.looked_up(move |book| book.with(|database| file::read_all(database, key)).flatten()).await?;
+        if let Some(notes) = lock(&book.learnt).get(&key).filter(|it| it.uid_validity == listed.uid_validity)
+        {
+            let mut known: BTreeMap<Uid, Identity> = notes.identities.clone();
+            known.extend(identities);
+            identities = known.into_iter().collect();
+        }
+        Some(Before { listed, identities })
+    }
+
+    /// What is in the file, if the disk tells in time.
+    async fn looked_up<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Book) -> Option<T> + Send + 'static,
+    ) -> Option<T> {
+        let book = self.book.clone()?;
         let reading = async {
             let permit = book.readers.clone().acquire_owned().await.ok()?;
             let reading = tokio::task::spawn_blocking(move || {
                 let _permit = permit; // Until the disk lets go, however long nobody waits any more.
-                book.with(|database| file::read(database, key)).flatten()
+                look(&book)
             });
             reading.await.ok()?
         };
@@ -198,34 +254,57 @@ impl Page {
         })
     }
 
-    /// Gives the messages the exact sizes that were learnt and may not be in the file yet.
-    pub fn correct(&self, listed: &mut Listed) {
-        let Some(book) = &self.book else { return };
-        for sizes in self.unwritten.iter().chain(lock(&book.learnt).get(&self.key)) {
-            sizes.correct(listed);
-        }
-    }
-
     /// A body was seen whole, and POP3 counts so many octets of it.
     pub fn learn(&self, uid_validity: UidValidity, uid: Uid, octets: u64) {
         let Some(book) = &self.book else { return };
-        let mut learnt = lock(&book.learnt);
-        let sizes = learnt.entry(self.key).or_insert_with(|| Sizes { uid_validity, octets: BTreeMap::new() });
-        if sizes.uid_validity != uid_validity || sizes.octets.len() >= LEARNT {
-            *sizes = Sizes { uid_validity, octets: BTreeMap::new() };
-        }
-        sizes.octets.insert(uid, octets);
+        book.note(self.key, uid_validity, |notes| {
+            notes.octets.insert(uid, octets);
+            notes.octets.len()
+        });
     }
 
-    /// Writes the mailbox as it was listed, in the background.
-    pub fn write(&self, listed: Listed) {
+    /// What learns the identity of a message while its header goes by; `None` where nothing is kept.
+    pub fn learner(&self, uid_validity: UidValidity, uid: Uid) -> Option<Learner> {
+        Some(Learner { book: self.book.clone()?, key: self.key, uid_validity, uid })
+    }
+
+    /// Writes the mailbox as it was listed, and what upstream told of identities, ascending by UID, in the background.
+    pub fn write(&self, listed: Listed, identities: Vec<(Uid, Identity)>) {
         if let Some(book) = &self.book {
-            book.clone().write(self.key, Some(listed));
+            book.clone().write(self.key, Some(News { listed, identities }));
         }
     }
 }
 
-impl Sizes {
+impl Learner {
+    /// The message's header was seen.
+    pub fn learn(self, identity: Identity) {
+        self.book.note(self.key, self.uid_validity, |notes| {
+            notes.identities.insert(self.uid, identity);
+            notes.identities.len()
+        });
+    }
+}
+
+impl Notes {
+    fn new(uid_validity: UidValidity) -> Self {
+        Self { uid_validity, octets: BTreeMap::new(), identities: BTreeMap::new() }
+    }
+
+    /// Forgets what stands in `written`, too.
+    fn forget(&mut self, written: &Learnt) {
+        for (uid, octets) in &written.sizes {
+            if self.octets.get(uid) == Some(octets) {
+                self.octets.remove(uid);
+            }
+        }
+        for (uid, identity) in &written.identities {
+            if self.identities.get(uid) == Some(identity) {
+                self.identities.remove(uid);
+            }
+        }
+    }
+
     fn correct(&self, listed: &mut Listed) {
         if self.uid_validity != listed.uid_validity {
             return;
@@ -256,7 +335,7 @@ impl Book {
     }
 
     /// Writes, in the background, a listing and what was learnt by the time it is its turn.
-    fn write(self: Arc<Self>, key: Key, listed: Option<Listed>) {
+    fn write(self: Arc<Self>, key: Key, news: Option<News>) {
         // At the very end there is no runtime any more, and nothing to be written by it.
         let (Ok(runtime), Ok(room)) = (Handle::try_current(), self.writers.clone().try_acquire_owned())
         else {
@@ -267,18 +346,19 @@ impl Book {
             let Ok(turn) = self.turn.clone().acquire_owned().await else { return };
             let writing = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                self.write_down(key, listed.as_ref());
+                self.write_down(key, news.as_ref());
             });
             let _ = writing.await;
         });
     }
 
-    fn write_down(&self, key: Key, listed: Option<&Listed>) {
-        let learnt = lock(&self.learnt).get(&key).map(|sizes| Learnt {
-            uid_validity: sizes.uid_validity,
-            sizes: sizes.octets.iter().map(|(uid, octets)| (*uid, *octets)).collect(),
+    fn write_down(&self, key: Key, news: Option<&News>) {
+        let learnt = lock(&self.learnt).get(&key).map(|notes| Learnt {
+            uid_validity: notes.uid_validity,
+            sizes: notes.octets.iter().map(|(uid, octets)| (*uid, *octets)).collect(),
+            identities: notes.identities.iter().map(|(uid, identity)| (*uid, *identity)).collect(),
         });
-        if self.with(|database| file::write(database, key, listed, learnt.as_ref())).is_none() {
+        if self.with(|database| file::write(database, key, news, learnt.as_ref())).is_none() {
             return;
         }
         if let Some(learnt) = learnt {
@@ -290,17 +370,27 @@ impl Book {
     /// What is in the file need not be kept beside it.
     fn written(&self, key: Key, learnt: &Learnt) {
         let mut waiting = lock(&self.learnt);
-        let Some(sizes) = waiting.get_mut(&key).filter(|sizes| sizes.uid_validity == learnt.uid_validity)
+        let Some(notes) = waiting.get_mut(&key).filter(|notes| notes.uid_validity == learnt.uid_validity)
         else {
             return;
         };
-        for (uid, octets) in &learnt.sizes {
-            if sizes.octets.get(uid) == Some(octets) {
-                sizes.octets.remove(uid);
-            }
-        }
-        if sizes.octets.is_empty() {
+        notes.forget(learnt);
+        if notes.octets.is_empty() && notes.identities.is_empty() {
             waiting.remove(&key);
+        }
+    }
+
+    /// Takes a note, of which there are so many then, and has them written now and then.
+    fn note(self: &Arc<Self>, key: Key, uid_validity: UidValidity, note: impl FnOnce(&mut Notes) -> usize) {
+        let mut learnt = lock(&self.learnt);
+        let notes = learnt.entry(key).or_insert_with(|| Notes::new(uid_validity));
+        if notes.uid_validity != uid_validity || notes.octets.len().max(notes.identities.len()) >= LEARNT {
+            *notes = Notes::new(uid_validity);
+        }
+        let many = note(notes).is_multiple_of(MANY);
+        drop(learnt);
+        if many {
+            self.clone().write(key, None);
         }
     }
 

@@ -3,6 +3,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use proptest::prelude::*;
 
 use super::*;
+use crate::mail::{HeaderIdentity, ObjectId};
 
 fn uid(number: u32) -> Uid {
     Uid::new(number).unwrap()
@@ -22,6 +23,23 @@ fn told(uid_validity: u32, sizes: &[(u32, u64)]) -> Listed {
     listed(uid_validity, sizes.iter().map(|(number, octets)| (*number, MessageSize::told(*octets))))
 }
 
+fn news(listed: &Listed, identities: &[(u32, Identity)]) -> News {
+    let identities = identities.iter().map(|(number, identity)| (uid(*number), *identity)).collect();
+    News { listed: listed.clone(), identities }
+}
+
+/// By the server's word.
+fn said(number: u64) -> Identity {
+    Identity::told(ObjectId::Gmail(number))
+}
+
+/// Made of a header.
+fn seen(number: u64) -> Identity {
+    let mut header = HeaderIdentity::default();
+    header.take(format!("Message-ID: <{number}>\r\n\r\n").as_bytes());
+    header.finish(number).unwrap()
+}
+
 /// A place for a state folder, and what keeps it.
 fn place() -> (tempfile::TempDir, PathBuf) {
     let outer = tempfile::tempdir().unwrap();
@@ -35,7 +53,7 @@ fn page(ledger: &Ledger, key: Key) -> Page {
 }
 
 async fn write(ledger: &Ledger, key: Key, listed: &Listed) {
-    page(ledger, key).write(listed.clone());
+    page(ledger, key).write(listed.clone(), Vec::new());
     ledger.written().await;
 }
 
@@ -74,7 +92,7 @@ async fn the_file_is_its_users_alone_and_names_nobody() {
     let (_outer, path) = place();
     let ledger = Ledger::in_folder(&path);
     let account = account("canary@example.org", "imap.example.org");
-    ledger.page(&account, "Canaries").write(told(7, &[(1, 10)]));
+    ledger.page(&account, "Canaries").write(told(7, &[(1, 10)]), Vec::new());
     ledger.written().await;
     ledger.close().await;
     let file = path.join(FILE);
@@ -144,6 +162,57 @@ async fn what_was_learnt_is_told_at_once_and_kept() {
     assert_eq!(read(&ledger, 1).await, Some(told(8, &[(2, 20)])), "another numbering, another message");
 }
 
+/// What is known of identities, as a login that finds the mailbox renumbered is told.
+async fn identities(ledger: &Ledger) -> Vec<(u32, Identity)> {
+    let before = page(ledger, 1).before().await.unwrap();
+    before.identities.into_iter().map(|(uid, identity)| (uid.get(), identity)).collect()
+}
+
+#[tokio::test]
+async fn identities_stay_with_their_messages_and_upstreams_word_before_what_was_seen() {
+    let (_outer, path) = place();
+    let ledger = Ledger::in_folder(&path);
+    let first = told(7, &[(1, 10), (2, 20), (161, 30), (u32::MAX - 1, 40)]);
+    let all = [(1, said(1)), (161, said(161)), (u32::MAX - 1, said(9))];
+    page(&ledger, 1).write(first.clone(), news(&first, &all).identities);
+    ledger.written().await;
+    let session = page(&ledger, 1);
+    let learn = |number, identity| session.learner(validity(7), uid(number)).unwrap().learn(identity);
+    learn(1, seen(1));
+    learn(2, seen(2));
+    learn(3, seen(3));
+    let expected = vec![(1, said(1)), (2, seen(2)), (161, said(161)), (u32::MAX - 1, said(9))];
+    // Not written yet; of a message that is not there nobody will ask.
+    assert_eq!(
+        identities(&ledger).await.iter().filter(|(at, _)| *at != 3).copied().collect::<Vec<_>>(),
+        expected
+    );
+    drop(session);
+    ledger.written().await;
+    assert!(lock(&ledger.0.as_ref().unwrap().learnt).is_empty());
+    ledger.close().await;
+    let ledger = Ledger::in_folder(&path);
+    assert_eq!(identities(&ledger).await, expected);
+    // A listing that tells none takes none away but of what went.
+    write(&ledger, 1, &told(7, &[(2, 20), (161, 30), (500, 50)])).await;
+    assert_eq!(identities(&ledger).await, [(2, seen(2)), (161, said(161))]);
+    // What is told later is believed more than a header.
+    page(&ledger, 1).write(told(7, &[(2, 20), (161, 30)]), vec![(uid(2), said(2))]);
+    ledger.written().await;
+    assert_eq!(identities(&ledger).await, [(2, said(2)), (161, said(161))]);
+    let renumbered = told(8, &[(2, 20)]);
+    page(&ledger, 1).write(renumbered.clone(), vec![(uid(2), said(9))]);
+    ledger.written().await;
+    assert_eq!(identities(&ledger).await, [(2, said(9))]);
+    // Nor does a session that was under way disturb.
+    let late = page(&ledger, 1);
+    late.learner(validity(7), uid(2)).unwrap().learn(seen(2));
+    assert_eq!(identities(&ledger).await, [(2, said(9))]);
+    drop(late);
+    ledger.written().await;
+    assert_eq!(identities(&ledger).await, [(2, said(9))]);
+}
+
 /// A disk that takes nothing must not fill the memory.
 #[test]
 fn what_is_not_written_has_a_bound() {
@@ -186,7 +255,7 @@ fn written(path: &Path) -> (Vec<u8>, Vec<Listed>) {
     let file = Folder::open(path).unwrap().open_file(FILE).unwrap();
     let database = file::open(file).unwrap();
     for state in &states {
-        file::write(&database, 1, Some(state), None).unwrap();
+        file::write(&database, 1, Some(&news(state, &[])), None).unwrap();
     }
     drop(database);
     (fs::read(path.join(FILE)).unwrap(), states)
@@ -290,7 +359,7 @@ async fn a_newer_format_is_refused_and_left_alone() {
     let newer: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("about");
     let database = Database::open(path.join(FILE)).unwrap();
     let writing = database.begin_write().unwrap();
-    writing.open_table(newer).unwrap().insert("format", 2).unwrap();
+    writing.open_table(newer).unwrap().insert("format", file::FORMAT + 1).unwrap();
     writing.commit().unwrap();
     drop(database);
     let before = fs::read(path.join(FILE)).unwrap();
@@ -299,6 +368,29 @@ async fn a_newer_format_is_refused_and_left_alone() {
     assert_eq!(read(&ledger, 1).await, None);
     ledger.close().await;
     assert!(fs::read(path.join(FILE)).unwrap() == before);
+}
+
+/// It had no identities: all of them come with the next listing.
+#[tokio::test]
+async fn an_older_format_is_begun_anew_in_silence() {
+    let (_outer, path) = place();
+    let about: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("about");
+    let heads: redb::TableDefinition<'_, Key, &[u8]> = redb::TableDefinition::new("mailboxes");
+    let database = redb::Builder::new()
+        .create_with_backend(
+            redb::backends::FileBackend::new(Folder::open(&path).unwrap().open_file(FILE).unwrap()).unwrap(),
+        )
+        .unwrap();
+    let writing = database.begin_write().unwrap();
+    writing.open_table(about).unwrap().insert("format", 1).unwrap();
+    writing.open_table(heads).unwrap().insert(1, b"whatever it had".as_slice()).unwrap();
+    writing.commit().unwrap();
+    drop(database);
+    let ledger = Ledger::in_folder(&path);
+    assert_eq!(read(&ledger, 1).await, None);
+    assert_eq!(ledger.0.as_ref().unwrap().door().damaged, 0);
+    write(&ledger, 1, &told(7, &[(1, 10)])).await;
+    assert_eq!(read(&ledger, 1).await, Some(told(7, &[(1, 10)])));
 }
 
 #[tokio::test]
@@ -351,6 +443,47 @@ async fn a_file_or_folder_that_others_may_use_is_not_used() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
+    /// Whatever was there before: of each message that is there the last identity told, else the last one seen.
+    #[test]
+    fn each_message_has_its_own_identity(
+        steps in prop::collection::vec(
+            (
+                1u32..3,
+                prop::collection::btree_set(1u32..1500, 0..40),
+                prop::collection::btree_map(1u32..1500, 0u64..100, 0..20),
+                prop::collection::btree_map(1u32..1500, 0u64..100, 0..20),
+            ),
+            1..8,
+        ),
+    ) {
+        let (_outer, path) = place();
+        let database = file::open(Folder::open(&path).unwrap().open_file(FILE).unwrap()).unwrap();
+        let mut expected: (u32, BTreeMap<u32, Identity>) = (0, BTreeMap::new());
+        for (uid_validity, there, told_now, seen_now) in steps {
+            let listed = listed(uid_validity, there.iter().map(|number| (*number, MessageSize::told(1))));
+            let told_now: Vec<_> = told_now.into_iter().map(|(at, number)| (at, said(number))).collect();
+            file::write(&database, 1, Some(&news(&listed, &told_now)), None).unwrap();
+            let seen_now: Vec<_> = seen_now.into_iter().map(|(at, number)| (at, seen(number))).collect();
+            let identities = news(&listed, &seen_now).identities;
+            let learnt = Learnt { uid_validity: validity(uid_validity), sizes: Vec::new(), identities };
+            file::write(&database, 1, None, Some(&learnt)).unwrap();
+            if expected.0 != uid_validity {
+                expected = (uid_validity, BTreeMap::new());
+            }
+            expected.1.extend(told_now);
+            for (at, identity) in seen_now {
+                let known = expected.1.entry(at).or_insert(identity);
+                if known.octets().is_some() {
+                    *known = identity;
+                }
+            }
+            expected.1.retain(|number, _| there.contains(number));
+            let read = file::read_all(&database, 1).unwrap().unwrap().identities;
+            let read: BTreeMap<u32, Identity> = read.into_iter().map(|(uid, it)| (uid.get(), it)).collect();
+            prop_assert_eq!(&read, &expected.1);
+        }
+    }
+
     /// Whatever was there before: the listing written last, with every exact size that was known of its messages.
     #[test]
     fn the_last_listing_is_read_with_all_exact_sizes(
@@ -367,9 +500,9 @@ proptest! {
                 &mut expected,
                 listed(uid_validity, sizes.iter().map(|(uid, octets)| (*uid, MessageSize::told(*octets)))),
             );
-            file::write(&database, 1, Some(&expected), None).unwrap();
+            file::write(&database, 1, Some(&news(&expected, &[])), None).unwrap();
             let learnt: Vec<_> = learnt.into_iter().map(|(number, octets)| (uid(number), octets)).collect();
-            let known = Learnt { uid_validity: validity(uid_validity), sizes: learnt.clone() };
+            let known = Learnt { uid_validity: validity(uid_validity), sizes: learnt.clone(), identities: Vec::new() };
             file::write(&database, 1, None, Some(&known)).unwrap();
             if before.uid_validity == expected.uid_validity {
                 MessageSize::keep_exact(&mut expected.messages, &before.messages);

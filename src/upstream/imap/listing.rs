@@ -5,14 +5,15 @@
 //!  B2 UID FETCH 1:*    ──▶ n × (UID, RFC822.SIZE), each read and forgotten but for two numbers
 //! ```
 //!
-//! Where an earlier listing is known, B2 begins behind its last message; see [`super::catch_up`].
+//! Where an earlier listing is known, B2 begins behind its last message; see [`super::catch_up`]. Where upstream can tell
+//! which messages are the same under whatever UIDVALIDITY (RFC 8474, or Gmail's way), B2 asks for that too.
 
 use std::cmp::Reverse;
 
-use super::conversation::{Conversation, Octets};
+use super::conversation::{Conversation, Octets, has};
 use super::heard::{Answer, Completion};
 use super::refusal;
-use crate::mail::{Listed, MessageSize, Uid, UidValidity};
+use crate::mail::{Identity, Listed, MessageSize, Uid, UidValidity};
 use crate::proto::imap::response::{self, Response, Status};
 use crate::proto::imap::scan::Event;
 use crate::proto::imap::{mutf7, uid_set, value};
@@ -36,7 +37,13 @@ pub struct Examined {
     pub as_known: bool,
     /// Whether its UIDs outlive the session; where they do not, nothing may be remembered (RFC 4315 §3).
     pub lasting: bool,
+    /// What upstream told of the identities of the messages that were not known, ascending, each UID once; `None` where
+    /// it tells none.
+    pub identities: Option<Identities>,
 }
+
+/// Messages and their identities.
+pub type Identities = Vec<(Uid, Identity)>;
 
 /// Ranges of UIDs, first and last, ascending.
 pub(super) type Ranges = Vec<(Uid, Uid)>;
@@ -66,9 +73,9 @@ impl<S: Octets> Conversation<S> {
         known: Option<Listed>,
     ) -> Result<Examined, UpstreamError> {
         let from = known.as_ref().and_then(behind).unwrap_or(Uid::FIRST);
-        let mut list = List { from: Some(from), ..List::default() };
+        let mut list = List { from: Some(from), identity: self.identity(), ..List::default() };
         let examine = self.wire_at_start().queue(&format!("EXAMINE {}", quoted(folder)));
-        let fetch = self.wire().queue(&format!("UID FETCH {from}:* (UID RFC822.SIZE)"));
+        let fetch = self.wire().queue(&list.command(&format!("{from}:*")));
         let selected = self.completed(&examine, &mut List::default(), "EXAMINE").await?;
         list.exists = self.heard().answer.exists;
         self.heard().answer.expunged = 0;
@@ -77,16 +84,18 @@ impl<S: Octets> Conversation<S> {
         opened(folder, "EXAMINE", &selected)?;
         let uid_validity = uid_validity.ok_or_else(|| no_uid_validity("EXAMINE"))?;
         let lasting = !self.heard().answer.uids_not_sticky && selected.code_name() != "UIDNOTSTICKY";
-        let examined = |messages, as_known| {
+        let examined = |messages, as_known, list: List| {
             let listed = Listed { uid_validity, uid_next, messages };
-            Examined { listed, as_known, lasting }
+            Examined { listed, as_known, lasting, identities: list.identities() }
         };
         if list.exists == Some(0) {
             // `1:*` names no message here, and some servers say so with BAD.
-            return Ok(examined(list.sorted(), false));
+            return Ok(examined(list.sorted(), false, list));
         }
         let mut known = known.filter(|known| lasting && known.uid_validity == uid_validity);
-        if from == Uid::FIRST {
+        // What it offers it may not understand all the same.
+        let too_much = fetched.status == Status::Bad && list.identity.is_some();
+        if from == Uid::FIRST && !too_much {
             done("FETCH", &fetched)?;
         } else {
             if fetched.status == Status::Ok
@@ -94,18 +103,28 @@ impl<S: Octets> Conversation<S> {
             {
                 let caught_up = self.catch_up(known, uid_next, &mut list).await?;
                 if let Some((messages, as_known)) = caught_up {
-                    return Ok(examined(messages, as_known));
+                    return Ok(examined(messages, as_known, list));
                 }
             }
             // What is known does not make up what is there.
-            list = List { exists: list.exists, ..List::default() };
-            let tag = self.wire().queue("UID FETCH 1:* (UID RFC822.SIZE)");
+            let identity = list.identity.filter(|_| !too_much);
+            list = List { exists: list.exists, identity, ..List::default() };
+            let tag = self.wire().queue(&list.command("1:*"));
             done("FETCH", &self.completed(&tag, &mut list, "FETCH").await?)?;
         }
         self.fill_in(&mut list).await?;
         let mut messages = list.sorted();
         MessageSize::keep_exact(&mut messages, &known.map_or_else(Vec::new, |known| known.messages));
-        Ok(examined(messages, false))
+        Ok(examined(messages, false, list))
+    }
+
+    /// The FETCH item by which upstream tells that messages are the same, as far as it said so by now: it is not worth a
+    /// round trip.
+    fn identity(&mut self) -> Option<&'static str> {
+        let offered = self.heard().capabilities.as_ref()?;
+        let item = |capability, item| has(offered, capability).then_some(item);
+        // Gmail's own is what it has had all along.
+        item("X-GM-EXT-1", "X-GM-MSGID").or(item("OBJECTID", "EMAILID"))
     }
 
     /// Asks for what is missing. Messages that went meanwhile are no loss, once upstream has said so.
@@ -116,8 +135,7 @@ impl<S: Octets> Conversation<S> {
             if self.missing(list) == 0 || lowest == 1 {
                 break;
             }
-            let command = format!("UID FETCH 1:{} (UID RFC822.SIZE)", lowest - 1);
-            let tag = self.wire().queue(&command);
+            let tag = self.wire().queue(&list.command(&format!("1:{}", lowest - 1)));
             let completion = self.completed(&tag, list, "FETCH").await?;
             done("FETCH", &completion)?;
             if list.settle() == before {
@@ -237,13 +255,16 @@ fn no_uid_validity(command: &'static str) -> UpstreamError {
     UpstreamError::Refused { command, text: "it gives the mailbox no UIDVALIDITY".to_owned() }
 }
 
-/// Sixteen octets a message.
+/// Sixteen octets a message, and twenty more where upstream tells identities.
 #[derive(Debug, Default)]
 pub(super) struct List {
     exists: Option<u32>,
     /// Messages below were not asked for: `n:*` names the last one even where it is below n (RFC 3501 §6.4.8).
     from: Option<Uid>,
     pub(super) messages: Vec<(Uid, MessageSize)>,
+    /// The FETCH item that is asked for beside the size.
+    identity: Option<&'static str>,
+    identities: Identities,
     /// What SEARCH found.
     pub(super) found: Ranges,
     /// SEARCH found what is no set of UIDs, or more ranges than anybody has messages.
@@ -258,7 +279,30 @@ impl List {
         {
             let octets = items.size.filter(|octets| *octets <= BELIEVABLE);
             self.messages.push((uid, octets.map_or(MessageSize::UNKNOWN, MessageSize::told)));
+            if let Some(id) = items.object_id.filter(|_| self.identity.is_some()) {
+                self.identities.push((uid, Identity::told(id)));
+            }
         }
+    }
+
+    fn command(&self, set: &str) -> String {
+        let (space, item) = self.identity.map_or(("", ""), |item| (" ", item));
+        format!("UID FETCH {set} (UID RFC822.SIZE{space}{item})")
+    }
+
+    /// The identities that were told; of a message of which two were told, none.
+    fn identities(self) -> Option<Identities> {
+        self.identity?;
+        let mut identities = self.identities;
+        identities.sort_unstable();
+        identities.dedup();
+        let alone = |group: &&[(Uid, Identity)]| group.len() == 1;
+        if !identities.chunk_by(|(one, _), (next, _)| one == next).all(|group| alone(&group)) {
+            let groups = identities.chunk_by(|(one, _), (next, _)| one == next);
+            identities = groups.filter(alone).flatten().copied().collect();
+        }
+        identities.shrink_to_fit();
+        Some(identities)
     }
 
     fn find<'a>(&mut self, sets: impl IntoIterator<Item = &'a [u8]>) {
@@ -277,9 +321,9 @@ impl List {
         self.messages.len()
     }
 
-    fn sorted(mut self) -> Vec<(Uid, MessageSize)> {
+    fn sorted(&mut self) -> Vec<(Uid, MessageSize)> {
         self.settle();
         self.messages.shrink_to_fit();
-        self.messages
+        std::mem::take(&mut self.messages)
     }
 }

@@ -1,6 +1,7 @@
 //! An upstream that says what a script tells it, for tests.
 //!
 //! ```text
+//! K: IMAP4rev1 MOVE      first of all: capabilities that were told at the login
 //! S: * OK ready          said, with CRLF
 //! C: $a LOGIN x y        the next line must be this; $a binds the tag
 //! S: $a OK done          $a is that tag
@@ -48,7 +49,8 @@ async fn perform(stream: DuplexStream, script: &str) {
             }
             assert_eq!(filled(expected, &tags), heard, "line {} of\n{script}", number + 1);
         } else {
-            assert!(line.is_empty() || line.starts_with('#'), "no such line: {line}");
+            let known = line.is_empty() || line.starts_with('#') || line.starts_with("K: ");
+            assert!(known, "no such line: {line}");
         }
     }
     let mut rest = Vec::new();
@@ -106,11 +108,18 @@ pub const PATIENCE: Duration = Duration::from_secs(55);
 /// A session, logged in already, with a scripted upstream.
 pub fn session(script: &'static str) -> (Session, JoinHandle<()>) {
     let (stream, play) = play(script);
-    (session_over(stream), play)
+    let told = script.trim_start().strip_prefix("K: ").and_then(|rest| rest.lines().next());
+    (session_that_told(told, stream), play)
 }
 
 /// A session, logged in already, over a stream.
 pub fn session_over(stream: DuplexStream) -> Session {
+    session_that_told(None, stream)
+}
+
+fn session_that_told(capabilities: Option<&str>, stream: DuplexStream) -> Session {
     let wire = Wire::new(Buffered::new(stream), PATIENCE);
-    Session::over(Conversation::Client(async_imap::Client::new(wire)))
+    let mut conversation = Conversation::Client(async_imap::Client::new(wire));
+    conversation.heard().capabilities = capabilities.map(|list| list.split(' ').map(str::to_owned).collect());
+    Session::over(conversation)
 }
