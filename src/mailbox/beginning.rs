@@ -1,14 +1,14 @@
 //! Headers and some lines of a message, without the rest of it (RFC 1939 §7, TOP).
 //!
 //! Windows of the message are fetched, each twice the last, until the lines are there. Where the server's partial
-//! fetches are broken the whole message streams instead, and is looked at no further than needed.
+//! fetches are broken the headers are, or with lines of the body the whole message streams, and is looked at no further
+//! than needed.
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
 use super::{Body, Mailbox};
 use crate::mail::{Quirk, Uid};
-use crate::store::{Damaged, Kept};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Part, Wanted};
 
@@ -24,32 +24,39 @@ const BEGINNING: usize = 8 << 20;
 
 impl Mailbox {
     /// The message's headers, the empty line and at least `lines` lines of the body where there are as many:
-    /// a prefix of what [`Mailbox::body`] gives. Partial fetches, unless the server's partial fetches are broken.
+    /// a prefix of what [`Mailbox::body`] gives. Partial fetches, unless those of the server are broken.
     ///
     /// # Errors
     /// [`UpstreamError::TooLarge`] where that takes more than 8 MiB; [`Mailbox::body`] has no such bound.
     pub async fn beginning(&mut self, uid: Uid, lines: u32) -> Result<Bytes, UpstreamError> {
-        if let Some(kept) = self.resources.bodies.open(&self.key(uid)).await
-            && let Ok(beginning) = of_kept(kept, lines).await
+        if let Some(kept) = self.kept(uid).await {
+            return of_whole(kept, lines).await;
+        }
+        if !self.account.quirks.has(Quirk::NoPartialFetch) {
+            return self.windows(uid, lines).await;
+        }
+        if lines == 0
+            && let Some(header) = self.header(uid).await?
         {
-            return beginning;
+            return Ok(header);
         }
-        if self.account.quirks.has(Quirk::NoPartialFetch) {
-            let body = self.body(uid).await?;
-            return of_whole(body, lines).await;
-        }
-        self.windows(uid, lines).await
+        of_whole(self.body(uid).await?, lines).await
+    }
+
+    /// The headers and the empty line; `None` where that is not what came.
+    async fn header(&mut self, uid: Uid) -> Result<Option<Bytes>, UpstreamError> {
+        let header = self.part(uid, Part::Header, BEGINNING as u64).await?;
+        Ok(cut_of_header(&header))
     }
 
     async fn windows(&mut self, uid: Uid, lines: u32) -> Result<Bytes, UpstreamError> {
         let (mut wanted, mut held, mut octets) = (Lines::new(lines), BytesMut::new(), FIRST);
         loop {
             let from = held.len() as u64;
-            let window = self.window(uid, from, octets).await?;
+            let window = self.part(uid, Part::Window { from, octets }, octets).await?;
             if window.is_empty() && from == 0 {
                 // Empty, or not given: the whole one knows.
-                let body = self.body(uid).await?;
-                return of_whole(body, lines).await;
+                return of_whole(self.body(uid).await?, lines).await;
             }
             let done = wanted.look(&window).is_some() || (window.len() as u64) < octets;
             held.extend_from_slice(&window);
@@ -63,25 +70,24 @@ impl Mailbox {
         }
     }
 
-    /// At most `octets` octets from `from` on; fewer only at the message's end.
-    async fn window(&mut self, uid: Uid, from: u64, octets: u64) -> Result<Bytes, UpstreamError> {
+    /// A part of a message, at most `most` octets.
+    async fn part(&mut self, uid: Uid, part: Part, most: u64) -> Result<Bytes, UpstreamError> {
         self.stop_ahead();
         let (uid_validity, stall) = (self.uid_validity, self.stall);
-        let part = Part::Window { from, octets };
-        let window = self.line.read(|session| {
+        let part = self.line.read(|session| {
             Box::pin(async move {
-                let mut window = session.fetch(Wanted { uid, uid_validity, part }, stall).await?;
-                if window.octets > octets {
+                let mut part = session.fetch(Wanted { uid, uid_validity, part }, stall).await?;
+                if part.octets > most {
                     return Err(UpstreamError::TooLarge);
                 }
                 let mut held = BytesMut::new();
-                while let Some(chunk) = window.chunk().await? {
+                while let Some(chunk) = part.chunk().await? {
                     held.extend_from_slice(&chunk);
                 }
                 Ok(held.freeze())
             })
         });
-        window.await
+        part.await
     }
 }
 
@@ -98,12 +104,20 @@ pub(super) fn cut_of_beginning(beginning: &Bytes, lines: u32) -> Option<Bytes> {
     Some(beginning.slice(..end))
 }
 
-/// The beginning of a message that comes whole; what follows is dropped, which costs the session if it is long.
+/// The headers, if the empty line behind them is there: without it they may be all of the message, or not what was
+/// asked for.
+pub(super) fn cut_of_header(header: &Bytes) -> Option<Bytes> {
+    let end = Lines::new(0).look(header)?;
+    Some(header.slice(..end))
+}
+
+/// The beginning of a message that comes whole; what follows is dropped, which costs the session if upstream has much of
+/// it to send.
 async fn of_whole(mut body: Body, lines: u32) -> Result<Bytes, UpstreamError> {
     let (mut wanted, mut held) = (Lines::new(lines), BytesMut::new());
     while let Some(chunk) = body.chunk().await? {
         let end = wanted.look(&chunk);
-        held.extend_from_slice(&chunk);
+        held.extend_from_slice(chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default());
         if end.is_some() {
             break;
         }
@@ -112,22 +126,6 @@ async fn of_whole(mut body: Body, lines: u32) -> Result<Bytes, UpstreamError> {
         }
     }
     Ok(held.freeze())
-}
-
-/// The beginning of a body that is kept; [`Damaged`] where the provider has to be asked after all.
-async fn of_kept(mut kept: Kept, lines: u32) -> Result<Result<Bytes, UpstreamError>, Damaged> {
-    let (mut wanted, mut held) = (Lines::new(lines), BytesMut::new());
-    while let Some(chunk) = kept.chunk().await? {
-        let end = wanted.look(&chunk);
-        held.extend_from_slice(chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default());
-        if end.is_some() {
-            break;
-        }
-        if held.len() >= BEGINNING {
-            return Ok(Err(UpstreamError::TooLarge));
-        }
-    }
-    Ok(Ok(held.freeze()))
 }
 
 /// Counts lines until the headers, the empty line and so many more have gone by.

@@ -343,6 +343,44 @@ async fn a_beginning_comes_from_the_whole_where_partial_fetches_are_broken_and_f
 }
 
 #[tokio::test(start_paused = true)]
+async fn headers_alone_are_asked_for_where_partial_fetches_are_broken_and_believed_with_their_empty_line() {
+    // RFC 1939 §7, RFC 3501 §6.4.5. Without the empty line, empty or not told: the whole message knows.
+    let header = "C: $c UID FETCH 5 (UID BODY.PEEK[HEADER])";
+    let whole = r"C: $d UID FETCH 5 (UID BODY.PEEK[])
+        R: * 1 FETCH (UID 5 BODY[] {11}\r\na: b\r\n\r\n1\r\n)\r\n
+        S: $d OK x";
+    for (answer, enough) in [
+        (r"R: * 1 FETCH (UID 5 BODY[HEADER] {8}\r\na: b\r\n\r\n)\r\n", true),
+        (r"R: * 1 FETCH (BODY[HEADER] {8}\r\na: b\r\n\r\n UID 5)\r\n", true),
+        (r"R: * 1 FETCH (UID 5 BODY[HEADER] {6}\r\na: b\r\n)\r\n", false),
+        (r"R: * 1 FETCH (UID 5 BODY[HEADER] {0}\r\n)\r\n", false),
+        (r#"R: * 1 FETCH (UID 5 BODY[HEADER] "")\r\n"#, false),
+    ] {
+        let rest = format!("{header}\n{answer}\nS: $c OK x\n{}", if enough { "" } else { whole });
+        let provider = Provider::new(&[opened(&rest)]).quirks(&[Quirk::NoPartialFetch]);
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        assert_eq!(mailbox.beginning(uid(5), 0).await.unwrap(), "a: b\r\n\r\n", "{answer}");
+        mailbox.close().await;
+        provider.kept().await;
+    }
+    // A refusal concerns the message; another's headers, or another section, are not these.
+    for (answer, expected) in [
+        ("S: $c NO [UNAVAILABLE] not this one", "Refused"),
+        ("S: * 1 FETCH (UID 5 BODY[HEADER] NIL)\nS: $c OK x", "Refused"),
+        ("R: * 1 FETCH (UID 5 BODY[] {2}\\r\\nab)\\r\\n\nS: $c OK x", "Gone"),
+        ("R: * 2 FETCH (UID 6 BODY[HEADER] {2}\\r\\n\\r\\n)\\r\\n\nS: $c OK x", "Gone"),
+    ] {
+        let provider =
+            Provider::new(&[opened(&format!("{header}\n{answer}"))]).quirks(&[Quirk::NoPartialFetch]);
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        let error = format!("{:?}", mailbox.beginning(uid(5), 0).await.unwrap_err());
+        assert!(error.starts_with(expected), "{answer}: {error}");
+        mailbox.close().await;
+        provider.kept().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_has_said_bye_is_not_waited_for() {
     // RFC 3501 §7.1.5; the connection stays open all the same.
     let whole =

@@ -170,6 +170,8 @@ pub struct Items<'a> {
     pub object_id: Option<ObjectId<'a>>,
     /// The first `BODY[]`, whole or in part; sections of it are none.
     pub body: Option<Value<'a>>,
+    /// The first `BODY[HEADER]`.
+    pub header: Option<Value<'a>>,
     /// Whether the whole list was items and nothing else.
     pub complete: bool,
 }
@@ -205,6 +207,8 @@ fn take<'a>(found: &mut Items<'a>, name: &[u8], value: Value<'a>) {
         found.object_id = found.object_id.or(super::response::number(digits).map(ObjectId::Gmail));
     } else if whole_body(name).is_some() {
         found.body = found.body.or(Some(value));
+    } else if is_header(name) {
+        found.header = found.header.or(Some(value));
     }
 }
 
@@ -226,6 +230,11 @@ pub fn is_body(name: &[u8], from: u64) -> bool {
     let origin =
         whole_body(name).map(|origin| origin.strip_prefix(b"<").and_then(|it| it.strip_suffix(b">")));
     origin.is_some_and(|origin| origin.is_none_or(|origin| super::response::number(origin) == Some(from)))
+}
+
+/// Whether `name` is the item of a message's headers.
+pub fn is_header(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"BODY[HEADER]")
 }
 
 /// What stands behind `BODY[]`.
@@ -306,8 +315,12 @@ mod tests {
         // RFC 3501 §7.4.2.
         let found = items(b"(FLAGS (\\Seen) RFC822.SIZE 12 UID 7 UID 8 BODY[] NIL X-GM-LABELS (\"a)\"))");
         let expected =
-            Items { uid: Some(7), size: Some(12), body: Some(Value::Nil), complete: true, object_id: None };
+            Items { uid: Some(7), size: Some(12), body: Some(Value::Nil), complete: true, ..Items::default() };
         assert_eq!(found, expected);
+        assert_eq!(
+            items(b"(UID 7 body[Header] x BODY[HEADER.FIELDS (A)] y)").header,
+            Some(Value::Atom(b"x"))
+        );
         assert_eq!(items(b"()"), Items { complete: true, ..Items::default() });
         for list in ["(UID 7", "(UID 7) x", "(UID", "UID 7", "", "(UID 7 (a) b)", "(UID 0 FLAGS"] {
             assert!(!items(list.as_bytes()).complete, "{list}");

@@ -49,6 +49,8 @@ pub enum Part {
         /// How many.
         octets: u64,
     },
+    /// Its headers and the empty line behind them.
+    Header,
 }
 
 /// Where a body goes.
@@ -71,18 +73,30 @@ pub enum After {
     Over,
 }
 
-impl Wanted {
-    fn from(&self) -> u64 {
-        if let Part::Window { from, .. } = self.part { from } else { 0 }
-    }
-}
-
 impl Part {
     /// The command for the messages of a set.
     pub fn command(self, set: impl std::fmt::Display) -> String {
         match self {
             Part::Whole => format!("UID FETCH {set} (UID BODY.PEEK[])"),
             Part::Window { from, octets } => format!("UID FETCH {set} (UID BODY.PEEK[]<{from}.{octets}>)"),
+            Part::Header => format!("UID FETCH {set} (UID BODY.PEEK[HEADER])"),
+        }
+    }
+
+    /// Whether the item of this name brings it.
+    pub fn is_named(self, name: &[u8]) -> bool {
+        match self {
+            Part::Whole => value::is_body(name, 0),
+            Part::Window { from, .. } => value::is_body(name, from),
+            Part::Header => value::is_header(name),
+        }
+    }
+
+    /// The item that brings it, where it is no literal.
+    pub fn inline<'a>(self, items: &Items<'a>) -> Option<Value<'a>> {
+        match self {
+            Part::Whole | Part::Window { .. } => items.body,
+            Part::Header => items.header,
         }
     }
 }
@@ -202,7 +216,7 @@ enum State {
 impl Delivery {
     /// Whether the literal that was announced is to be handed on; `list` is what stood before it.
     fn begin(&mut self, octets: u64, list: &[u8]) -> bool {
-        let named = value::last_name(list).is_some_and(|name| value::is_body(name, self.wanted.from()));
+        let named = value::last_name(list).is_some_and(|name| self.wanted.part.is_named(name));
         let uid = value::items(list).uid;
         let ours = self.begun.is_some() && named && uid.is_none_or(|uid| uid == self.wanted.uid.get());
         if !ours {
@@ -256,8 +270,8 @@ impl Delivery {
 
     /// A body that is no literal: a quoted string, or NIL.
     async fn inline(&mut self, items: &Items<'_>) -> Result<(), UpstreamError> {
-        let octets = match items.body {
-            Some(Value::Quoted(_)) if items.complete => items.body.and_then(Value::octets),
+        let octets = match self.wanted.part.inline(items) {
+            Some(quoted @ Value::Quoted(_)) if items.complete => quoted.octets(),
             Some(_) => None,
             None => return Ok(()),
         };

@@ -260,7 +260,7 @@ impl<S: Octets> Reading<'_, S> {
         self.response = Content::Foreign;
         let so_far = self.talk.wire().so_far();
         let Some(Response::Fetch(list)) = response::parse(so_far) else { return Ok(()) };
-        if !value::last_name(list).is_some_and(|name| value::is_body(name, 0)) {
+        if !value::last_name(list).is_some_and(|name| self.part.is_named(name)) {
             return Ok(());
         }
         match value::items(list).uid {
@@ -362,9 +362,9 @@ impl<S: Octets> Reading<'_, S> {
             Content::Nothing => {
                 self.sized(uid, items.size);
                 let Some(uid) = uid.filter(|uid| self.shelf.asked(*uid).is_some()) else { return Ok(()) };
-                match items.body {
-                    Some(Value::Quoted(_)) if items.complete => {
-                        let octets = items.body.and_then(Value::octets).unwrap_or_default();
+                match self.part.inline(&items) {
+                    Some(quoted @ Value::Quoted(_)) if items.complete => {
+                        let octets = quoted.octets().unwrap_or_default();
                         self.put(uid, Bytes::from(octets.into_owned()));
                     }
                     Some(_) => self.came(uid, Came::Bodiless),
