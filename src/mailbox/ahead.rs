@@ -4,6 +4,9 @@
 //!  RETR 1   UID FETCH 11                    by itself: nobody knows yet what the app is about
 //!  RETR 2   UID FETCH 12:75, 76:139, ...    it goes on: all that the window holds, in one flight
 //!  RETR 3   from the shelf                  and so on; where half of the window is taken, more is asked for
+//!
+//!  RETR 9   UID FETCH 19                    the newest first: the same, but that sets are answered upwards, and so
+//!  RETR 8   UID FETCH 18, 17, 16, ...       each is asked for by itself, in one flight
 //! ```
 //!
 //! The window is as wide as it gets from the first: opened by doubling, it would cost an app that stays to the end a round
@@ -16,14 +19,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::beginning::{FIRST, cut, cut_of_beginning};
+use super::beginning::{FIRST, cut, cut_of_beginning, cut_of_header};
 use super::line::Used;
 use super::{Body, Mailbox};
 use crate::mail::{Quirk, Uid};
 use crate::proto::dot::unstuffed_octets;
 use crate::proto::pop3::Maildrop;
 use crate::upstream::UpstreamError;
-use crate::upstream::imap::{DRAINED, Fetched, LARGE, Part, Shelf, Window};
+use crate::upstream::imap::{DRAINED, Fetched, LARGE, Part, Shelf, Way, Window};
 
 /// The widest window of one session, in octets: what a gigabit a second brings in 60 ms, a round trip across a
 /// continent.
@@ -91,6 +94,10 @@ pub(super) struct Ahead {
     /// How often in a row the app must go on before a window opens; grows with each that was opened in vain.
     steps: u32,
     gone_on: u32,
+    /// Which way it went.
+    way: Option<Way>,
+    /// A message was refused together with all that were asked for with it: each is asked for by itself since.
+    singly: bool,
     window: Option<Window>,
     /// Of the window, and what is left of it when it is closed.
     shelf: Option<Shelf>,
@@ -104,6 +111,7 @@ pub(super) struct Ahead {
 enum Kind {
     Bodies,
     Beginnings,
+    Headers,
 }
 
 impl Default for Ahead {
@@ -114,6 +122,8 @@ impl Default for Ahead {
             looks: true,
             steps: 1,
             gone_on: 0,
+            way: None,
+            singly: false,
             window: None,
             shelf: None,
             kind: Kind::Bodies,
@@ -127,6 +137,7 @@ impl Kind {
         match self {
             Kind::Bodies => Part::Whole,
             Kind::Beginnings => Part::Window { from: 0, octets: FIRST },
+            Kind::Headers => Part::Header,
         }
     }
 
@@ -134,7 +145,16 @@ impl Kind {
     fn of(self, told: u64) -> u64 {
         match self {
             Kind::Bodies => told,
-            Kind::Beginnings => told.min(FIRST),
+            Kind::Beginnings | Kind::Headers => told.min(FIRST),
+        }
+    }
+
+    /// What TOP of so many lines is given.
+    fn cut(self, octets: &Bytes, lines: u32) -> Option<Bytes> {
+        match self {
+            Kind::Bodies => Some(cut(octets, lines)),
+            Kind::Beginnings => cut_of_beginning(octets, lines),
+            Kind::Headers => cut_of_header(octets),
         }
     }
 }
@@ -142,9 +162,16 @@ impl Kind {
 /// A message the app asks for, and what may follow it.
 struct Step<'a> {
     uid: Uid,
-    /// The app goes from message to message.
-    goes_on: bool,
+    /// Which way the app goes from message to message, if it does.
+    goes_on: Option<Way>,
     maildrop: &'a Maildrop,
+}
+
+/// The messages of `maildrop` from `uid` on, the way an app goes.
+fn onward(maildrop: &Maildrop, way: Way, uid: Uid) -> impl Iterator<Item = (Uid, u64)> {
+    let up = (way == Way::Up).then(|| maildrop.from_uid(uid));
+    let down = (way == Way::Down).then(|| maildrop.down_from_uid(uid));
+    up.into_iter().flatten().chain(down.into_iter().flatten())
 }
 
 impl Mailbox {
@@ -155,7 +182,7 @@ impl Mailbox {
     /// As [`Mailbox::body`].
     pub async fn retrieve(&mut self, uid: Uid, maildrop: &Maildrop) -> Result<Body, UpstreamError> {
         let goes_on = self.ahead.goes_on_retrieving(uid, maildrop);
-        let step = Step { uid, goes_on, maildrop };
+        let step = Step { uid, goes_on: self.turned(goes_on), maildrop };
         self.pass(Kind::Bodies, uid).await;
         if let Some(body) = self.kept(uid).await {
             self.read_on(&step);
@@ -182,7 +209,8 @@ impl Mailbox {
     }
 
     /// [`Mailbox::beginning`] for an app that may go on to look at the messages behind this one: from the second on,
-    /// many beginnings are asked for at once.
+    /// many beginnings are asked for at once; where partial fetches are broken, headers, or with lines of the body whole
+    /// messages.
     ///
     /// # Errors
     /// As [`Mailbox::beginning`].
@@ -191,21 +219,28 @@ impl Mailbox {
         if self.resources.bodies.has(&self.key(uid)) {
             return self.beginning(uid, lines).await;
         }
+        let kind = match lines {
+            _ if !self.account.quirks.has(Quirk::NoPartialFetch) => Kind::Beginnings,
+            0 => Kind::Headers,
+            _ => Kind::Bodies,
+        };
         // A body that is on its way is waited for: the app may be about to ask for it.
-        if let Some(shelf) = self.ahead.shelf.as_ref().filter(|_| self.ahead.has(Kind::Bodies, uid)) {
+        if let Some(shelf) = &self.ahead.shelf
+            && kind != Kind::Bodies
+            && self.ahead.has(Kind::Bodies, uid)
+        {
             match shelf.whole(uid).await {
                 Ok(body) => return Ok(cut(&body, lines)),
                 Err(Some(error)) => return Err(error),
                 Err(None) => {}
             }
         }
-        let looks = goes_on && lines <= FEW && self.ahead.looks;
-        let broken = self.account.quirks.has(Quirk::NoPartialFetch);
-        let step = Step { uid, goes_on: looks && !broken, maildrop };
-        if (self.ahead.has(Kind::Beginnings, uid) || step.goes_on)
-            && let Some(beginning) = self.beginning_ahead(&step).await?
+        let looks = lines <= FEW && self.ahead.looks;
+        let step = Step { uid, goes_on: self.turned(goes_on.filter(|_| looks)), maildrop };
+        if (self.ahead.has(kind, uid) || step.goes_on.is_some())
+            && let Some(beginning) = self.beginning_ahead(kind, &step).await?
         {
-            if let Some(cut) = cut_of_beginning(&beginning, lines) {
+            if let Some(cut) = kind.cut(&beginning, lines) {
                 return Ok(cut);
             }
             // A session each time would be too dear.
@@ -214,30 +249,42 @@ impl Mailbox {
         self.beginning(uid, lines).await
     }
 
-    async fn beginning_ahead(&mut self, step: &Step<'_>) -> Result<Option<Bytes>, UpstreamError> {
-        self.pass(Kind::Beginnings, step.uid).await;
-        if let Some(beginning) = self.ahead.take(Kind::Beginnings, step.uid) {
+    async fn beginning_ahead(&mut self, kind: Kind, step: &Step<'_>) -> Result<Option<Bytes>, UpstreamError> {
+        self.pass(kind, step.uid).await;
+        if let Some(beginning) = self.ahead.take(kind, step.uid) {
             self.read_on(step);
-            return Ok(Some(beginning));
+            return Ok(Some(self.looked_at(kind, step.uid, beginning).await));
         }
-        if !self.reads_ahead(Kind::Beginnings, step).await {
+        // One that is large is looked at no further than needed.
+        let told = step.maildrop.from_uid(step.uid).next().map_or(0, |(_, told)| told);
+        if kind.of(told) > LARGE || !self.reads_ahead(kind, step).await {
             return Ok(None);
         }
         let Some(shelf) = &self.ahead.shelf else { return Ok(None) };
         match shelf.whole(step.uid).await {
             Ok(beginning) => {
                 shelf.take(step.uid);
-                Ok(Some(beginning))
+                Ok(Some(self.looked_at(kind, step.uid, beginning).await))
             }
             Err(Some(error)) => Err(error),
             Err(None) => Ok(None),
         }
     }
 
+    /// A whole message that was fetched for a look at its beginning may be asked for next.
+    async fn looked_at(&self, kind: Kind, uid: Uid, octets: Bytes) -> Bytes {
+        if kind == Kind::Bodies {
+            self.cache(uid, &octets).await;
+        }
+        octets
+    }
+
     /// Whether the message is on its way through the window, which is opened for it, or widened, where that is right.
     async fn reads_ahead(&mut self, kind: Kind, step: &Step<'_>) -> bool {
-        if self.ahead.window.is_none() && step.goes_on {
-            self.open_ahead(kind, step).await;
+        if self.ahead.window.is_none()
+            && let Some(way) = step.goes_on
+        {
+            self.open_ahead(kind, step, way).await;
         }
         let Some(shelf) = self.ahead.open(kind) else { return false };
         let (at, clock) = shelf.heard();
@@ -245,7 +292,7 @@ impl Mailbox {
             return false;
         }
         if shelf.has(step.uid) {
-            let near = step.goes_on || shelf.to_come(Some(step.uid)) <= NEAR;
+            let near = step.goes_on.is_some() || shelf.to_come(Some(step.uid)) <= NEAR;
             self.ahead.in_vain(!near);
             if near {
                 self.read_on(step);
@@ -260,9 +307,9 @@ impl Mailbox {
     }
 
     /// Opens a window as wide as what is left needs and memory allows.
-    async fn open_ahead(&mut self, kind: Kind, step: &Step<'_>) {
+    async fn open_ahead(&mut self, kind: Kind, step: &Step<'_>, way: Way) {
         let (mut need, mut messages) = (0, 0);
-        for (_, told) in step.maildrop.from_uid(step.uid) {
+        for (_, told) in onward(step.maildrop, way, step.uid) {
             messages += 1;
             need += Shelf::cost(kind.of(told).min(LARGE));
             if need >= WIDEST {
@@ -275,7 +322,7 @@ impl Mailbox {
         }
         let Some(lease) = self.resources.ahead.lease(need.min(WIDEST)) else { return };
         let bound = UNIT * lease.num_permits() as u64;
-        let shelf = Shelf::new(bound, lease);
+        let shelf = Shelf::new(bound, way, lease);
         let here = self.ahead.shelf.take().map(|shelf| shelf.clear()).unwrap_or_default();
         if kind == self.ahead.kind {
             for (uid, body) in &here {
@@ -283,7 +330,9 @@ impl Mailbox {
             }
         }
         self.keep_all(here).await;
-        let singly = [Quirk::WrongBody, Quirk::MissingBody].iter().any(|it| self.account.quirks.has(*it));
+        let singly = self.ahead.singly
+            || way == Way::Down
+            || [Quirk::WrongBody, Quirk::MissingBody].iter().any(|it| self.account.quirks.has(*it));
         let Some(session) = self.line.fresh() else { return };
         let window = session.read_ahead(shelf.clone(), self.uid_validity, kind.part(), singly, self.stall);
         let window = window.await;
@@ -296,9 +345,10 @@ impl Mailbox {
         let ahead = &mut self.ahead;
         let Some(window) = &ahead.window else { return false };
         let Some((uid, told)) = step.maildrop.from_uid(step.uid).next() else { return false };
-        ahead.frontier = ahead.frontier.filter(|frontier| step.goes_on && *frontier > uid).or(Some(uid));
+        let past = |frontier: &Uid| step.goes_on.is_some_and(|way| way.is_past(*frontier, uid));
+        ahead.frontier = ahead.frontier.filter(past).or(Some(uid));
         let wanted = (uid, ahead.kind.of(told));
-        if wanted.1 <= LARGE && step.goes_on {
+        if wanted.1 <= LARGE && step.goes_on.is_some() {
             return self.read_on_from(step, vec![wanted]);
         }
         let asked = window.ask(&[wanted]);
@@ -313,12 +363,13 @@ impl Mailbox {
     /// Asks for a batch, and for as much behind it as there is room for where half of the window was taken.
     fn read_on_from(&mut self, step: &Step<'_>, mut batch: Vec<(Uid, u64)>) -> bool {
         let ahead = &self.ahead;
-        let (Some(window), true) = (&ahead.window, step.goes_on) else { return false };
+        let (Some(window), Some(way)) = (&ahead.window, step.goes_on) else { return false };
         let taken = batch.iter().fold(0, |sum, (_, octets)| sum + Shelf::cost(*octets));
         let mut room = window.shelf.room().unwrap_or_default().saturating_sub(taken);
-        let frontier = ahead.frontier.filter(|frontier| *frontier > step.uid).unwrap_or(step.uid);
+        let frontier = ahead.frontier.filter(|frontier| way.is_past(*frontier, step.uid)).unwrap_or(step.uid);
         let mut reached = frontier;
-        for (uid, told) in step.maildrop.from_uid(frontier).filter(|(uid, _)| *uid > frontier) {
+        let behind = onward(step.maildrop, way, frontier).filter(|(uid, _)| way.is_past(*uid, frontier));
+        for (uid, told) in behind {
             let octets = ahead.kind.of(told);
             // What is large is asked for when the app wants it, and nothing is asked for past it.
             if octets > LARGE || Shelf::cost(octets) > room {
@@ -341,6 +392,18 @@ impl Mailbox {
             self.ahead.shelf = None;
         }
         asked
+    }
+
+    /// Which way the app goes on, where the window goes the same way or could be closed for it at no cost.
+    fn turned(&mut self, goes_on: Option<Way>) -> Option<Way> {
+        let way = goes_on?;
+        if let Some(window) = self.ahead.window.as_ref().filter(|window| window.shelf.way() != way) {
+            if window.shelf.to_come(None) > DRAINED {
+                return None;
+            }
+            self.stop_ahead();
+        }
+        Some(way)
     }
 
     /// The app went on to this message: what is before it, and here, is kept in the cache and nowhere else.
@@ -370,6 +433,7 @@ impl Mailbox {
         let Some(window) = self.ahead.window.take() else { return };
         let (at, clock) = window.shelf.heard();
         self.line.answered(Used(at, clock));
+        self.ahead.singly |= window.shelf.was_refused();
         if window.shelf.is_over() || window.shelf.to_come(None) > DRAINED {
             self.line.leave();
         }
@@ -385,21 +449,27 @@ impl Mailbox {
 }
 
 impl Ahead {
-    /// Notes a RETR; whether the app goes from message to message.
-    fn goes_on_retrieving(&mut self, uid: Uid, maildrop: &Maildrop) -> bool {
+    /// Notes a RETR; which way the app goes from message to message, if it does.
+    fn goes_on_retrieving(&mut self, uid: Uid, maildrop: &Maildrop) -> Option<Way> {
         self.looked_at = None;
-        let last = self.retrieved.replace(uid);
-        if last == Some(uid) {
-            return false;
+        let last = self.retrieved.replace(uid)?;
+        if last == uid {
+            return None;
         }
-        self.gone_on = if follows(last, uid, maildrop) { self.gone_on + 1 } else { 0 };
-        self.gone_on >= self.steps
+        let way = way(last, uid, maildrop);
+        self.gone_on = match way {
+            Some(_) if way == self.way => self.gone_on + 1,
+            Some(_) => 1,
+            None => 0,
+        };
+        self.way = way;
+        way.filter(|_| self.gone_on >= self.steps)
     }
 
     /// Notes a TOP; the same.
-    fn goes_on_looking(&mut self, uid: Uid, maildrop: &Maildrop) -> bool {
-        let last = self.looked_at.replace(uid);
-        follows(last, uid, maildrop)
+    fn goes_on_looking(&mut self, uid: Uid, maildrop: &Maildrop) -> Option<Way> {
+        let last = self.looked_at.replace(uid)?;
+        way(last, uid, maildrop)
     }
 
     /// A window that was opened in vain makes the next one harder to open.
@@ -430,9 +500,10 @@ impl Ahead {
     }
 }
 
-/// Whether the message is the next one behind the last.
-fn follows(last: Option<Uid>, uid: Uid, maildrop: &Maildrop) -> bool {
-    let Some(last) = last else { return false };
-    let next = maildrop.from_uid(last).find(|(next, _)| *next > last);
-    next.is_some_and(|(next, _)| next == uid)
+/// Which way the message is the next one behind the last.
+fn way(last: Uid, uid: Uid, maildrop: &Maildrop) -> Option<Way> {
+    [Way::Up, Way::Down].into_iter().find(|way| {
+        let next = onward(maildrop, *way, last).find(|(next, _)| *next != last);
+        next.is_some_and(|(next, _)| next == uid)
+    })
 }

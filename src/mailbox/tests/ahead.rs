@@ -499,6 +499,190 @@ async fn beginnings_are_asked_for_together_once_an_app_looks_at_one_after_anothe
     provider.kept().await;
 }
 
+/// The app asks for each of these by itself, in one flight, and has these answers.
+fn asked_singly(uids: &[u32], part: &str, answers: &[String]) -> String {
+    let tags = ["$c", "$d", "$e", "$f", "$g"];
+    let mut text = String::new();
+    for (tag, uid) in tags.iter().zip(uids) {
+        let _ = writeln!(text, "C: {tag} UID FETCH {uid} (UID BODY.PEEK[{part}])");
+    }
+    for (tag, answer) in tags.iter().zip(answers) {
+        let _ = writeln!(text, "{answer}\nS: {tag} OK x");
+    }
+    text
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_takes_the_newest_first_is_read_ahead_the_same_way() {
+    // Some delete as they go.
+    let down = [15, 14, 13, 12, 11].map(|uid| (uid, FIVE[uid as usize - 11].1));
+    let answers: Vec<String> = down[1..].iter().map(|(uid, text)| body(*uid, text)).collect();
+    let rest = asked("15", &[body(15, "five")]) + &asked_singly(&[14, 13, 12, 11], "", &answers);
+    check(Provider::new(&[opened(&[3, 3, 5, 4, 4], &rest)]), &down).await;
+    let provider = Provider::new(&[opened(&[3, 3, 5, 4, 4], &rest)]);
+    let mut app = App::open(&provider).await;
+    for (number, text) in down {
+        assert_eq!(app.retr(number).await, text);
+        app.delete(number);
+    }
+    app.mailbox.close().await;
+    provider.kept().await;
+    // Headers and some lines, too.
+    let part = |uid: u32| format!("R: * 1 FETCH (UID {uid} BODY[]<0> {{8}}\\r\\na: b\\r\\n\\r\\n)\\r\\n");
+    let first = format!("C: $c UID FETCH 15 (UID BODY.PEEK[]<0.16384>)\n{}\nS: $c OK x\n", part(15));
+    let answers: Vec<String> = down[1..].iter().map(|(uid, _)| part(*uid)).collect();
+    let rest = first + &asked_singly(&[14, 13, 12, 11], "]<0.16384>", &answers).replace(">])", ">)");
+    let provider = Provider::new(&[opened(&[20_000_000; 5], &rest)]);
+    let mut app = App::open(&provider).await;
+    for (number, _) in down {
+        assert_eq!(app.top(number, 0).await, "a: b\r\n\r\n");
+    }
+    app.mailbox.close().await;
+    provider.kept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_turns_round_is_followed_where_that_costs_no_session() {
+    // Up to the end, which ends the window; then down over what is new to it.
+    let rest = asked("14", &[body(14, "four")])
+        + &asked("15", &[body(15, "five")])
+        + &asked("13", &[body(13, "three")])
+        + &asked_singly(&[12, 11], "", &[body(12, "two"), body(11, "one")]);
+    let expected = [(14, "four"), (15, "five"), (14, "four"), (13, "three"), (12, "two"), (11, "one")];
+    let mut provider = Provider::new(&[opened(&[3, 3, 5, 4, 4], &rest)]);
+    check(provider, &expected).await;
+    // Much is still on its way up: a message below it is one to be fetched by itself, over the session that is left.
+    let sizes = [3, 3, 3, 3, 300_000];
+    let rest = asked("13", &[body(13, "three")])
+        + "C: $c UID FETCH 14:15 (UID BODY.PEEK[])\n"
+        + &body(14, "four")
+        + "\nR: * 1 FETCH (UID 15 BODY[] {300000}\\r\\nth";
+    let again = reopened(&(asked("12", &[body(12, "two")]) + &asked("11", &[body(11, "one")])));
+    provider = Provider::new(&[opened(&sizes, &rest), again]);
+    check(provider, &[(13, "three"), (14, "four"), (13, "three"), (12, "two"), (11, "one")]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_partial_fetches_are_broken_headers_are_asked_for_together() {
+    // RFC 1939 §7, RFC 3501 §6.4.5. One is empty, one without its end: the whole message tells.
+    let header = |uid: u32, octets: usize, text: &str| {
+        format!("R: * 1 FETCH (UID {uid} BODY[HEADER] {{{octets}}}\\r\\n{text})\\r\\n")
+    };
+    let good = "a: b\\r\\n\\r\\n";
+    let set = [header(12, 8, good), header(13, 0, ""), header(14, 4, "a: b"), header(15, 8, good)];
+    let rest = format!(
+        "C: $c UID FETCH 11 (UID BODY.PEEK[HEADER])\n{}\nS: $c OK x\nC: $d UID FETCH 12:15 (UID BODY.PEEK[HEADER])\n{}\nS: $d OK x\n",
+        header(11, 8, good),
+        set.join("\n"),
+    );
+    let rest = rest
+        + "C: $e UID FETCH 13 (UID BODY.PEEK[HEADER])\nR: * 3 FETCH (UID 13 BODY[HEADER] {0}\\r\\n)\\r\\n\nS: $e OK x\n"
+        + &asked("13", &[body(13, "three")])
+        + "C: $e UID FETCH 14 (UID BODY.PEEK[HEADER])\nR: * 4 FETCH (UID 14 BODY[HEADER] {4}\\r\\na: b)\\r\\n\nS: $e OK x\n"
+        + &asked("14", &[body(14, "a: b")]);
+    let provider = Provider::new(&[opened(&[9; 5], &rest)]).quirks(&[Quirk::NoPartialFetch]);
+    let mut app = App::open(&provider).await;
+    let header = "a: b\r\n\r\n";
+    for (number, expected) in [(11, header), (12, header), (13, "three"), (14, "a: b"), (15, header)] {
+        assert_eq!(app.top(number, 0).await, expected, "{number}");
+    }
+    app.mailbox.close().await;
+    provider.kept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_partial_fetches_are_broken_an_app_that_looks_at_lines_is_read_ahead_bodies() {
+    // Whole messages, which are then in the cache; one that is large is looked at no further than needed.
+    let rest = asked("11", &[body(11, "one")]) + &asked("12:15", &from_two());
+    let provider = Provider::new(&[opened(&[3, 3, 5, 4, 4], &rest)]).quirks(&[Quirk::NoPartialFetch]);
+    let mut app = App::open(&provider).await;
+    for (number, text) in FIVE {
+        assert_eq!(app.top(*number, 5).await, *text);
+    }
+    for (number, text) in FIVE {
+        assert_eq!(app.retr(*number).await, *text);
+    }
+    app.mailbox.close().await;
+    provider.kept().await;
+    let large = format!("a: b\\r\\n\\r\\n{}", "x\\r\\n".repeat(100_000));
+    let shown = large.replace("\\r\\n", "\r\n");
+    let rest = asked("11", &[body(11, "one")])
+        + &format!(
+            "C: $c UID FETCH 12 (UID BODY.PEEK[])\nR: * 2 FETCH (UID 12 BODY[] {{{}}}\\r\\n{large}",
+            shown.len()
+        );
+    let again = reopened(&(asked("13", &[body(13, "three")]) + &asked("14:15", &from_two()[2..])));
+    let provider =
+        Provider::new(&[opened(&[3, 2 << 20, 5, 4, 4], &rest), again]).quirks(&[Quirk::NoPartialFetch]);
+    let mut app = App::open(&provider).await;
+    assert_eq!(app.top(11, 5).await, "one");
+    assert_eq!(app.top(12, 2).await, "a: b\r\n\r\nx\r\nx\r\n");
+    for (number, text) in &FIVE[2..] {
+        assert_eq!(app.top(*number, 5).await, *text);
+    }
+    app.mailbox.close().await;
+    provider.kept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_one_message_of_a_refused_set_that_did_not_come_is_refused_with_it() {
+    // Nobody waits for a second refusal; the app may try again.
+    let others = [body(12, "two"), body(14, "four"), body(15, "five")];
+    let rest = asked("11", &[body(11, "one")])
+        + &asked("12:15", &others).replace("$c OK", "$c NO [UNAVAILABLE] UID FETCH Server error,")
+        + &asked("13", &[body(13, "three")]);
+    let expected = [(11, "one"), (12, "two"), (13, "Refused"), (14, "four"), (15, "five"), (13, "three")];
+    check(Provider::new(&[opened(&[4; 5], &rest)]), &expected).await;
+}
+
+/// Each of these is asked for by itself, in one flight.
+fn singly(uids: std::ops::Range<u32>) -> String {
+    uids.fold(String::new(), |mut text, uid| {
+        let _ = writeln!(text, "C: $s UID FETCH {uid} (UID BODY.PEEK[])");
+        text
+    })
+}
+
+/// The same, each answered when it is heard.
+fn answered_singly(uids: std::ops::Range<u32>) -> String {
+    uids.map(|uid| singly(uid..uid + 1) + &body(uid, "text") + "\nS: $s OK x\n").collect()
+}
+
+const POISON: &str = "S: $s NO [UNAVAILABLE] UID FETCH Server error\n";
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_refused_set_messages_are_asked_for_by_themselves() {
+    // Of the first set, of 64, but one comes; from then on a message that is refused holds up no other.
+    let second: Vec<String> = (76..101).map(|uid| body(uid, "text")).collect();
+    let rest = asked("11", &[body(11, "text")])
+        + "C: $c UID FETCH 12:75 (UID BODY.PEEK[])\nC: $d UID FETCH 76:100 (UID BODY.PEEK[])\n"
+        + &format!("{}\nS: $c NO [UNAVAILABLE] UID FETCH Server error\n", body(12, "text"))
+        + &format!("{}\nS: $d OK x\n", second.join("\n"))
+        + &singly(13..14)
+        + POISON
+        + &answered_singly(14..76);
+    let mut expected: Vec<(u32, &str)> = (11..101).map(|uid| (uid, "text")).collect();
+    expected[2].1 = "Refused";
+    check(Provider::new(&[opened(&[100; 90], &rest)]), &expected).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_asked_for_again_behind_much_else_is_asked_for_over_a_fresh_session() {
+    // A second set is on its way, over a slow line: a refusal does not wait for all of that.
+    let sizes: Vec<u64> = (11..78).map(|uid| if uid < 76 { 4 } else { 300_000 }).collect();
+    let slow = asked("11", &[body(11, "text")])
+        + "C: $c UID FETCH 12:75 (UID BODY.PEEK[])\nC: $d UID FETCH 76:77 (UID BODY.PEEK[])\n"
+        + &format!("{}\nS: $c NO [UNAVAILABLE] UID FETCH Server error\n", body(12, "text"))
+        + "R: * 66 FETCH (UID 76 BODY[] {300000}\\r\\nte\n"
+        + &singly(13..76);
+    let fresh = reopened(&(singly(13..14) + POISON + &answered_singly(14..78)));
+    let mut expected: Vec<(u32, &str)> = (11..78).map(|uid| (uid, "text")).collect();
+    expected[2].1 = "Refused";
+    let begun = tokio::time::Instant::now();
+    check(Provider::new(&[opened(&sizes, &slow), fresh]), &expected).await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_app_that_looks_before_it_takes_is_read_ahead_bodies() {
     let first = "C: $c UID FETCH 11 (UID BODY.PEEK[]<0.16384>)\nR: * 1 FETCH (UID 11 BODY[]<0> {3}\\r\\none)\\r\\n\nS: $c OK x\n";

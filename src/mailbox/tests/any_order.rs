@@ -23,6 +23,10 @@ struct Manner {
     refused: Option<usize>,
     /// This message is not there any more.
     gone: Option<usize>,
+    /// Partial fetches are broken, and nobody asks for any.
+    broken: bool,
+    /// Octets that either side may send before the other takes any.
+    pipe: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -87,6 +91,10 @@ impl Upstream {
     }
 
     fn fetched(&self, at: usize, message: &[u8], items: &str) -> Vec<u8> {
+        let header = cut(&Bytes::copy_from_slice(message), 0);
+        let (section, message) =
+            if items.contains("[HEADER]") { ("HEADER", &header[..]) } else { ("", message) };
+        assert!(!(self.manner.broken && items.contains('<')), "{items}");
         let part = items.split_once("<0.").map(|(_, part)| part.split('>').next().unwrap().parse().unwrap());
         let (origin, octets) = match part {
             Some(part) => ("<0>", &message[..message.len().min(part)]),
@@ -104,7 +112,8 @@ impl Upstream {
             (format!("UID {uid} "), String::new())
         };
         let mut answer =
-            format!("* {} FETCH ({before}BODY[]{origin} {{{}}}\r\n", at + 1, octets.len()).into_bytes();
+            format!("* {} FETCH ({before}BODY[{section}]{origin} {{{}}}\r\n", at + 1, octets.len())
+                .into_bytes();
         answer.extend_from_slice(octets);
         answer.extend(format!("{after})\r\n").bytes());
         answer
@@ -137,15 +146,19 @@ async fn check(messages: Vec<Vec<u8>>, manner: Manner, cache: u64, units: usize,
     let upstream = Arc::new(Upstream { messages, manner });
     let (served, sessions) = (upstream.clone(), std::sync::atomic::AtomicUsize::new(0));
     let dial: Dial = Arc::new(move || {
-        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let (ours, theirs) = tokio::io::duplex(served.manner.pipe);
         let first = sessions.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
         tokio::spawn(served.clone().serve(ours, if first { served.manner.ends } else { usize::MAX }));
         Box::pin(async move { Ok(script::session_over(theirs)) })
     });
     let resources = Resources::in_memory(cache);
     let _taken = resources.ahead.clone().all_but(units);
+    let mut account = account();
+    if upstream.manner.broken {
+        account.quirks = [Quirk::NoPartialFetch].into_iter().collect();
+    }
     let Ok((mut mailbox, listing)) =
-        Mailbox::open_by(dial, Arc::new(account()), resources, STALL, None).await
+        Mailbox::open_by(dial, Arc::new(account), resources, STALL, None).await
     else {
         return assert!(upstream.manner.ends < 2000, "a listing that broke");
     };
@@ -214,16 +227,31 @@ fn manner() -> impl Strategy<Value = Manner> {
     let told = prop_oneof![3 => Just(100usize), 1 => Just(1usize), 1 => Just(300usize)];
     let one = || prop_oneof![3 => Just(None), 1 => (0usize..6).prop_map(Some)];
     let write = prop_oneof![1usize..50, 500usize..20_000];
-    (write, any::<bool>(), told, ends, one(), one()).prop_map(|(write, behind, told, ends, refused, gone)| {
-        Manner { write, behind, told, ends, refused, gone }
-    })
+    let pipe = prop_oneof![Just(64usize), Just(1 << 16)];
+    (write, any::<bool>(), told, ends, one(), one(), any::<bool>(), pipe).prop_map(
+        |(write, behind, told, ends, refused, gone, broken, pipe)| Manner {
+            write,
+            behind,
+            told,
+            ends,
+            refused,
+            gone,
+            broken,
+            pipe,
+        },
+    )
 }
 
-/// Mostly one after another.
+/// Mostly one after another, or one before another.
 fn commands() -> impl Strategy<Value = Vec<Command>> {
     let run = |make: fn(usize) -> Command| {
-        (0usize..9, 1usize..9)
-            .prop_map(move |(from, count)| (from..from + count).map(make).collect::<Vec<_>>())
+        (0usize..9, 1usize..9, any::<bool>()).prop_map(move |(from, count, down)| {
+            let mut run: Vec<_> = (from..from + count).map(make).collect();
+            if down {
+                run.reverse();
+            }
+            run
+        })
     };
     let one = prop_oneof![
         (0usize..9).prop_map(Command::Retr),
@@ -234,7 +262,8 @@ fn commands() -> impl Strategy<Value = Vec<Command>> {
     ];
     let run = prop_oneof![
         4 => run(Command::Retr),
-        2 => run(|at| Command::Top(at, 1)),
+        1 => run(|at| Command::Top(at, 1)),
+        1 => run(|at| Command::Top(at, 0)),
         3 => one.prop_map(|command| vec![command]),
     ];
     prop::collection::vec(run, 1..8).prop_map(|runs| runs.concat())

@@ -120,6 +120,13 @@ impl Maildrop {
         messages.filter(|message| !message.deleted).map(|message| (message.uid, message.octets))
     }
 
+    /// The same from `uid` down, the nearest first.
+    pub fn down_from_uid(&self, uid: Uid) -> impl Iterator<Item = (Uid, u64)> {
+        let behind = self.messages.partition_point(|message| message.uid <= uid);
+        let messages = self.messages.get(..behind).unwrap_or_default().iter().rev();
+        messages.filter(|message| !message.deleted).map(|message| (message.uid, message.octets))
+    }
+
     /// Marks it; nothing happens upstream (RFC 1939 §5 DELE).
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub use fetch::{DRAINED, Part, Wanted};
 pub use heard::{Answer, Folder};
 pub use listing::{Examined, Selected, quoted};
 pub use session::{Fetched, Session, Settled};
-pub use shelf::{LARGE, Shelf};
+pub use shelf::{LARGE, Shelf, Way};
 pub use window::Window;
 
 /// A session right after login, for an IMAP app to take over.

@@ -6,7 +6,7 @@
 //!
 //!  Asked ──▶ Held ──▶ Whole         collected; what the app wants now streams to it from here all the same
 //!    ├─────▶ Flowing ──▶ done       streams through: large, or no room for it
-//!    └─────▶ Failed                 refused, gone, lost
+//!    └─────▶ Failed                 refused, gone, lost; where its set only was: AskedAgain, by itself
 //! ```
 //!
 //! What is held stays below the bound, whatever upstream told of sizes: a body for which there is no room is not taken
@@ -45,12 +45,35 @@ const PIECE: usize = 64 * 1024;
 /// How long an app waits for a body while others come; then a connection of its own is quicker.
 const TURN: Duration = Duration::from_secs(15);
 
+/// Behind how much that others wait for a message that is asked for once more is waited for.
+const NEAR: u64 = 256 * 1024;
+
 /// See the module; cheap to clone.
 #[derive(Clone)]
 pub struct Shelf(Arc<Inner>);
 
+/// In which order an app takes messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The oldest first: by ascending UID.
+    Up,
+    /// The newest first.
+    Down,
+}
+
+impl Way {
+    /// Whether `uid` comes behind `other`.
+    pub fn is_past(self, uid: Uid, other: Uid) -> bool {
+        match self {
+            Way::Up => uid > other,
+            Way::Down => uid < other,
+        }
+    }
+}
+
 struct Inner {
     bound: u64,
+    way: Way,
     /// What the bound was taken from; given back with the memory.
     _lease: OwnedSemaphorePermit,
     state: Mutex<State>,
@@ -67,8 +90,11 @@ struct State {
     /// What all slots are reckoned to cost.
     cost: u64,
     wanted: Option<Wanted>,
+    turns: u64,
     /// Nobody wants more.
     ended: bool,
+    /// A set was refused for the sake of one of its messages.
+    refused: bool,
     /// Nothing more comes.
     over: bool,
     /// When upstream was last heard.
@@ -77,11 +103,15 @@ struct State {
 
 struct Slot {
     told: u64,
+    /// When it was asked for: after all of a lower turn.
+    turn: u64,
     place: Place,
 }
 
 enum Place {
     Asked,
+    /// Once more, behind whatever else was asked for.
+    AskedAgain,
     Held {
         octets: u64,
         body: BytesMut,
@@ -126,18 +156,25 @@ impl fmt::Debug for Shelf {
 /// For whoever takes.
 impl Shelf {
     /// An empty one that holds at most `bound` octets, which were taken from `lease`.
-    pub fn new(bound: u64, lease: OwnedSemaphorePermit) -> Self {
+    pub fn new(bound: u64, way: Way, lease: OwnedSemaphorePermit) -> Self {
         let state = State {
             slots: BTreeMap::new(),
             held: 0,
             cost: 0,
             wanted: None,
+            turns: 0,
             ended: false,
+            refused: false,
             over: false,
             heard: (Instant::now(), SystemTime::now()),
         };
         let (to_taker, to_filler) = (Notify::new(), Notify::new());
-        Self(Arc::new(Inner { bound, _lease: lease, state: Mutex::new(state), to_taker, to_filler }))
+        Self(Arc::new(Inner { bound, way, _lease: lease, state: Mutex::new(state), to_taker, to_filler }))
+    }
+
+    /// Which way the app goes that it is for.
+    pub fn way(&self) -> Way {
+        self.0.way
     }
 
     /// What a message of so many octets takes of the bound.
@@ -161,6 +198,11 @@ impl Shelf {
         self.state().slots.is_empty()
     }
 
+    /// Whether upstream refused a set for the sake of one of its messages.
+    pub fn was_refused(&self) -> bool {
+        self.state().refused
+    }
+
     /// Whether nothing more comes.
     pub fn is_over(&self) -> bool {
         self.state().over
@@ -173,9 +215,8 @@ impl Shelf {
 
     /// Octets that are still to come of messages before `uid`, or of all; upstream's word.
     pub fn to_come(&self, before: Option<Uid>) -> u64 {
-        let state = self.state();
-        let slots = state.slots.iter().take_while(|(uid, _)| before.is_none_or(|before| **uid < before));
-        slots.fold(0, |sum: u64, (_, slot)| sum.saturating_add(slot.to_come()))
+        let way = self.0.way;
+        self.state().to_come(|uid, _| before.is_none_or(|before| way.is_past(before, uid)))
     }
 
     /// The body, if all of it is here, for good.
@@ -189,7 +230,7 @@ impl Shelf {
     /// The app went on to `uid`: what is before it is not waited for any more. Bodies among it that are here.
     pub fn pass(&self, uid: Uid) -> Vec<(Uid, Bytes)> {
         let mut state = self.state();
-        let before = state.slots.range(..uid);
+        let before = state.slots.iter().filter(|(before, _)| self.0.way.is_past(uid, **before));
         // One that is just coming is collected to its end.
         let over =
             before.filter(|(_, slot)| !matches!(slot.place, Place::Held { .. } | Place::Flowing { .. }));
@@ -211,7 +252,7 @@ impl Shelf {
     /// `None` where it has to be asked for once more, over a session of its own.
     pub async fn coming(&self, uid: Uid) -> Result<(u64, Taking), Option<UpstreamError>> {
         let wanting = self.want(uid, true);
-        let octets = self.in_turn(|state| match &mut state.slots.get_mut(&uid).ok_or(None)?.place {
+        let octets = self.in_turn(uid, |place| match place {
             Place::Held { octets, body } if !body.is_empty() => Ok(Some(*octets)),
             Place::Flowing { octets, parts, done, .. } if *done || !parts.is_empty() => Ok(Some(*octets)),
             Place::Whole(body) => Ok(Some(body.len() as u64)),
@@ -228,7 +269,7 @@ impl Shelf {
     /// As [`Shelf::coming`].
     pub async fn whole(&self, uid: Uid) -> Result<Bytes, Option<UpstreamError>> {
         let _wanting = self.want(uid, false);
-        self.in_turn(|state| match &mut state.slots.get_mut(&uid).ok_or(None)?.place {
+        self.in_turn(uid, |place| match place {
             Place::Whole(body) => Ok(Some(body.clone())),
             Place::Flowing { .. } => Err(None),
             Place::Failed(error) => Err(error.take()),
@@ -251,12 +292,19 @@ impl Shelf {
 
     async fn in_turn<T>(
         &self,
-        mut look: impl FnMut(&mut State) -> Result<Option<T>, Option<UpstreamError>>,
+        uid: Uid,
+        mut look: impl FnMut(&mut Place) -> Result<Option<T>, Option<UpstreamError>>,
     ) -> Result<T, Option<UpstreamError>> {
         let asked = Instant::now();
         loop {
-            if let Some(found) = look(&mut self.state())? {
-                return Ok(found);
+            {
+                let mut state = self.state();
+                if let Some(found) = look(&mut state.slots.get_mut(&uid).ok_or(None)?.place)? {
+                    return Ok(found);
+                }
+                if state.is_far(uid) {
+                    return Err(None);
+                }
             }
             let left = TURN.saturating_sub(asked.elapsed());
             if left.is_zero() && self.state().heard.0.elapsed() < TURN {
@@ -281,7 +329,8 @@ impl Shelf {
         let mut state = self.state();
         for (uid, told) in messages {
             let place = if state.over { Place::Failed(None) } else { Place::Asked };
-            self.insert(&mut state, *uid, Slot { told: *told, place });
+            let turn = state.next_turn();
+            self.insert(&mut state, *uid, Slot { told: *told, turn, place });
         }
     }
 
@@ -291,7 +340,8 @@ impl Shelf {
         let octets = body.len() as u64;
         let fits = self.fits(&state, octets);
         if fits {
-            self.insert(&mut state, uid, Slot { told: octets, place: Place::Whole(body) });
+            let turn = state.next_turn();
+            self.insert(&mut state, uid, Slot { told: octets, turn, place: Place::Whole(body) });
             state.held += octets;
             self.0.to_taker.notify_one();
         }
@@ -316,7 +366,22 @@ impl Shelf {
     pub(super) fn asked(&self, uid: Uid) -> Option<u64> {
         let state = self.state();
         let slot = state.slots.get(&uid)?;
-        matches!(slot.place, Place::Asked).then_some(slot.told)
+        slot.is_asked().then_some(slot.told)
+    }
+
+    /// The message did not come with its set, and is asked for again by itself.
+    pub(super) fn ask_again(&self, uid: Uid) {
+        let mut state = self.state();
+        let turn = state.next_turn();
+        if let Some(slot) = state.slots.get_mut(&uid).filter(|slot| slot.is_asked()) {
+            (slot.turn, slot.place) = (turn, Place::AskedAgain);
+        }
+        self.0.to_taker.notify_one();
+    }
+
+    /// A set was refused for the sake of one of its messages.
+    pub(super) fn refused(&self) {
+        self.state().refused = true;
     }
 
     /// A body of so many octets begins; waits for room, but not for an app that does nothing for `stall`.
@@ -333,10 +398,9 @@ impl Shelf {
     fn try_begin(&self, uid: Uid, octets: u64) -> Option<Begun> {
         let mut state = self.state();
         let State { slots, held, wanted, ended, .. } = &mut *state;
-        let behind = wanted
-            .is_some_and(|wanted| matches!(slots.get(&wanted.uid), Some(Slot { place: Place::Asked, .. })));
+        let behind = wanted.is_some_and(|wanted| slots.get(&wanted.uid).is_some_and(Slot::is_asked));
         let streams = wanted.is_some_and(|wanted| wanted.uid == uid && wanted.streams);
-        let Some(slot) = slots.get_mut(&uid).filter(|slot| matches!(slot.place, Place::Asked)) else {
+        let Some(slot) = slots.get_mut(&uid).filter(|slot| slot.is_asked()) else {
             return Some(Begun::Foreign);
         };
         let room = held.saturating_add(octets) <= self.0.bound;
@@ -403,7 +467,7 @@ impl Shelf {
                 slot.place = Place::Failed(None);
             }
             Place::Flowing { done, .. } => *done = true,
-            Place::Asked | Place::Whole(_) | Place::Failed(_) => {}
+            Place::Asked | Place::AskedAgain | Place::Whole(_) | Place::Failed(_) => {}
         }
         self.0.to_taker.notify_one();
         true
@@ -478,7 +542,30 @@ fn is_final(error: &UpstreamError) -> bool {
     matches!(error, UpstreamError::TimedOut { .. } | UpstreamError::UidValidityChanged { .. })
 }
 
+impl State {
+    /// Octets that are still to come of these messages.
+    fn to_come(&self, of: impl Fn(Uid, &Slot) -> bool) -> u64 {
+        let slots = self.slots.iter().filter(|(uid, slot)| of(**uid, slot));
+        slots.fold(0, |sum: u64, (_, slot)| sum.saturating_add(slot.to_come()))
+    }
+
+    /// Whether the message is asked for again behind so much else that a session of its own is quicker.
+    fn is_far(&self, uid: Uid) -> bool {
+        let again = self.slots.get(&uid).filter(|slot| matches!(slot.place, Place::AskedAgain));
+        again.is_some_and(|again| self.to_come(|_, slot| slot.turn < again.turn) > NEAR)
+    }
+
+    fn next_turn(&mut self) -> u64 {
+        self.turns += 1;
+        self.turns
+    }
+}
+
 impl Slot {
+    fn is_asked(&self) -> bool {
+        matches!(self.place, Place::Asked | Place::AskedAgain)
+    }
+
     /// Reckoned once, by what was told: a large one never stays here.
     fn cost(&self) -> u64 {
         if self.told > LARGE { OVERHEAD } else { Shelf::cost(self.told) }
@@ -488,13 +575,13 @@ impl Slot {
         match &self.place {
             Place::Held { octets, .. } => *octets,
             Place::Whole(body) => body.len() as u64,
-            Place::Asked | Place::Flowing { .. } | Place::Failed(_) => 0,
+            Place::Asked | Place::AskedAgain | Place::Flowing { .. } | Place::Failed(_) => 0,
         }
     }
 
     fn to_come(&self) -> u64 {
         match &self.place {
-            Place::Asked => self.told,
+            Place::Asked | Place::AskedAgain => self.told,
             Place::Held { octets, body } => octets.saturating_sub(body.len() as u64),
             Place::Flowing { octets, .. } => *octets,
             Place::Whole(_) | Place::Failed(_) => 0,
@@ -503,7 +590,7 @@ impl Slot {
 
     fn is_unfinished(&self) -> bool {
         match &self.place {
-            Place::Asked | Place::Held { .. } => true,
+            Place::Asked | Place::AskedAgain | Place::Held { .. } => true,
             Place::Flowing { done, .. } => !done,
             Place::Whole(_) | Place::Failed(_) => false,
         }

@@ -5,6 +5,7 @@
 //!  * 4 FETCH (UID 7 BODY[] {n} ...            ──▶ the slot of UID 7
 //!  * 5 FETCH (FLAGS () BODY[] {n} ... UID 8)  ──▶ aside, then the slot of UID 8; from now on a UID a command
 //!  B3 OK                                      what did not come is asked for once more, a UID a command
+//!  B4 NO                                      the same, and from now on too; one alone that did not come is refused
 //! ```
 //!
 //! What comes belongs to whom its UID says. A body of a set is whole when its response has ended as a FETCH response
@@ -44,7 +45,7 @@ pub const REQUESTS: usize = 16;
 pub struct Ahead {
     /// Where bodies go; each UID that is asked for has a slot there.
     pub shelf: Shelf,
-    /// UIDs, ascending.
+    /// UIDs, ascending, or in any order where `singly`.
     pub requests: mpsc::Receiver<Vec<Uid>>,
     /// The numbering they belong to.
     pub uid_validity: UidValidity,
@@ -77,7 +78,8 @@ impl Window {
         Self { shelf, requests }
     }
 
-    /// Asks for messages, by ascending UID, each with its size as it was told. `false`: not now.
+    /// Asks for messages in the order in which the app will take them, each with its size as it was told. `false`: not
+    /// now.
     pub fn ask(&self, messages: &[(Uid, u64)]) -> bool {
         let Ok(permit) = self.requests.try_reserve() else { return false };
         self.shelf.expect(messages);
@@ -133,9 +135,11 @@ struct Reading<'a, S: Octets> {
 
 struct Command {
     tag: String,
-    /// Whose bodies, ascending.
+    /// Whose bodies, ascending; of a set, those that have not come.
     uids: Vec<Uid>,
-    /// Of one UID alone: what came of it.
+    /// It asks for one message by itself.
+    alone: bool,
+    /// What came of that one.
     came: Came,
     /// Whose size instead: its body was empty, and nobody knows yet whether the message is.
     size_of: Option<Uid>,
@@ -173,14 +177,14 @@ impl<S: Octets> Reading<'_, S> {
         let (mut open, mut drained) = (true, 0);
         loop {
             while let Some(uids) = requests.try_recv().ok().filter(|_| open) {
-                self.ask(&uids).await?;
+                self.ask(&uids);
             }
             if self.commands.is_empty() {
                 let since = Instant::now();
                 let Some(uids) = requests.recv().await else { return Ok(()) };
                 self.talk.wire_at_start();
                 self.talk.was_left_alone(since);
-                self.ask(&uids).await?;
+                self.ask(&uids);
             }
             match self.talk.wire().event_at_hand() {
                 Ok(Some(event)) => {
@@ -194,7 +198,7 @@ impl<S: Octets> Reading<'_, S> {
                 return Err(LOST);
             }
             tokio::select! {
-                filled = self.talk.wire().fill() => match filled {
+                filled = self.talk.wire().fill_and_flush() => match filled {
                     Ok(0) => return Err(self.fault(&io::ErrorKind::UnexpectedEof.into())),
                     Ok(octets) => {
                         self.shelf.hear();
@@ -203,7 +207,7 @@ impl<S: Octets> Reading<'_, S> {
                     Err(error) => return Err(self.fault(&error)),
                 },
                 uids = requests.recv(), if open => match uids {
-                    Some(uids) => self.ask(&uids).await?,
+                    Some(uids) => self.ask(&uids),
                     None => open = false,
                 },
             }
@@ -218,18 +222,13 @@ impl<S: Octets> Reading<'_, S> {
         self.shelf.to_come(None).max(self.talk.wire().body_left())
     }
 
-    /// Sends commands for messages, by ascending UID.
-    async fn ask(&mut self, uids: &[Uid]) -> Result<(), UpstreamError> {
+    /// Sends commands for messages, by ascending UID, or in any order a UID a command.
+    fn ask(&mut self, uids: &[Uid]) {
         self.singly |= self.talk.heard().uid_behind_body;
         let most = if self.singly { 1 } else { SET };
         for uids in uids.chunks(most) {
             self.ask_in_sets(uids);
         }
-        self.flush().await
-    }
-
-    async fn flush(&mut self) -> Result<(), UpstreamError> {
-        self.talk.wire().flush().await.map_err(|error| self.fault(&error))
     }
 
     fn ask_in_sets(&mut self, uids: &[Uid]) {
@@ -240,7 +239,9 @@ impl<S: Octets> Reading<'_, S> {
             let (uids, rest) = left.split_at(named);
             left = rest;
             let tag = self.talk.wire().queue(&self.part.command(set));
-            self.commands.push_back(Command { tag, uids: uids.to_vec(), came: Came::Nothing, size_of: None });
+            let uids = uids.to_vec();
+            let (alone, came) = (uids.len() == 1, Came::Nothing);
+            self.commands.push_back(Command { tag, uids, alone, came, size_of: None });
         }
     }
 
@@ -248,7 +249,7 @@ impl<S: Octets> Reading<'_, S> {
         match event {
             Event::Body { octets } => self.begin(octets).await,
             Event::BodyPart(part) => self.octets(part).await,
-            Event::Response(text) => self.response(&text).await,
+            Event::Response(text) => self.response(&text),
         }
     }
 
@@ -293,8 +294,8 @@ impl<S: Octets> Reading<'_, S> {
     async fn begin_nameless(&mut self, octets: u64) -> Result<(), UpstreamError> {
         self.talk.heard().uid_behind_body = true;
         let Some(command) = self.commands.front() else { return Ok(()) };
-        if let [uid] = command.uids[..] {
-            return self.begin_of(Some(uid), octets).await;
+        if let ([uid], true) = (&command.uids[..], command.alone) {
+            return self.begin_of(Some(*uid), octets).await;
         }
         let told = command.uids.iter().filter_map(|uid| self.shelf.asked(*uid)).max().unwrap_or_default();
         if octets > told.saturating_add(LARGE) || !self.shelf.has_room(octets) {
@@ -321,7 +322,7 @@ impl<S: Octets> Reading<'_, S> {
         Ok(())
     }
 
-    async fn response(&mut self, text: &[u8]) -> Result<(), UpstreamError> {
+    fn response(&mut self, text: &[u8]) -> Result<(), UpstreamError> {
         if !self.talk.heard().hear(text) {
             return Err(LOST);
         }
@@ -329,11 +330,8 @@ impl<S: Octets> Reading<'_, S> {
             return Err(UpstreamError::UidValidityChanged { was: self.uid_validity, now });
         }
         match response::parse(text) {
-            Some(Response::Fetch(list)) => {
-                self.listed(list)?;
-                self.flush().await
-            }
-            Some(Response::Tagged { tag, status, text }) => self.completed(tag, status, &text).await,
+            Some(Response::Fetch(list)) => self.listed(list),
+            Some(Response::Tagged { tag, status, text }) => self.completed(tag, status, &text),
             _ => Ok(()),
         }
     }
@@ -380,10 +378,18 @@ impl<S: Octets> Reading<'_, S> {
         if self.shelf.asked(uid).is_none() {
             return;
         }
+        self.came_of_set(uid);
         if body.is_empty() {
             self.doubt(uid);
         } else if !self.shelf.put(uid, body) {
             self.shelf.fail(uid, None);
+        }
+    }
+
+    /// A message of a set has come.
+    fn came_of_set(&mut self, uid: Uid) {
+        for command in self.commands.iter_mut().filter(|command| !command.alone) {
+            command.uids.retain(|asked| *asked != uid);
         }
     }
 
@@ -399,7 +405,8 @@ impl<S: Octets> Reading<'_, S> {
             return self.judge(uid, None);
         }
         let tag = self.talk.wire().queue(&format!("UID FETCH {uid} (UID RFC822.SIZE)"));
-        self.commands.push_back(Command { tag, uids: Vec::new(), came: Came::Nothing, size_of: Some(uid) });
+        let (uids, came) = (Vec::new(), Came::Nothing);
+        self.commands.push_back(Command { tag, uids, alone: false, came, size_of: Some(uid) });
     }
 
     /// A message whose body was empty is of this size.
@@ -428,13 +435,16 @@ impl<S: Octets> Reading<'_, S> {
     fn came(&mut self, uid: Uid, came: Came) {
         let command = self.commands.iter_mut().find(|command| command.uids.binary_search(&uid).is_ok());
         match command {
-            Some(command) if command.uids.len() == 1 => command.came = came,
-            _ if came == Came::Body => self.close(uid),
+            Some(command) if command.alone => command.came = came,
+            _ if came == Came::Body => {
+                self.came_of_set(uid);
+                self.close(uid);
+            }
             _ => {}
         }
     }
 
-    async fn completed(&mut self, tag: &[u8], status: Status, text: &Text<'_>) -> Result<(), UpstreamError> {
+    fn completed(&mut self, tag: &[u8], status: Status, text: &Text<'_>) -> Result<(), UpstreamError> {
         self.talk.heard().answer = Answer::default();
         let at = self.commands.iter().position(|command| command.tag.as_bytes() == tag).ok_or(LOST)?;
         let command = self.commands.remove(at).ok_or(LOST)?;
@@ -446,26 +456,39 @@ impl<S: Octets> Reading<'_, S> {
         if let Some(uid) = command.size_of {
             self.judge(uid, None);
         }
-        if let [uid] = command.uids[..] {
-            self.settle(uid, command.came, refused);
+        if let ([uid], true) = (&command.uids[..], command.alone) {
+            self.settle(*uid, command.came, refused);
         } else {
             self.ask_again(command, refused, &completion);
         }
-        self.flush().await
+        Ok(())
     }
 
     /// What a set did not bring.
     fn ask_again(&mut self, command: Command, refused: Option<UpstreamError>, completion: &Completion) {
+        let alone = command.uids.len() == 1;
         let missing: Vec<Uid> =
             command.uids.into_iter().filter(|uid| self.shelf.asked(*uid).is_some()).collect();
-        if matches!(refused, Some(UpstreamError::Unavailable { .. })) {
+        let told = match &refused {
             // Asked to wait, nobody asks again at once.
+            Some(UpstreamError::Unavailable { .. }) => true,
+            // All others came, so that this is the one that was refused.
+            Some(_) => alone,
+            None => false,
+        };
+        if told {
             missing.iter().for_each(|uid| self.shelf.fail(*uid, Some(refusal::of_fetch(completion))));
             return;
+        }
+        if refused.is_some() {
+            // Where one message is poison there may be more, and each would hold up a set of others.
+            self.singly = true;
+            self.shelf.refused();
         }
         // One of them may be why none came.
         for uid in missing {
             self.ask_in_sets(&[uid]);
+            self.shelf.ask_again(uid);
         }
     }
 

@@ -54,6 +54,8 @@ pub struct Wire<S> {
     /// How long it may be silent until its next octet, where it was left alone for long.
     sign_of_life: Option<Duration>,
     alarm: Pin<Box<Sleep>>,
+    /// Something was queued that may not be sent to its end.
+    unsent: bool,
     /// The alarm runs since the last progress.
     waiting: bool,
     /// Continuation requests shown during the current command.
@@ -83,6 +85,7 @@ impl<S> Wire<S> {
             laborious: false,
             sign_of_life: None,
             alarm: Box::pin(tokio::time::sleep(patience)),
+            unsent: false,
             waiting: false,
             invitations: 0,
             commands: 0,
@@ -279,6 +282,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
         let tag = self.next_tag();
         if let Some(stream) = &mut self.stream {
             stream.queue(format!("{tag} {command}\r\n").as_bytes());
+            self.unsent = true;
         }
         tag
     }
@@ -287,6 +291,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
     pub fn queue_octets(&mut self, octets: &[u8]) {
         if let Some(stream) = &mut self.stream {
             stream.queue(octets);
+            self.unsent = true;
         }
     }
 
@@ -295,12 +300,29 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
         std::future::poll_fn(|cx| self.poll_send(cx)).await
     }
 
+    /// [`Wire::fill`], while what is queued is sent: an upstream that takes no command before its answers are read is
+    /// read.
+    pub async fn fill_and_flush(&mut self) -> io::Result<usize>
+    where
+        S: AsyncRead,
+    {
+        std::future::poll_fn(|cx| {
+            // Sending what is not there would be progress each time.
+            match self.unsent.then(|| self.poll_send(cx)) {
+                Some(Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+                _ => self.poll_fill(cx),
+            }
+        })
+        .await
+    }
+
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let queued = stream.queued();
         let sent = pin!(stream.flush()).poll(cx);
         self.waiting &= sent.is_pending() && queued == stream.queued();
         if sent.is_ready() {
+            self.unsent = false;
             return sent;
         }
         self.poll_alarm(cx).map(Err)

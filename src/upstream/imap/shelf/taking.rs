@@ -46,7 +46,7 @@ impl Taking {
                 None => done.then_some(None),
             },
             Place::Failed(error) => return Err(error.take().unwrap_or(LOST)),
-            Place::Asked => None,
+            Place::Asked | Place::AskedAgain => None,
         };
         self.given += chunk.iter().flatten().map(Bytes::len).sum::<usize>();
         Ok(chunk)

@@ -11,7 +11,7 @@ fn uid(number: u32) -> Uid {
 /// Five messages are expected, each told to be of ten octets.
 fn shelf(bound: u64) -> Shelf {
     let lease = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-    let shelf = Shelf::new(bound, lease);
+    let shelf = Shelf::new(bound, Way::Up, lease);
     shelf.expect(&[1, 2, 3, 4, 5].map(|number| (uid(number), 10)));
     shelf
 }
