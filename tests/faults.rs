@@ -6,6 +6,10 @@ mod support;
 mod apps;
 #[path = "faults/login.rs"]
 mod login;
+#[path = "faults/positions.rs"]
+mod positions;
+#[path = "faults/slow.rs"]
+mod slow;
 #[path = "faults/transfers.rs"]
 mod transfers;
 

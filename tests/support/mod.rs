@@ -11,6 +11,7 @@ pub mod certs;
 pub mod cut;
 pub mod dovecot;
 pub mod dovecot_words;
+pub mod flawed;
 pub mod imap;
 pub mod mail;
 pub mod pop3;
