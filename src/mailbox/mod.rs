@@ -225,7 +225,7 @@ impl Mailbox {
     async fn kept(&self, uid: Uid) -> Option<Body> {
         let key = self.key(uid);
         let kept = self.resources.bodies.open(&key).await?;
-        let rest = Rest::new(self.line.spare(), &self.resources.bodies, key, self.stall);
+        let rest = Rest::new(self.line.spare(), &self.resources, &self.account, key, self.stall);
         Some(Body::kept(kept, rest))
     }
 

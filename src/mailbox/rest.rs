@@ -2,14 +2,18 @@
 //!
 //! What the app has is right, each chunk was checked. So the message is fetched anew, over a session of its own as the
 //! mailbox's may be at work, what the app has is skipped, and the rest follows. A fetch of a part would be shorter and
-//! is wrong at some servers; this is too rare to matter.
+//! is wrong at some servers; this is too rare to matter. The session counts among the account's own as long as it lasts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Resources;
+use super::held::{Held, InUse};
 use super::keeping::Keeping;
 use super::line::Spare;
+use crate::mail::Account;
 use crate::store::{Bodies, BodyKey};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Fetched, Part, Session, Wanted};
@@ -19,6 +23,8 @@ use crate::upstream::imap::{Fetched, Part, Session, Wanted};
 pub(super) struct Rest {
     spare: Option<Spare>,
     bodies: Bodies,
+    held: Held,
+    account: Arc<Account>,
     key: BodyKey,
     stall: Duration,
 }
@@ -27,7 +33,7 @@ pub(super) struct Rest {
 #[derive(Debug)]
 pub(super) struct Coming {
     /// Ends with the body.
-    session: Option<Session>,
+    session: Option<(Session, InUse)>,
     fetched: Fetched,
     keeping: Option<Keeping>,
     /// Octets that the app has.
@@ -37,8 +43,15 @@ pub(super) struct Coming {
 const LOST: UpstreamError = UpstreamError::Lost { command: "FETCH" };
 
 impl Rest {
-    pub(super) fn new(spare: Option<Spare>, bodies: &Bodies, key: BodyKey, stall: Duration) -> Self {
-        Self { spare, bodies: bodies.clone(), key, stall }
+    pub(super) fn new(
+        spare: Option<Spare>,
+        resources: &Resources,
+        account: &Arc<Account>,
+        key: BodyKey,
+        stall: Duration,
+    ) -> Self {
+        let (bodies, held) = (resources.bodies.clone(), resources.held.clone());
+        Self { spare, bodies, held, account: account.clone(), key, stall }
     }
 
     /// Fetches the message, of which the app has `had` octets of `octets`.
@@ -46,6 +59,7 @@ impl Rest {
     /// # Errors
     /// It cannot be had, or is another one now.
     pub(super) async fn fetch(self, had: u64, octets: u64) -> Result<Coming, UpstreamError> {
+        let in_use = self.held.enter(&self.account);
         let session = self.spare.ok_or(LOST)?.open().await?;
         let wanted = Wanted { uid: self.key.uid, uid_validity: self.key.uid_validity, part: Part::Whole };
         let fetched = session.fetch(wanted, self.stall).await?;
@@ -53,7 +67,7 @@ impl Rest {
             return Err(LOST);
         }
         let keeping = Keeping::begin(&self.bodies, self.key, octets);
-        Ok(Coming { session: Some(session), fetched, keeping, skip: had })
+        Ok(Coming { session: Some((session, in_use)), fetched, keeping, skip: had })
     }
 }
 
@@ -74,8 +88,11 @@ impl Coming {
         if let Some(keeping) = self.keeping.take() {
             keeping.complete().await;
         }
-        if let Some(session) = self.session.take() {
-            tokio::spawn(session.log_out());
+        if let Some((session, in_use)) = self.session.take() {
+            tokio::spawn(async move {
+                session.log_out().await;
+                drop(in_use);
+            });
         }
         Ok(None)
     }

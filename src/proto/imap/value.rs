@@ -314,8 +314,13 @@ mod tests {
     fn items_in_any_order_and_company() {
         // RFC 3501 §7.4.2.
         let found = items(b"(FLAGS (\\Seen) RFC822.SIZE 12 UID 7 UID 8 BODY[] NIL X-GM-LABELS (\"a)\"))");
-        let expected =
-            Items { uid: Some(7), size: Some(12), body: Some(Value::Nil), complete: true, ..Items::default() };
+        let expected = Items {
+            uid: Some(7),
+            size: Some(12),
+            body: Some(Value::Nil),
+            complete: true,
+            ..Items::default()
+        };
         assert_eq!(found, expected);
         assert_eq!(
             items(b"(UID 7 body[Header] x BODY[HEADER.FIELDS (A)] y)").header,
