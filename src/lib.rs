@@ -22,7 +22,7 @@
 //! | [`proto`] | octets to meaning and back; no I/O, no clock, no log | mail |
 //! | [`upstream`] | the conversations with the provider | net, auth, proto, mail |
 //! | [`auth`] | whose password or token may go where | net, store, mail |
-//! | [`store`] | bodies once fetched, in memory and on the disk; what mailboxes held; the state folder | mail |
+//! | [`store`] | bodies once fetched, in memory and on the disk; what mailboxes held; what is hidden of them; the state folder | mail |
 //! | [`net`] | names, addresses, connect, TLS on both sides | store, mail |
 //! | [`demo`] | a provider inside the process, to try the bridge (feature `demo`) | net, proto, mail |
 //! | [`mail`] | nouns | |
@@ -42,6 +42,8 @@
 //! answered `-ERR`, and nothing is done later behind the app's back.
 //! The Trash is looked up in that same flight, not at login, which a long list of folders would make dear for
 //! every mailbox check; `check` tells of a missing one beforehand, and QUIT then removes nothing.
+//! With `delete = "hide"` nothing goes upstream but a hint: `store::views` has which UIDs POP3 apps are not shown, on the
+//! disk before `+OK`.
 //!
 //! **IMAP after login.** Lines and literals are spliced both ways; capabilities are rewritten, all else
 //! passes untouched.
@@ -102,6 +104,10 @@
 //! - **A message of a set is whole when its FETCH response has ended as one**, not when the command is done, as it is
 //!   where one message was asked for by itself. An app that does not pipeline asks for the next message only when it has
 //!   this one: waiting for the set would hold up each message by all the others of it.
+//! - **What is hidden is no part of the ledger.** The ledger may be lost, is written when there is time, and is not
+//!   believed without upstream; what is hidden nobody else knows. So it has files of its own, one a mailbox, synced
+//!   before QUIT is answered. The keyword upstream is asked for only where such a file knows nothing of a mailbox,
+//!   which costs one round trip in a mailbox's first login and none in any later one.
 //! - **BODY=8BITMIME from an app that was offered it before AUTH is taken even where upstream lacks 8BITMIME**, and is
 //!   not passed on: apps do not ask again after AUTH. Content that really is 8-bit is refused when it comes.
 //! - **The local authority signs for ten years and is forgotten.** A key that is kept to renew a certificate could speak

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Output, Stdio};
 
+use footbridge::mail::UidValidity;
+use footbridge::store::{Hidden, Runs, Views};
 use tempfile::TempDir;
 
 /// The program, away from the user's own configuration.
@@ -503,9 +505,24 @@ fn accounts_are_listed_and_what_is_kept_of_one_is_removed() {
     );
     assert!(!listed.contains("CANARY") && !json.contains("CANARY"));
 
+    // What POP3 programs hid, of the other one too.
+    let accounts = format!("{ACCOUNT}\n[[account]]\naddress = \"bob@gmx.net\"\n");
+    let settings = footbridge::config::parse(&accounts, std::path::Path::new(&path)).expect("it is good");
+    let view = |at: usize| Views::in_folder(&state).view(&settings.accounts[at], "INBOX");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let number = UidValidity::new(7).expect("not 0");
+    for at in [0, 1] {
+        runtime.block_on(view(at).begin(number, Runs::default())).expect("written");
+    }
     let before = std::fs::read(&path).expect("there");
     let removed = text(&account(&["remove", "BOB@gmx.net"]).stdout);
     assert!(removed.contains("bob@gmx.net: its bridge password is taken back"), "{removed}");
+    assert!(
+        removed.contains("bob@gmx.net: which messages are hidden from POP3 programs is forgotten"),
+        "{removed}"
+    );
+    let kept = |at| runtime.block_on(view(at).read());
+    assert_eq!((kept(0), kept(1)), (Hidden::These(number, Runs::default()), Hidden::Nothing));
     assert!(removed.contains(&format!("now delete lines 4 to 6 of {path}")), "{removed}");
     assert_eq!(std::fs::read(&path).expect("there"), before, "the configuration is its user's");
     assert!(text(&account(&["list"]).stdout).contains("env     0 "));

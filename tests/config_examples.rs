@@ -203,8 +203,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told.concat().contains(&format!("this version does not know {key} yet")), "{told:?}");
     }
-    let told = faults(&with_account("[account.pop3]\ndelete = \"hide\"")).concat();
-    assert!(told.contains("this version does not know") && told.contains("\"hide\""), "{told}");
 }
 
 #[test]

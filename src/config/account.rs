@@ -71,7 +71,7 @@ fn check(
     let pop3 = pop3(&account.pop3, faults);
     let smtp_options = smtp_options(&account.smtp_options, faults);
     let words = [("password", Way::Password), ("oauth2", Way::OAuth2)];
-    let way = choice(&account.auth, "[[account]] auth", &words, &[], faults);
+    let way = choice(&account.auth, "[[account]] auth", &words, faults);
     let named = plain(&account.oauth2, "[[account]] oauth2", faults);
     let given = Given::check(account, faults);
     let address = address?;
@@ -219,6 +219,7 @@ fn pop3(file: &file::Pop3, faults: &mut Faults<'_>) -> Pop3Options {
         ("archive", Delete::Archive),
         ("expunge", Delete::Expunge),
         ("flag", Delete::Flag),
+        ("hide", Delete::Hide),
         ("keep", Delete::Keep),
     ];
     let seens = [("never", Seen::Never), ("retrieved", Seen::Retrieved), ("deleted", Seen::Deleted)];
@@ -237,15 +238,14 @@ fn pop3(file: &file::Pop3, faults: &mut Faults<'_>) -> Pop3Options {
     Pop3Options {
         // INBOX is the one name without case (RFC 3501 §5.1).
         folder: if folder.eq_ignore_ascii_case("INBOX") { "INBOX".into() } else { folder },
-        delete: choice(&file.delete, "[account.pop3] delete", &deletes, &["hide"], faults)
-            .unwrap_or(Delete::Auto),
-        seen: choice(&file.seen, "[account.pop3] seen", &seens, &[], faults).unwrap_or(Seen::Never),
+        delete: choice(&file.delete, "[account.pop3] delete", &deletes, faults).unwrap_or(Delete::Auto),
+        seen: choice(&file.seen, "[account.pop3] seen", &seens, faults).unwrap_or(Seen::Never),
         recent,
     }
 }
 
 fn smtp_options(file: &file::SmtpOptions, faults: &mut Faults<'_>) -> SmtpOptions {
     let words = [("mend", BareNewline::Mend), ("reject", BareNewline::Reject)];
-    let bare_newline = choice(&file.bare_newline, "[account.smtp_options] bare_newline", &words, &[], faults);
+    let bare_newline = choice(&file.bare_newline, "[account.smtp_options] bare_newline", &words, faults);
     SmtpOptions { bare_newline: bare_newline.unwrap_or(BareNewline::Mend) }
 }

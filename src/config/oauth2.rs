@@ -75,7 +75,7 @@ fn check(
     let tenant = tenant(&given.tenant, &key("tenant"), faults);
     let tenant = tenant.or_else(|| row.and_then(|row| row.tenant.clone()));
     let words = [("authorization_code", Grant::User), ("client_credentials", Grant::ClientCredentials)];
-    let grant = choice(&given.grant, &key("grant"), &words, &[], faults);
+    let grant = choice(&given.grant, &key("grant"), &words, faults);
     let grant = grant.unwrap_or_else(|| row.map_or(Grant::User, |row| row.grant));
     let mut endpoint = |text: &Option<Spanned<String>>, name: &str, of_row: Option<&String>| {
         let text = match text {

@@ -178,7 +178,7 @@ fn endpoint(server: &Spanned<file::Server>, protocol: Protocol, faults: &mut Fau
     let span = server.span();
     let server = server.get_ref();
     let words = [("tls", Security::Tls), ("starttls", Security::StartTls)];
-    let security = choice(&server.security, &format!("[[account]] {key}.security"), &words, &[], faults);
+    let security = choice(&server.security, &format!("[[account]] {key}.security"), &words, faults);
     // Where the word is unknown the fault is told, and the rest is looked at all the same.
     let security = security.unwrap_or(Security::Tls);
     let port = match &server.port {

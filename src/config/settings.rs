@@ -97,7 +97,7 @@ pub(super) fn check(file: &File, path: &Path, faults: &mut Faults<'_>) -> Option
     let listen = Listen { allow_users, ..listen(&file.listen, faults) };
     let tls = trust(&file.tls, folder, faults, &mut warnings);
     let words = [("off", AppTls::Off), ("offer", AppTls::Offered), ("require", AppTls::Required)];
-    let local_tls = choice(&file.tls.local, "[tls] local", &words, &[], faults).unwrap_or_default();
+    let local_tls = choice(&file.tls.local, "[tls] local", &words, faults).unwrap_or_default();
     let certificate = certificate(&file.tls, folder, faults);
     let cache_memory = cache(&file.cache.memory, "memory", "64 MiB", CACHE_MEMORY, faults);
     let cache_disk = cache(&file.cache.disk, "disk", "2 GiB", CACHE_DISK, faults);
@@ -133,7 +133,7 @@ pub const LEVELS: &[(&str, LevelFilter)] = &[
 ];
 
 fn level(text: &Option<Spanned<String>>, faults: &mut Faults<'_>) -> LevelFilter {
-    choice(text, "[log] level", LEVELS, &[], faults).unwrap_or(LevelFilter::INFO)
+    choice(text, "[log] level", LEVELS, faults).unwrap_or(LevelFilter::INFO)
 }
 
 fn listen(file: &file::Listen, faults: &mut Faults<'_>) -> Listen {
@@ -171,7 +171,7 @@ fn trust(
     warnings: &mut Vec<String>,
 ) -> Option<Arc<ClientConfig>> {
     let words = [("both", Roots::Both), ("system", Roots::System), ("bundled", Roots::Bundled)];
-    let roots = choice(&file.roots, "[tls] roots", &words, &[], faults).unwrap_or_default();
+    let roots = choice(&file.roots, "[tls] roots", &words, faults).unwrap_or_default();
     let mut extra = Vec::new();
     for text in &file.extra_roots {
         match tls::read_certificates(&folder.join(text.get_ref())) {

@@ -99,7 +99,6 @@ pub(super) fn choice<T: Copy>(
     text: &Option<Spanned<String>>,
     key: &str,
     words: &[(&'static str, T)],
-    not_yet: &[&str],
     faults: &mut Faults<'_>,
 ) -> Option<T> {
     let text = text.as_ref()?;
@@ -110,9 +109,7 @@ pub(super) fn choice<T: Copy>(
     let given = shown(word);
     let known = || words.iter().map(|(known, _)| *known);
     let list = known().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
-    let fault = if not_yet.contains(&word) {
-        format!("this version does not know {key} = {given} yet; it knows {list}")
-    } else if let Some(meant) = did_you_mean(word, known()) {
+    let fault = if let Some(meant) = did_you_mean(word, known()) {
         format!("{key} = {given} is not known; did you mean \"{meant}\"?")
     } else {
         format!("{key} = {given} is not known; write one of {list}")

@@ -133,6 +133,8 @@ pub enum Delete {
     Expunge,
     /// Marked `\Deleted`, never expunged.
     Flag,
+    /// Left upstream as it is, and not shown to POP3 apps any more.
+    Hide,
     /// Nothing happens upstream.
     Keep,
 }

@@ -9,6 +9,7 @@
 //!           ├─ listing   what is in it: what the ledger knows, and what is new
 //!           ├─ recent    the part of it that is new enough to be shown
 //!           ├─ held      the session after the app has left, for its next login
+//!           ├─ hidden    the part of it that was deleted by being hidden
 //!           └─ removal   what DELE comes to, at QUIT and never later
 //! ```
 
@@ -16,6 +17,7 @@ mod ahead;
 mod beginning;
 mod body;
 mod held;
+mod hidden;
 mod keeping;
 mod line;
 mod listing;
@@ -44,6 +46,7 @@ use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Part, Session, Wanted};
 use ahead::Ahead;
 use held::{Claim, InUse};
+use hidden::Hiding;
 use line::{Dial, Line};
 use rest::Rest;
 
@@ -64,6 +67,8 @@ pub struct Mailbox {
     learns: bool,
     /// How long an app may pause within a body.
     stall: Duration,
+    /// Where DELE hides.
+    hiding: Option<Hiding>,
     /// What DELE comes to, once that was looked up.
     plan: Option<removal::Plan>,
     /// Bodies the app has not asked for yet.
@@ -143,8 +148,8 @@ impl Mailbox {
                 Err(error) => tracing::debug!(%error, "a session that was held is of no use"),
             }
         };
-        let uid_validity = examined.listed.uid_validity;
-        let learns = examined.lasting && examined.identities.is_none();
+        let (uid_validity, lasting) = (examined.listed.uid_validity, examined.lasting);
+        let learns = lasting && examined.identities.is_none();
         line.opened(session, uid_validity);
         let listing = listing::listing(examined, &page);
         let mut mailbox = Mailbox {
@@ -154,15 +159,17 @@ impl Mailbox {
             uid_validity,
             page,
             learns,
-            account,
-            resources,
             stall,
+            hiding: Hiding::of(&account, &resources.views),
             plan: None,
             ahead: Ahead::default(),
             claim,
             in_use,
+            account,
+            resources,
         };
         let listing = mailbox.with_sizes_of_bodies(listing);
+        let listing = mailbox.not_hidden(listing, lasting).await?;
         let listing = mailbox.recent(listing).await?;
         Ok((mailbox, listing))
     }

@@ -2,7 +2,7 @@
 
 use super::Held;
 use super::ahead::Budget;
-use crate::store::{Bodies, Ledger};
+use crate::store::{Bodies, Ledger, Views};
 
 /// For the life of the bridge; cheap to clone.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct Resources {
     pub bodies: Bodies,
     /// What mailboxes had when they were listed last.
     pub ledger: Ledger,
+    /// What POP3 apps are not shown of them.
+    pub views: Views,
     /// Memory for bodies read ahead.
     pub ahead: Budget,
     /// Sessions upstream whose apps have left.
@@ -18,9 +20,14 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Bodies in memory alone, at most so many octets of them; 0 keeps none.
+    /// Bodies in memory alone, at most so many octets of them; 0 keeps none. Nothing can be hidden.
     pub fn in_memory(octets: u64) -> Self {
-        let (bodies, ledger) = (Bodies::new(octets), Ledger::none());
-        Self { bodies, ledger, ahead: Budget::default(), held: Held::default() }
+        Self {
+            bodies: Bodies::new(octets),
+            ledger: Ledger::none(),
+            views: Views::none(),
+            ahead: Budget::default(),
+            held: Held::default(),
+        }
     }
 }

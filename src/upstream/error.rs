@@ -98,6 +98,12 @@ pub enum UpstreamError {
     /// The account names no submission server; needs the user.
     #[error("no server to send through is configured")]
     NoSubmission,
+    /// Nothing was hidden: this machine cannot keep in mind what is.
+    #[error("what is deleted cannot be hidden: {text}")]
+    NotHidden {
+        /// One sentence with its cure.
+        text: String,
+    },
     /// The mailbox the account names is not there, or cannot be selected; needs the user.
     #[error("there is no folder {folder}")]
     NoFolder {
@@ -179,7 +185,7 @@ impl UpstreamError {
             Self::NoFolder { .. } => "create it or name another one in the configuration",
             Self::UidValidityChanged { .. } => "nothing was removed; fetch again",
             Self::Unavailable { .. } | Self::Lost { .. } | Self::TimedOut { .. } => "try again later",
-            Self::Refused { .. } | Self::Gone | Self::TooLarge => "",
+            Self::Refused { .. } | Self::Gone | Self::TooLarge | Self::NotHidden { .. } => "",
         };
         let help = match (self, account.help) {
             (Self::LoginRefused { .. }, Some(page)) => format!(", see {page}"),

@@ -70,6 +70,7 @@ async fn each_value_of_delete_does_what_it_says_and_nothing_else() {
         ("archive", expected(None, &[], &["second"])),
         ("expunge", expected(None, &[], &[])),
         ("flag", expected(Some(true), &[], &[])),
+        ("hide", expected(Some(false), &[], &[])),
         ("keep", expected(Some(false), &[], &[])),
     ];
     for (delete, expected) in cases {

@@ -9,6 +9,7 @@ mod apps;
 mod cache;
 mod deletion;
 mod held;
+mod hiding;
 mod ledger;
 mod octets;
 mod program;

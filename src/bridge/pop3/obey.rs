@@ -190,7 +190,9 @@ fn not_updated(error: &UpstreamError, account: &crate::mail::Account, deleted: u
     let code = if error.needs_user() { Code::SysPerm } else { Code::SysTemp };
     let remained = match (error, deleted) {
         (_, 0) => "messages not marked as read",
-        (UpstreamError::UidValidityChanged { .. }, _) => "no message was removed",
+        (UpstreamError::UidValidityChanged { .. } | UpstreamError::NotHidden { .. }, _) => {
+            "no message was removed"
+        }
         _ => "some messages marked deleted were not removed",
     };
     Reply::err_with(code, &format!("{remained}: {}", error.sentence(account)))

@@ -10,7 +10,7 @@ use super::super::{DONE, FAILED, complain};
 use crate::auth::Passwords;
 use crate::auth::vault::Vault;
 use crate::config::Settings;
-use crate::store::Folder;
+use crate::store::{Folder, views};
 
 /// Removes what is kept, and tells what was.
 pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
@@ -18,7 +18,7 @@ pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
     let position = settings.accounts.iter().position(|account| account.logins.contains(&folded));
     let account = position.and_then(|at| settings.accounts.get(at));
     let address = account.map_or(address, |account| &account.address);
-    let (stored, passwords) = match forget(settings, address) {
+    let Forgotten { stored, passwords, hidden } = match forget(settings, address) {
         Ok(forgotten) => forgotten,
         Err(sentence) => {
             complain(&format!("{address}: {sentence}"));
@@ -33,6 +33,9 @@ pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
         0 => {}
         1 => told += &format!("{address}: its bridge password is taken back\n"),
         many => told += &format!("{address}: its {many} bridge passwords are taken back\n"),
+    }
+    if hidden {
+        told += &format!("{address}: which messages are hidden from POP3 programs is forgotten\n");
     }
     if let Some(position) = position {
         let text = fs::read_to_string(file).unwrap_or_default();
@@ -50,17 +53,28 @@ pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
     DONE
 }
 
-/// Whether the vault held something, and how many bridge passwords there were.
-fn forget(settings: &Settings, address: &str) -> Result<(bool, usize), String> {
+/// What was kept.
+#[derive(Default)]
+struct Forgotten {
+    /// In the vault.
+    stored: bool,
+    /// Bridge passwords.
+    passwords: usize,
+    /// Messages that its POP3 programs hid instead of deleting them.
+    hidden: bool,
+}
+
+fn forget(settings: &Settings, address: &str) -> Result<Forgotten, String> {
     let Some(state) = settings.state.as_deref().filter(|state| fs::symlink_metadata(state).is_ok()) else {
-        return Ok((false, 0));
+        return Ok(Forgotten::default());
     };
     let folder = Folder::open(state).map_err(|error| error.to_string())?;
     // First what opens the account here, then what opens it at the provider.
     let passwords = Passwords::new(Some(state)).forget(address).map_err(|error| error.to_string())?;
-    let stored =
-        Vault::new(folder, settings.vault_key.clone()).remove(address).map_err(|error| error.to_string())?;
-    Ok((stored, passwords))
+    let vault = Vault::new(folder.clone(), settings.vault_key.clone());
+    let stored = vault.remove(address).map_err(|error| error.to_string())?;
+    let hidden = folder.hold().and_then(|held| views::forget(&held, address));
+    Ok(Forgotten { stored, passwords, hidden: hidden.map_err(|error| error.to_string())? })
 }
 
 /// The lines of the account at this position among so many, counted from 1; `None` where they are not written as

@@ -47,7 +47,7 @@ impl Work {
 
     async fn remove(&mut self, session: &Session, plan: &Plan) -> Result<(), UpstreamError> {
         match plan {
-            Plan::Keep => Ok(()),
+            Plan::Hide | Plan::Keep => Ok(()),
             Plan::Flag => self.store(session, &self.left, "+FLAGS.SILENT (\\Deleted)").await,
             Plan::Expunge => self.expunge(session).await,
             Plan::MoveTo { argument, .. } => self.move_to(session, argument).await,

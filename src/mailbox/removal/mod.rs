@@ -5,6 +5,7 @@
 //!    move      UID MOVE (RFC 6851), or UID COPY and then as below
 //!    expunge   UID STORE +FLAGS.SILENT (\Deleted), UID EXPUNGE (RFC 4315), or the guarded way
 //!    flag      UID STORE +FLAGS.SILENT (\Deleted)
+//!    hide      nothing is removed: see `hidden`
 //! ```
 //!
 //! Never a sequence number, never CLOSE, never a set that ends in `*`. A copy that fails stops everything: what is
@@ -42,6 +43,14 @@ impl Mailbox {
     /// # Errors
     /// Any error means that some of `deleted` may be left; what is left is left unharmed, at most marked.
     pub async fn update(&mut self, seen: &[Uid], deleted: &[Uid]) -> Result<(), UpstreamError> {
+        if self.hiding.is_some() && !deleted.is_empty() {
+            self.remove(seen, &[]).await?;
+            return self.hide(deleted).await;
+        }
+        self.remove(seen, deleted).await
+    }
+
+    async fn remove(&mut self, seen: &[Uid], deleted: &[Uid]) -> Result<(), UpstreamError> {
         let nothing = deleted.is_empty() || self.settled_plan() == Some(Plan::Keep);
         if nothing && seen.is_empty() {
             return Ok(());

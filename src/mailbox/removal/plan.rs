@@ -17,6 +17,8 @@ pub enum RemovalPlan {
     Expunge,
     /// Marked `\Deleted` and left where they are.
     Flag,
+    /// Left as they are, and not shown to POP3 apps any more.
+    Hide,
     /// Left as they are.
     Keep,
 }
@@ -27,6 +29,7 @@ impl fmt::Display for RemovalPlan {
             Self::MoveTo(folder) => write!(f, "moved to the folder {folder}"),
             Self::Expunge => f.write_str("removed for good"),
             Self::Flag => f.write_str("marked deleted and left where they are"),
+            Self::Hide => f.write_str("left as they are and not shown to POP3 apps any more"),
             Self::Keep => f.write_str("left as they are"),
         }
     }
@@ -42,6 +45,7 @@ pub(in crate::mailbox) enum Plan {
     },
     Expunge,
     Flag,
+    Hide,
     Keep,
 }
 
@@ -51,6 +55,7 @@ impl Plan {
             Self::MoveTo { name, .. } => RemovalPlan::MoveTo(name.clone()),
             Self::Expunge => RemovalPlan::Expunge,
             Self::Flag => RemovalPlan::Flag,
+            Self::Hide => RemovalPlan::Hide,
             Self::Keep => RemovalPlan::Keep,
         }
     }
@@ -82,6 +87,7 @@ impl Mailbox {
         match self.account.pop3.delete {
             Delete::Keep => Some(Plan::Keep),
             Delete::Flag => Some(Plan::Flag),
+            Delete::Hide => Some(Plan::Hide),
             Delete::Expunge if !self.trash_only() => Some(Plan::Expunge),
             _ => self.plan.clone(),
         }

@@ -5,6 +5,7 @@ mod ahead;
 mod any_order;
 mod bodies;
 mod held;
+mod hidden;
 mod listing;
 mod removal;
 

@@ -7,6 +7,9 @@ use crate::proto::imap::mutf7;
 use crate::proto::imap::response::{self, Response, Status, Text, words};
 use crate::proto::imap::value::{self, Value, Values};
 
+/// The keyword (RFC 3501 §2.3.2) of messages that are not shown to POP3 apps.
+pub const HIDDEN: &str = "$FootbridgeHidden";
+
 /// Alerts kept for the app: a login that brings more is no login.
 const ALERTS: usize = 16;
 
@@ -47,6 +50,8 @@ pub struct Answer {
     pub uid_validity: Option<UidValidity>,
     /// The last UIDNEXT named.
     pub uid_next: Option<Uid>,
+    /// A mark of ours would last: PERMANENTFLAGS has [`HIDDEN`], or says that keywords may be made (RFC 3501 §7.1).
+    pub may_hide: bool,
     /// UIDNOTSTICKY was said: UIDs do not outlive the session (RFC 4315 §3).
     pub uids_not_sticky: bool,
     /// How many `EXPUNGE` came.
@@ -121,6 +126,10 @@ impl Heard {
             self.answer.uid_validity = self.uid_validity;
         } else if let Some(number) = text.argument("UIDNEXT") {
             self.answer.uid_next = response::number(number).and_then(Uid::new);
+        } else if let Some(flags) = text.argument("PERMANENTFLAGS") {
+            let mut flags = flags.split(|octet| b" ()".contains(octet));
+            self.answer.may_hide =
+                flags.any(|flag| flag == b"\\*" || flag.eq_ignore_ascii_case(HIDDEN.as_bytes()));
         } else if text.argument("UIDNOTSTICKY").is_some() {
             self.answer.uids_not_sticky = true;
         } else if text.argument("ALERT").is_some() && self.alerts.len() < ALERTS {

@@ -55,6 +55,8 @@ pub struct Selected {
     pub uid_validity: UidValidity,
     /// `[READ-ONLY]`.
     pub read_only: bool,
+    /// Messages may bear [`HIDDEN`](super::HIDDEN), and will still when the session is over.
+    pub may_hide: bool,
 }
 
 /// A mailbox name as it stands in a command: modified UTF-7, always quoted, which holds every name there is.
@@ -225,6 +227,7 @@ pub(super) fn selected(
     let answer = answer.map_err(|error| unopened(folder, error))?;
     Ok(Selected {
         uid_validity: answer.uid_validity.ok_or_else(|| no_uid_validity(name))?,
+        may_hide: answer.may_hide,
         read_only: answer.completion.is_some_and(|done| done.code_name() == "READ-ONLY"),
     })
 }

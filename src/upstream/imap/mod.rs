@@ -34,7 +34,7 @@ use conversation::Conversation;
 
 pub use conversation::has;
 pub use fetch::{DRAINED, Part, Wanted};
-pub use heard::{Answer, Folder};
+pub use heard::{Answer, Folder, HIDDEN};
 pub use listing::{Examined, Selected, quoted};
 pub use session::{Fetched, Session, Settled};
 pub use shelf::{LARGE, Shelf, Way};

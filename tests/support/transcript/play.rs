@@ -51,6 +51,9 @@ pub async fn play(script: &Script, writes: Writes) -> Result<(), Failure> {
     let mut settings = config.parsed();
     // A rule about one session is not to depend on what becomes of it afterwards.
     settings.deadlines.hold = Duration::ZERO;
+    // Until the play is over.
+    let state = tempfile::tempdir().expect("a folder");
+    settings.state = script.keeps_state.then(|| state.path().join("state"));
     for (name, milliseconds) in &script.deadlines {
         set(&mut settings.deadlines, name, Duration::from_millis(*milliseconds)).map_err(|what| Failure {
             place: script.protocol.clone(),

@@ -92,6 +92,8 @@ pub struct Script {
     pub refused: bool,
     /// The certificate upstream shows.
     pub certificate: Kind,
+    /// The bridge has a state folder.
+    pub keeps_state: bool,
     /// It is played a line a write only.
     pub whole_lines_only: bool,
     /// Values from `let:` and `default:`.
@@ -174,6 +176,8 @@ fn directive(script: &mut Script, key: &str, value: &str) -> Result<(), String> 
             "refused" => script.refused = true,
             _ => return Err("upstream: tls | starttls | refused".into()),
         },
+        "state" if value == "kept" => script.keeps_state = true,
+        "state" => return Err("state: kept".into()),
         "certificate" => {
             script.certificate = match value {
                 "good" => Kind::Good,

@@ -1,0 +1,193 @@
+//! What POP3 apps are not shown though it is there: `[account.pop3] delete = "hide"`.
+//!
+//! ```text
+//!  login   all that is listed, less what store::views has hidden
+//!  QUIT    SELECT, same UIDVALIDITY ──▶ store::views, on the disk ──▶ the keyword, where upstream keeps keywords ──▶ +OK
+//! ```
+//!
+//! The file decides. The keyword is a hint for when the file knows nothing of the mailbox: upstream has renumbered it, or
+//! the state folder is lost or another machine's. Then, once, it is searched for, and what bears it becomes the file. So
+//! it costs no later login anything, and a message that another footbridge hid later is shown here.
+//!
+//! A login hides what it did not see in the listing only where the listing tells: UIDs below the last one listed that
+//! are not in it are gone for ever, and are forgotten with the next change.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::{Listing, Mailbox, Message};
+use crate::mail::account::Delete;
+use crate::mail::{Account, Quirk, Uid};
+use crate::proto::imap::uid_set::sets;
+use crate::store::{Hidden, Runs, View, Views};
+use crate::upstream::UpstreamError;
+use crate::upstream::imap::{HIDDEN, Session};
+
+/// What a hint may hold up a QUIT for, in SELECT and in STORE.
+const HINT: Duration = Duration::from_secs(10);
+
+/// How many messages one SEARCH is about: an answer that names each by itself stays well below the longest response
+/// we hold.
+const SEARCHED: usize = 50_000;
+
+/// A command line of at most 1000 octets (RFC 2683 §3.2.1.5), less the rest of it.
+const LINE: usize = 900;
+
+/// One session's part in it.
+#[derive(Debug)]
+pub(super) struct Hiding {
+    view: View,
+    /// Hidden once, and not there any more.
+    gone: Runs,
+    /// UIDs that end with the session are of no use later (RFC 4315 §3, UIDNOTSTICKY).
+    lasting: bool,
+}
+
+impl Hiding {
+    /// `None` where DELE does something else: then all is shown.
+    pub(super) fn of(account: &Account, views: &Views) -> Option<Self> {
+        let view = || views.view(account, &account.pop3.folder);
+        (account.pop3.delete == Delete::Hide).then(|| Self {
+            view: view(),
+            gone: Runs::default(),
+            lasting: true,
+        })
+    }
+}
+
+impl Mailbox {
+    /// The whole listing without what is hidden; `lasting` as in [`Examined`](crate::upstream::imap::Examined).
+    pub(super) async fn not_hidden(
+        &mut self,
+        mut listing: Listing,
+        lasting: bool,
+    ) -> Result<Listing, UpstreamError> {
+        let Some(hiding) = &mut self.hiding else { return Ok(listing) };
+        hiding.lasting = lasting;
+        if !lasting || listing.messages.is_empty() {
+            return Ok(listing);
+        }
+        let view = hiding.view.clone();
+        let hidden = match view.read().await {
+            Hidden::Unknown => return Ok(listing),
+            Hidden::These(uid_validity, hidden) if uid_validity == self.uid_validity => hidden,
+            before => {
+                let hints = self.hints(&listing.messages).await?;
+                if let Hidden::These(_, before) = &before {
+                    let (before, again) = (before.count(), hints.count());
+                    warn!(
+                        "{}: the provider has renumbered the mailbox {}: of {before} hidden messages {again} are known \
+                         by the keyword {HIDDEN}, any others are shown again",
+                        self.account.address, self.folder
+                    );
+                } else if !hints.is_empty() {
+                    warn!(
+                        "{}: {} messages in {} bear the keyword {HIDDEN} of another state folder, and are not shown \
+                         here either",
+                        self.account.address,
+                        hints.count(),
+                        self.folder
+                    );
+                }
+                if let Err(error) = view.begin(self.uid_validity, hints.clone()).await {
+                    warn!("{error}; until then what is hidden is looked up at each login");
+                }
+                hints
+            }
+        };
+        self.forget_gone(&hidden, &listing);
+        listing.messages.retain(|message| !hidden.has(message.uid));
+        listing.messages.shrink_to_fit();
+        debug!(hidden = hidden.count(), "what is hidden is not shown");
+        Ok(listing)
+    }
+
+    fn forget_gone(&mut self, hidden: &Runs, listing: &Listing) {
+        // What such a server does not list may come back when other mail has gone.
+        let proves = !self.account.quirks.has(Quirk::FolderCap);
+        if let Some(hiding) = self.hiding.as_mut().filter(|_| proves) {
+            hiding.gone = hidden.missing_among(listing.messages.iter().map(|message| message.uid));
+        }
+    }
+
+    /// What of these bears the keyword.
+    async fn hints(&mut self, messages: &[Message]) -> Result<Runs, UpstreamError> {
+        let mut found = Vec::new();
+        for part in messages.chunks(SEARCHED) {
+            let (Some(first), Some(last)) = (part.first(), part.last()) else { continue };
+            let search = format!("UID SEARCH UID {}:{} KEYWORD {HIDDEN}", first.uid, last.uid);
+            let searched = self.line.read(|session| {
+                let search = search.clone();
+                Box::pin(async move { session.run("SEARCH", search).await })
+            });
+            match searched.await {
+                Ok(answer) => found.extend(answer.found),
+                Err(UpstreamError::Refused { text, .. }) => {
+                    debug!(text, "the provider does not search for keywords");
+                    return Ok(Runs::default());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// Hides these from now on. On the disk when this returns; a hint that upstream does not take is no fault.
+    ///
+    /// # Errors
+    /// Nothing is hidden.
+    pub(super) async fn hide(&mut self, uids: &[Uid]) -> Result<(), UpstreamError> {
+        self.stop_ahead();
+        let session = self.select_for_hints().await?;
+        let Some(hiding) = &self.hiding else { return Ok(()) };
+        if !hiding.lasting {
+            let text = "the provider's numbers of messages end with each session".to_owned();
+            return Err(UpstreamError::NotHidden { text });
+        }
+        let hidden = hiding.view.hide(self.uid_validity, uids, hiding.gone.clone()).await;
+        hidden.map_err(|error| UpstreamError::NotHidden { text: error.to_string() })?;
+        if let Some(session) = session {
+            match timeout(HINT, leave_hints(&session, uids)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => debug!(%error, "the keyword {HIDDEN} is not kept at the provider"),
+                Err(_) => return Ok(()), // In the middle of a command: not to be used any more.
+            }
+            self.line.opened(session, self.uid_validity);
+        }
+        Ok(())
+    }
+
+    /// A session in which the keyword can be set, if it is to be had at once.
+    ///
+    /// # Errors
+    /// Only that the mailbox was renumbered.
+    async fn select_for_hints(&mut self) -> Result<Option<Session>, UpstreamError> {
+        let Some(session) = self.line.take().await else { return Ok(None) };
+        let selected = match timeout(HINT, session.open("SELECT", &self.folder)).await {
+            Ok(Ok(selected)) => selected,
+            Ok(Err(error)) => {
+                debug!(%error, "no keyword is set at the provider");
+                return Ok(None);
+            }
+            Err(_) => return Ok(None),
+        };
+        if let Err(error) = self.line.same(selected.uid_validity) {
+            self.line.opened(session, self.uid_validity);
+            return Err(error);
+        }
+        if selected.may_hide && !selected.read_only {
+            return Ok(Some(session));
+        }
+        self.line.opened(session, self.uid_validity);
+        Ok(None)
+    }
+}
+
+async fn leave_hints(session: &Session, uids: &[Uid]) -> Result<(), UpstreamError> {
+    for set in sets(uids, LINE, usize::MAX) {
+        session.run("STORE", format!("UID STORE {set} +FLAGS.SILENT ({HIDDEN})")).await?;
+    }
+    Ok(())
+}

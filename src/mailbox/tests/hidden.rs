@@ -1,0 +1,272 @@
+//! `delete = "hide"`: what is deleted stays upstream and is not shown any more.
+
+use std::path::Path;
+
+use super::*;
+use crate::store::{Hidden, Runs, Views};
+
+/// The mailbox with these UIDs, numbered `uid_validity`.
+fn opened(uid_validity: u32, uids: &[u32]) -> String {
+    let rows: String = uids
+        .iter()
+        .enumerate()
+        .map(|(at, uid)| format!("S: * {} FETCH (UID {uid} RFC822.SIZE 10)\n", at + 1))
+        .collect();
+    format!(
+        "C: $a EXAMINE \"INBOX\"\nC: $b UID FETCH 1:* (UID RFC822.SIZE)\nS: * {} EXISTS\n\
+         S: * OK [UIDVALIDITY {uid_validity}] x\nS: * OK [PERMANENTFLAGS ()] read-only\nS: $a OK x\n{rows}S: $b OK x\n",
+        uids.len()
+    )
+}
+
+/// Hints are asked for, and these are there.
+fn hints(range: &str, found: &str) -> String {
+    format!("C: $a UID SEARCH UID {range} KEYWORD $FootbridgeHidden\nS: * SEARCH{found}\nS: $a OK x\n")
+}
+
+fn selected(uid_validity: u32, flags: &str) -> String {
+    format!(
+        "C: $a SELECT \"INBOX\"\nS: * OK [UIDVALIDITY {uid_validity}] x\nS: * OK [PERMANENTFLAGS ({flags})] x\n\
+         S: $a OK [READ-WRITE] x\n"
+    )
+}
+
+fn marked(set: &str) -> String {
+    format!("C: $a UID STORE {set} +FLAGS.SILENT ($FootbridgeHidden)\nS: $a OK x\n")
+}
+
+fn joined(parts: &[&str]) -> &'static str {
+    parts.concat().leak()
+}
+
+fn provider(state: &Path, scripts: &[&'static str]) -> Provider {
+    let mut provider = Provider::new(scripts).delete(Delete::Hide);
+    provider.resources.views = Views::in_folder(state);
+    provider
+}
+
+/// What one session is shown, and what comes of its QUIT after DELE of `deleted`.
+async fn session(provider: Provider, deleted: &[u32]) -> (Vec<u32>, String) {
+    let (mut mailbox, listing) = provider.open().await.unwrap();
+    let shown = listing.messages.iter().map(|message| message.uid.get()).collect();
+    let deleted: Vec<Uid> = deleted.iter().map(|number| uid(*number)).collect();
+    let outcome = mailbox.update(&[], &deleted).await;
+    mailbox.close().await;
+    provider.kept().await;
+    (shown, outcome.map_or_else(|error| error.to_string(), |()| "Ok".to_owned()))
+}
+
+async fn check(state: &Path, script: &[&str], deleted: &[u32]) -> (Vec<u32>, String) {
+    session(provider(state, &[joined(script)]), deleted).await
+}
+
+async fn hidden(state: &Path) -> Hidden {
+    Views::in_folder(state).view(&account(), "INBOX").read().await
+}
+
+fn these(uid_validity: u32, uids: &[u32]) -> Hidden {
+    let runs = uids.iter().map(|number| uid(*number)).collect::<Runs>();
+    Hidden::These(UidValidity::new(uid_validity).unwrap(), runs)
+}
+
+fn place() -> (tempfile::TempDir, std::path::PathBuf) {
+    let outer = tempfile::tempdir().unwrap();
+    let state = outer.path().join("state");
+    (outer, state)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_is_not_shown_again_and_hints_are_asked_for_once() {
+    let (_outer, state) = place();
+    let all = opened(7, &[3, 4, 9]);
+    let first = check(
+        &state,
+        &[&all, &hints("3:9", ""), &selected(7, r"\Seen \Deleted \*"), &marked("3:4")],
+        &[4, 3],
+    )
+    .await;
+    assert_eq!(first, (vec![3, 4, 9], "Ok".to_owned()));
+    // Not one command more than any other login has.
+    assert_eq!(check(&state, &[&all], &[]).await, (vec![9], "Ok".to_owned()));
+    let more = opened(7, &[3, 4, 9, 10]);
+    let last = check(&state, &[&more, &selected(7, r"\*"), &marked("9")], &[9]).await;
+    assert_eq!(last, (vec![9, 10], "Ok".to_owned()));
+    assert_eq!(hidden(&state).await, these(7, &[3, 4, 9]));
+}
+
+/// RFC 3501 §7.1 PERMANENTFLAGS: without `\*` only the flags named can be kept.
+#[tokio::test(start_paused = true)]
+async fn the_keyword_is_set_only_where_it_is_kept_and_its_refusal_is_no_fault() {
+    let selected_read_only = selected(7, r"\*").replace("READ-WRITE", "READ-ONLY");
+    for rest in [
+        selected(7, r"\Seen \Deleted").as_str(),
+        selected(7, "").as_str(),
+        selected_read_only.as_str(),
+        "C: $a SELECT \"INBOX\"\nS: * OK [UIDVALIDITY 7] x\nS: $a OK x\n",
+        "C: $a SELECT \"INBOX\"\nS: $a NO not now\n",
+        "C: $a SELECT \"INBOX\"\nEOF\n",
+        "EOF\n",
+        &(selected(7, r"\Seen $footbridgehidden") + &marked("4")),
+        &(selected(7, r"\*")
+            + "C: $a UID STORE 4 +FLAGS.SILENT ($FootbridgeHidden)\nS: $a NO [LIMIT] too many keywords\n"),
+        &(selected(7, r"\*") + "C: $a UID STORE 4 +FLAGS.SILENT ($FootbridgeHidden)\nEOF\n"),
+        // It says nothing for ever: the app need not wait for that.
+        "C: $a SELECT \"INBOX\"\n",
+        &(selected(7, r"\*") + "C: $a UID STORE 4 +FLAGS.SILENT ($FootbridgeHidden)\n"),
+    ] {
+        let (_outer, state) = place();
+        let heard = check(&state, &[&opened(7, &[3, 4]), &hints("3:4", ""), rest], &[4]).await;
+        assert_eq!(heard, (vec![3, 4], "Ok".to_owned()), "{rest}");
+        assert_eq!(hidden(&state).await, these(7, &[4]), "{rest}");
+    }
+}
+
+/// Another machine's, or a state folder that is lost.
+#[tokio::test(start_paused = true)]
+async fn the_keyword_counts_where_no_file_does_and_never_again() {
+    let (_outer, state) = place();
+    let all = opened(7, &[3, 4, 9]);
+    let first = check(&state, &[&all, &hints("3:9", " 4 9")], &[]).await;
+    assert_eq!(first, (vec![3], "Ok".to_owned()));
+    assert_eq!(hidden(&state).await, these(7, &[4, 9]));
+    assert_eq!(check(&state, &[&all], &[]).await.0, [3]);
+    // A server that cannot search for it.
+    let (_outer, state) = place();
+    let refused = "C: $a UID SEARCH UID 3:9 KEYWORD $FootbridgeHidden\nS: $a BAD what is that\n";
+    assert_eq!(check(&state, &[&all, refused], &[]).await.0, [3, 4, 9]);
+    assert_eq!(check(&state, &[&all], &[]).await.0, [3, 4, 9]);
+    // An empty mailbox has no hints, and may have some later.
+    let (_outer, state) = place();
+    let empty = opened(7, &[]);
+    assert_eq!(check(&state, &[&empty], &[]).await.0, [0; 0]);
+    assert_eq!(hidden(&state).await, Hidden::Nothing);
+    // Many messages: an answer stays below what a response may have.
+    let many: Vec<u32> = (1..=50_001).collect();
+    let both = hints("1:50000", " 1 50000") + &hints("50001:50001", " 50001");
+    let shown = check(&state, &[&opened(7, &many), &both], &[]).await.0;
+    assert_eq!((shown.len(), shown.first(), shown.last()), (49_998, Some(&2), Some(&49_999)));
+}
+
+/// RFC 3501 §2.3.1.1: under another UIDVALIDITY the file means nothing, and the keyword brings back what it meant.
+#[tokio::test(start_paused = true)]
+async fn a_renumbered_mailbox_is_hidden_by_its_keywords() {
+    let (_outer, state) = place();
+    let before = [opened(7, &[3, 4, 9]), hints("3:9", ""), selected(7, r"\*"), marked("3:4")].concat();
+    check(&state, &[&before], &[3, 4]).await;
+    let after = [opened(8, &[3, 4, 5]), hints("3:5", " 5"), selected(8, r"\*"), marked("3")].concat();
+    let heard = check(&state, &[&after], &[3]).await;
+    assert_eq!(heard, (vec![3, 4], "Ok".to_owned()));
+    assert_eq!(hidden(&state).await, these(8, &[3, 5]));
+    // Renumbered under an open session: nothing is hidden by a number that means something else.
+    let renumbered = [opened(8, &[3, 4, 5]), selected(9, r"\*")];
+    let heard = check(&state, &[&renumbered[0], &renumbered[1]], &[4]).await;
+    assert_eq!(heard, (vec![4], "the mailbox was renumbered".to_owned()));
+    assert_eq!(hidden(&state).await, these(8, &[3, 5]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_at_a_time_hide_what_each_of_them_deleted() {
+    let (_outer, state) = place();
+    let all = opened(7, &[1, 2, 3]);
+    check(&state, &[&all, &hints("1:3", "")], &[]).await;
+    let quit = |set: &str| joined(&[&all, &selected(7, r"\*"), &marked(set)]);
+    let (one, two) = (provider(&state, &[quit("1")]), provider(&state, &[quit("2:3")]));
+    let ((mut first, _), (mut second, listing)) = (one.open().await.unwrap(), two.open().await.unwrap());
+    first.update(&[], &[uid(1)]).await.unwrap();
+    assert_eq!(listing.messages.len(), 3, "as it was at its login");
+    second.update(&[], &[uid(2), uid(3)]).await.unwrap();
+    for (mailbox, provider) in [(first, one), (second, two)] {
+        mailbox.close().await;
+        provider.kept().await;
+    }
+    assert_eq!(hidden(&state).await, these(7, &[1, 2, 3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_is_forgotten_where_the_listing_proves_it() {
+    for (quirks, left) in [(&[][..], vec![2, 6, 9]), (&[Quirk::FolderCap], vec![1, 2, 6, 9])] {
+        let (_outer, state) = place();
+        let hide = [opened(7, &[1, 2, 9]), hints("1:9", ""), selected(7, "")].concat();
+        check(&state, &[&hide], &[1, 2, 9]).await;
+        // 1 is gone; 9 may be on its way: it lies above all that is listed.
+        let script = joined(&[&opened(7, &[2, 6]), &selected(7, "")]);
+        let (shown, said) = session(provider(&state, &[script]).quirks(quirks), &[6]).await;
+        assert_eq!((shown, said.as_str()), (vec![6], "Ok"));
+        assert_eq!(hidden(&state).await, these(7, &left));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_can_be_kept_in_mind_all_is_shown_and_quit_says_so() {
+    // No state folder.
+    let script = joined(&[&opened(7, &[3, 4]), &selected(7, r"\*")]);
+    let (shown, said) = session(Provider::new(&[script]).delete(Delete::Hide), &[4]).await;
+    assert_eq!(shown, [3, 4]);
+    assert!(said.starts_with("what is deleted cannot be hidden: there is no state folder"), "{said}");
+    // UIDs that end with the session (RFC 4315 §3, UIDNOTSTICKY).
+    let (_outer, state) = place();
+    let volatile = opened(7, &[3, 4]).replace("S: $a OK x", "S: $a NO x\nS: $a OK x");
+    let volatile = volatile.replace("S: $a NO x\n", "S: * NO [UIDNOTSTICKY] x\n");
+    let (shown, said) = check(&state, &[&volatile, &selected(7, r"\*")], &[4]).await;
+    assert_eq!(shown, [3, 4]);
+    assert!(said.contains("end with each session"), "{said}");
+    assert_eq!(hidden(&state).await, Hidden::Nothing);
+}
+
+/// A file that cannot be believed while a session is open: nothing is hidden, and the keyword is not set either.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_damaged_under_a_session_hides_nothing_of_it() {
+    let (_outer, state) = place();
+    let all = opened(7, &[3, 4]);
+    check(&state, &[&all, &hints("3:4", " 3")], &[]).await;
+    let provider = provider(&state, &[joined(&[&all, &selected(7, r"\*")])]);
+    let (mut mailbox, listing) = provider.open().await.unwrap();
+    assert_eq!(listing.messages.len(), 1);
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().path();
+    let is_file = |path: &std::path::PathBuf| path.to_string_lossy().contains("/hidden-");
+    let file = std::fs::read_dir(&state).unwrap().map(name).find(is_file).unwrap();
+    std::fs::write(&file, "x").unwrap();
+    let said = mailbox.update(&[], &[uid(4)]).await.unwrap_err().to_string();
+    assert!(said.contains("damaged"), "{said}");
+    mailbox.close().await;
+    provider.kept().await;
+    assert_eq!(hidden(&state).await, Hidden::Nothing);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_is_marked_before_it_is_hidden() {
+    let (_outer, state) = place();
+    let seen = "C: $a UID STORE 3 +FLAGS.SILENT (\\Seen)\n";
+    let script =
+        |answer: &str| joined(&[&opened(7, &[3, 4]), &hints("3:4", ""), &selected(7, r"\*"), seen, answer]);
+    let refused = provider(&state, &[script("S: $a NO not now\n")]);
+    let (mut mailbox, _) = refused.open().await.unwrap();
+    assert!(mailbox.update(&[uid(3)], &[uid(3)]).await.is_err());
+    mailbox.close().await;
+    refused.kept().await;
+    assert_eq!(hidden(&state).await, these(7, &[]));
+    let rest = joined(&[
+        &opened(7, &[3, 4]),
+        &selected(7, r"\*"),
+        seen,
+        "S: $a OK x\n",
+        &selected(7, r"\*"),
+        &marked("3"),
+    ]);
+    let done = provider(&state, &[rest]);
+    let (mut mailbox, _) = done.open().await.unwrap();
+    mailbox.update(&[uid(3)], &[uid(3)]).await.unwrap();
+    mailbox.close().await;
+    done.kept().await;
+    assert_eq!(hidden(&state).await, these(7, &[3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_values_of_delete_show_it_again() {
+    let (_outer, state) = place();
+    let all = opened(7, &[3, 4]);
+    check(&state, &[&all, &hints("3:4", " 3")], &[]).await;
+    let keep = provider(&state, &[joined(&[&all])]).delete(Delete::Keep);
+    assert_eq!(session(keep, &[]).await.0, [3, 4]);
+    assert_eq!(check(&state, &[&all], &[]).await.0, [4]);
+}
