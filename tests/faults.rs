@@ -4,6 +4,10 @@ mod support;
 
 #[path = "faults/apps.rs"]
 mod apps;
+#[path = "faults/clock.rs"]
+mod clock;
+#[path = "faults/floods.rs"]
+mod floods;
 #[path = "faults/login.rs"]
 mod login;
 #[path = "faults/positions.rs"]

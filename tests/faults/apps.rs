@@ -1,9 +1,10 @@
 //! Apps, or whoever found the port, that do not keep to the protocol.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{PROTOCOLS, Protocol, USER};
-use crate::support::bridge::{Config, InProcess};
+use crate::support::PATIENCE;
+use crate::support::bridge::{Config, InProcess, Program};
 use crate::support::dovecot::PASSWORD;
 use crate::support::mail;
 use crate::support::pop3::Pop3;
@@ -154,4 +155,52 @@ async fn an_app_that_stops_reading() {
     shelf.deserted().await;
     let heard = stalling.wire().hear_to_the_end().await;
     assert!(heard.len() < 40_000_000 && !heard.ends_with(b"\r\n.\r\n"), "{} octets", heard.len());
+}
+
+/// However an app goes, and in the middle of whatever: everything that was open for it is closed.
+#[tokio::test]
+async fn apps_that_vanish_leave_nothing_open() {
+    let shelf = Shelf::start(vec![mail::large(2_000_000), b"Subject: small\r\n\r\n".to_vec()]).await;
+    let config =
+        Config::new(USER, &shelf.remote()).setting("cache.memory = \"0\"").setting("cache.disk = \"0\"");
+    let bridge = Program::start(&config, "info");
+    // What is opened once, and what is held for the next app.
+    let mut whole = Pop3::login(bridge.pop3(), USER, PASSWORD).await;
+    whole.lines("RETR 2").await;
+    whole.ok("QUIT").await;
+    assert!(whole.wire().hear_to_the_end().await.is_empty());
+    let before = open_files(&bridge);
+    for _ in 0..10 {
+        for stage in 0..5 {
+            let mut app = Pop3::connect(bridge.pop3()).await;
+            if stage > 0 {
+                app.ok(&format!("USER {USER}")).await;
+                app.wire().say(&format!("PASS {PASSWORD}")).await;
+            }
+            if stage > 1 {
+                app.wire().expect("+OK").await;
+                app.wire().say("DELE 2").await;
+            }
+            if stage > 2 {
+                app.wire().expect("+OK").await;
+                app.wire().say("RETR 1").await;
+                app.wire().expect("+OK").await;
+            }
+            match stage {
+                4 => app.wire().finish().await.expect("it is still there"),
+                _ => app.wire().reset_on_drop(),
+            }
+        }
+    }
+    let begun = Instant::now();
+    while open_files(&bridge) > before {
+        assert!(begun.elapsed() < PATIENCE, "{} open, {before} before", open_files(&bridge));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut app = Pop3::login(bridge.pop3(), USER, PASSWORD).await;
+    assert_eq!(app.lines("RETR 2").await, b"Subject: small\r\n\r\n");
+}
+
+fn open_files(bridge: &Program) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", bridge.id())).expect("it runs").count()
 }

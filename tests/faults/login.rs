@@ -2,11 +2,12 @@
 //! that tells passing faults from those that need the user, on a session that goes on; and no password leaves.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{PROTOCOLS, Protocol, USER, sasl_plain};
+use crate::support::PATIENCE;
 use crate::support::bridge::{Config, InProcess, Remote};
 use crate::support::certs::Kind;
 use crate::support::dovecot::PASSWORD;
@@ -97,6 +98,25 @@ async fn black_hole() {
     for protocol in PROTOCOLS {
         told(protocol, &bridge, Told::Passing, "does not answer").await;
     }
+    // Whoever was answered has left nothing behind that still tries.
+    let begun = Instant::now();
+    while connecting_to(address.port()) > 0 {
+        assert!(begun.elapsed() < PATIENCE, "an attempt goes on for nobody");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Connections of this computer that wait for an answer from the port.
+fn connecting_to(port: u16) -> usize {
+    const SYN_SENT: &str = "02";
+    let all = std::fs::read_to_string("/proc/net/tcp").expect("Linux tells of its connections");
+    let to = format!(":{port:04X}");
+    all.lines()
+        .filter(|line| {
+            let mut columns = line.split_whitespace().skip(2);
+            columns.next().is_some_and(|peer| peer.ends_with(&to)) && columns.next() == Some(SYN_SENT)
+        })
+        .count()
 }
 
 /// A connection on which nobody ever speaks, neither TLS nor a greeting.

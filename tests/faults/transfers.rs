@@ -5,7 +5,7 @@ use crate::support::bridge::{Config, InProcess};
 use crate::support::dovecot::PASSWORD;
 use crate::support::imap::Imap;
 use crate::support::mail;
-use crate::support::pop3::Pop3;
+use crate::support::pop3::{Pop3, as_pop3_has_it};
 use crate::support::shelf::Shelf;
 
 /// Upstream goes in the middle of a literal: no dot, no cache entry; the next RETR gives the whole message.
@@ -28,6 +28,37 @@ async fn upstream_gone_in_a_literal_leaves_no_half_message_behind() {
             assert!(second.lines("RETR 1").await == message, "{octets} octets cut after {after}");
             second.ok("QUIT").await;
         }
+    }
+}
+
+/// RFC 3206 §4: one message that the provider can never give: its number alone is refused, whichever way an app goes,
+/// and the app may delete it.
+#[tokio::test]
+async fn a_message_the_provider_never_gives_harms_no_other() {
+    const POISON: usize = 70;
+    let messages = mail::mixed(150);
+    let shelf = Shelf::that_refuses(messages.clone(), POISON).await;
+    let config = Config::new(USER, &shelf.remote()).setting("cache.memory = \"0\"");
+    let bridge = InProcess::start(config.parsed()).await;
+    let up: Vec<usize> = (1..=messages.len()).collect();
+    let down: Vec<usize> = up.iter().rev().copied().collect();
+    for (numbers, most) in [(up, 100), (down, 160)] {
+        let before = shelf.asked();
+        let mut app = Pop3::login(bridge.pop3(), USER, PASSWORD).await;
+        for number in numbers {
+            if number == POISON {
+                app.err(&format!("RETR {number}")).await;
+                app.err(&format!("TOP {number} 0")).await;
+                continue;
+            }
+            let octets = app.lines(&format!("RETR {number}")).await;
+            assert!(octets == as_pop3_has_it(&messages[number - 1]), "message {number}");
+        }
+        app.ok(&format!("DELE {POISON}")).await;
+        app.ok("RSET").await;
+        app.ok("QUIT").await;
+        let asked = shelf.asked() - before;
+        assert!(asked < most, "{asked} commands: nobody asks for each message twice");
     }
 }
 

@@ -32,6 +32,11 @@ impl Shelf {
         Self::with(Messages::new(messages, after)).await
     }
 
+    /// The same, but the message with this UID is never given, nor what a set has behind it.
+    pub async fn that_refuses(messages: Vec<Vec<u8>>, uid: usize) -> Self {
+        Self::with(Messages { refused: Some(uid), ..Messages::new(messages, usize::MAX) }).await
+    }
+
     async fn with(messages: Messages) -> Self {
         let upstream = Upstream::good().await;
         let remote = upstream.remote();
@@ -84,11 +89,13 @@ struct Messages {
     break_off: AtomicUsize,
     /// Commands that asked for bodies.
     asked: AtomicUsize,
+    /// UID of a message that is not given.
+    refused: Option<usize>,
 }
 
 impl Messages {
     fn new(all: Vec<Vec<u8>>, break_off: usize) -> Self {
-        Self { all, break_off: AtomicUsize::new(break_off), asked: AtomicUsize::new(0) }
+        Self { all, break_off: AtomicUsize::new(break_off), asked: AtomicUsize::new(0), refused: None }
     }
 }
 
@@ -98,7 +105,9 @@ async fn serve(mut wire: Wire, messages: Arc<Messages>) {
     }
     while let Some(line) = wire.hear_or_end().await {
         let (tag, command) = line.split_once(' ').unwrap_or((&line, ""));
-        let answer = answer(command, &messages.all, &mut wire).await;
+        let refused = messages.refused.filter(|uid| command.contains("BODY") && names(command, *uid));
+        let given = refused.map_or(&messages.all[..], |uid| &messages.all[..uid - 1]);
+        let answer = answer(command, given, &mut wire).await;
         if let (true, Some(untagged)) = (command.contains("BODY.PEEK[]"), &answer) {
             messages.asked.fetch_add(1, Ordering::Relaxed);
             let after = messages.break_off.swap(usize::MAX, Ordering::Relaxed);
@@ -108,6 +117,9 @@ async fn serve(mut wire: Wire, messages: Arc<Messages>) {
             }
         }
         let done = match answer {
+            Some(untagged) if refused.is_some() => {
+                [untagged, format!("{tag} NO [UNAVAILABLE] UID FETCH Server error\r\n").into_bytes()].concat()
+            }
             Some(untagged) => [untagged, format!("{tag} OK done\r\n").into_bytes()].concat(),
             None => format!("{tag} BAD not on this shelf\r\n").into_bytes(),
         };
@@ -178,6 +190,12 @@ fn part_of<'a>(rest: &str, message: &'a [u8]) -> Option<(String, &'a [u8])> {
     let (from, octets): (usize, usize) = (from.parse().ok()?, octets.parse().ok()?);
     let part = message.get(from..).unwrap_or_default();
     Some((format!("<{from}>"), &part[..part.len().min(octets)]))
+}
+
+/// Whether the set of a UID FETCH names the message.
+fn names(command: &str, uid: usize) -> bool {
+    let set = command.strip_prefix("UID FETCH ").and_then(|rest| rest.split(' ').next());
+    set.is_some_and(|set| set.split(',').any(|range| holds(range, uid, usize::MAX)))
 }
 
 fn holds(range: &str, uid: usize, last: usize) -> bool {
