@@ -87,6 +87,10 @@
 //! - **A session that nobody asks listens**, held or not, so that its end is found when it comes; one that was left alone
 //!   for ten seconds has five for its first octet. A connection that vanished without a word so costs an app that paused
 //!   five seconds and not the 55 of a silence in mid-transfer.
+//! - **A wait that upstream asks for is the whole account's, a quarter of an hour at most**, and a minute where
+//!   `[THROTTLED]` names none: no login and no FETCH of ours goes upstream before that, nor does a session that is lost
+//!   come back. `[LIMIT]` without a time is none, since it ends when another connection does. An IMAP app that is logged
+//!   in hears upstream itself, and submission is asked what the app asks.
 //! - **lettre is shown the last line of a reply.** It parses a reply anew with every line of it, so a long one costs
 //!   the square of its length; the lines themselves are recorded beside it and reach the app as they were.
 //! - **A listing builds on the last UID that is known, not on UIDNEXT.** Both name the same new messages, and a server

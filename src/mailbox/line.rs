@@ -10,7 +10,7 @@ use crate::auth::Credentials;
 use crate::mail::{Account, UidValidity};
 use crate::net::Connector;
 use crate::upstream::UpstreamError;
-use crate::upstream::imap::Session;
+use crate::upstream::imap::{Backoff, Session};
 
 /// A session on its way.
 type Dialling = Pin<Box<dyn Future<Output = Result<Session, UpstreamError>> + Send>>;
@@ -65,10 +65,16 @@ impl std::fmt::Debug for Line {
 }
 
 /// Logs in to the account's provider.
-pub(super) fn provider(connector: Connector, account: Arc<Account>, credentials: Credentials) -> Dial {
+pub(super) fn provider(
+    connector: Connector,
+    account: Arc<Account>,
+    credentials: Credentials,
+    backoff: Backoff,
+) -> Dial {
     Arc::new(move || {
         let (connector, account, credentials) = (connector.clone(), account.clone(), credentials.clone());
-        Box::pin(async move { Session::log_in(&connector, &account, &credentials).await })
+        let backoff = backoff.clone();
+        Box::pin(async move { Session::log_in(&connector, &account, &credentials, &backoff).await })
     })
 }
 
@@ -150,6 +156,8 @@ impl Line {
         if let Some(session) = &self.session {
             match work(session).await {
                 Err(UpstreamError::Lost { .. }) => self.session = None,
+                // It may not even have been asked.
+                Err(error @ UpstreamError::Unavailable { .. }) => return Err(error),
                 outcome => {
                     self.used = Used::now();
                     return outcome;

@@ -110,7 +110,7 @@ impl Mailbox {
         let stall = connector.deadlines().app_stall;
         let hold = connector.deadlines().hold;
         let claim = proof.map(|proof| Claim::new(&account, proof, hold));
-        let dial = line::provider(connector, account.clone(), credentials);
+        let dial = line::provider(connector, account.clone(), credentials, resources.backoffs.of(&account));
         Self::open_by(dial, account, resources, stall, claim).await
     }
 
@@ -122,6 +122,8 @@ impl Mailbox {
         claim: Option<Claim>,
     ) -> Result<(Mailbox, Listing), UpstreamError> {
         let folder = account.pop3.folder.clone();
+        // What is held stays so.
+        resources.backoffs.of(&account).allows()?;
         let in_use = resources.held.enter(&account);
         let mut page = resources.ledger.page(&account, &folder);
         let mut line = Line::new(dial, folder.clone());

@@ -3,6 +3,7 @@
 use super::Held;
 use super::ahead::Budget;
 use crate::store::{Bodies, Ledger, Views};
+use crate::upstream::imap::Backoffs;
 
 /// For the life of the bridge; cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Resources {
     pub ahead: Budget,
     /// Sessions upstream whose apps have left.
     pub held: Held,
+    /// Accounts that upstream asks to leave alone.
+    pub backoffs: Backoffs,
 }
 
 impl Resources {
@@ -28,6 +31,7 @@ impl Resources {
             views: Views::none(),
             ahead: Budget::default(),
             held: Held::default(),
+            backoffs: Backoffs::default(),
         }
     }
 }

@@ -184,6 +184,10 @@ impl UpstreamError {
             Self::NoSubmission => "name it with smtp = { host = ... } in the account",
             Self::NoFolder { .. } => "create it or name another one in the configuration",
             Self::UidValidityChanged { .. } => "nothing was removed; fetch again",
+            Self::Unavailable { wait: Some(wait), .. } => {
+                let seconds = wait.as_millis().div_ceil(1000);
+                return bounded(format!("{}: {self}; it asks to wait {seconds} s", account.address));
+            }
             Self::Unavailable { .. } | Self::Lost { .. } | Self::TimedOut { .. } => "try again later",
             Self::Refused { .. } | Self::Gone | Self::TooLarge | Self::NotHidden { .. } => "",
         };

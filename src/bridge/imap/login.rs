@@ -200,6 +200,10 @@ where
     P: Provider,
 {
     Span::current().record("account", admitted.account.address.as_str());
+    let backoff = context.resources.backoffs.of(&admitted.account);
+    if let Err(error) = backoff.allows() {
+        return Err(not_logged_in(context, &admitted, &error));
+    }
     let Some(seat) = context.accounts.seat(&admitted).await else {
         let sentence = format!(
             "{}: all connections the provider allows are in use; close another mail app or wait",
@@ -218,6 +222,7 @@ where
     {
         outcome = provider.login(&admitted.account, &admitted.credentials).await;
     }
+    backoff.heed(&outcome);
     match outcome {
         Ok(logged_in) => {
             context.accounts.accepted(&admitted);

@@ -179,8 +179,17 @@ async fn a_message_that_upstream_refuses_harms_itself_alone() {
 async fn a_set_refused_with_a_wait_is_not_asked_for_again_at_once() {
     let rest = asked("11", &[body(11, "one")])
         + "C: $c UID FETCH 12:13 (UID BODY.PEEK[])\nS: $c BAD Request is throttled. Suggested Backoff Time: 5000 milliseconds";
-    let expected = [(11, "one"), (12, "Unavailable"), (13, "Unavailable")];
-    check(Provider::new(&[opened(&[4; 3], &rest)]), &expected).await;
+    let expected = [(11, "one"), (12, "Unavailable"), (13, "Unavailable"), (14, "Unavailable")];
+    let rest = rest + "\n" + &asked("14", &[body(14, "four")]);
+    let provider = Provider::new(&[opened(&[4, 4, 4, 4 << 20, 4], &rest)]);
+    let mut app = App::open(&provider).await;
+    for (number, expected) in expected {
+        assert!(app.retr(number).await.starts_with(expected), "{number}");
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(app.retr(14).await, "four");
+    app.mailbox.close().await;
+    provider.kept().await;
 }
 
 #[tokio::test(start_paused = true)]

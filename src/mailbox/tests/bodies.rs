@@ -78,7 +78,6 @@ async fn what_is_no_body_of_this_message_is_an_error_and_concerns_it_alone() {
         ("S: * 2 FETCH (UID 6 BODY[] {0}\nS: )\nS: $c OK x", "Gone"),
         ("S: $c NO [UNAVAILABLE] UID FETCH Server error", "Refused"),
         ("S: $c BAD what", "Refused"),
-        ("S: $c BAD Request is throttled. Suggested Backoff Time: 5000 milliseconds", "Unavailable"),
         ("S: * 1 FETCH (UID 5 BODY[] NIL)\nS: $c OK x", "Refused"),
         ("R: * 1 FETCH (UID 5 BODY[HEADER] {2}\\r\\nab)\\r\\n\nS: $c OK x", "Gone"),
         ("R: * 1 FETCH (UID 5 BODY[]<9> {2}\\r\\nab)\\r\\n\nS: $c OK x", "Gone"),

@@ -317,6 +317,20 @@ async fn one_that_does_not_come_to_rest_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_upstream_asks_to_be_left_alone_it_stays_held() {
+    let behind = Behind::new(&[&[ONE, TWO]]);
+    assert_eq!(behind.check("x").await, 1);
+    let throttled = UpstreamError::Unavailable { text: "slow".into(), wait: Some(Duration::from_secs(30)) };
+    let backoff = behind.provider.resources.backoffs.of(&behind.provider.account);
+    backoff.heed(&Err::<(), _>(throttled));
+    behind.provider.open().await.unwrap_err();
+    assert!(behind.provider.resources.held.holds_any());
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(behind.check("x").await, 2);
+    behind.kept().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bridge_that_stops_holds_none() {
     let behind = Behind::new(&[&[ONE, LOGOUT], &[TWO, LOGOUT]]);
     let (late, _) = behind.log_in("x").await;

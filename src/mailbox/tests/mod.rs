@@ -8,6 +8,7 @@ mod held;
 mod hidden;
 mod listing;
 mod removal;
+mod throttled;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -71,9 +72,13 @@ impl Provider {
 
     async fn open_with(&self, claim: Option<Claim>) -> Result<(Mailbox, Listing), UpstreamError> {
         let (plays, left) = (self.plays.clone(), self.left.clone());
+        let backoff = self.resources.backoffs.of(&self.account);
         let dial: Dial = Arc::new(move || {
+            if let Some(error) = backoff.refuses() {
+                return Box::pin(async move { Err(error) });
+            }
             let script = left.lock().unwrap().pop().expect("one session too many");
-            let (session, play) = script::session(script);
+            let (session, play) = script::session_heeding(script, &backoff);
             plays.lock().unwrap().push(play);
             Box::pin(async move { Ok(session) })
         });

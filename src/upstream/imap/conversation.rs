@@ -77,6 +77,14 @@ impl<S: Octets> Conversation<S> {
         }
     }
 
+    /// Whether mail may be asked for: not while upstream asks to be left alone.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Unavailable`], with the time that is left.
+    pub fn may_fetch(&mut self) -> Result<(), UpstreamError> {
+        self.heard().backoff.allows()
+    }
+
     /// The stream, for commands of our own; between two commands only.
     pub fn wire(&mut self) -> &mut Wire<S> {
         self.connection().get_mut()
@@ -101,13 +109,14 @@ impl<S: Octets> Conversation<S> {
         self.ended(command, error)
     }
 
-    /// A session that upstream ends with BYE is lost like any other: a fresh one may do better. What is refused behind a
-    /// BYE is refused for that.
+    /// A session that upstream ends with BYE is lost like any other: a fresh one may do better, if there may be one. What
+    /// is refused behind a BYE is refused for that.
     fn ended(&mut self, command: &'static str, error: UpstreamError) -> UpstreamError {
-        match (&self.heard().bye, error) {
+        let heard = self.heard();
+        match (&heard.bye, error) {
             (Some(bye), UpstreamError::Unavailable { .. } | UpstreamError::Refused { .. }) => {
                 tracing::warn!(%bye, "the provider ended the session");
-                UpstreamError::Lost { command }
+                heard.backoff.refuses().unwrap_or(UpstreamError::Lost { command })
             }
             (_, error) => error,
         }

@@ -106,6 +106,10 @@ impl<S: Octets> Conversation<S> {
     pub async fn fetch(&mut self, wanted: Wanted, sink: Sink) -> After {
         let Sink { begun, chunks, stall } = sink;
         let mut delivery = Delivery { wanted, begun: Some(begun), chunks, stall, state: State::Nothing };
+        if let Err(error) = self.may_fetch() {
+            delivery.fail(error).await;
+            return After::Usable;
+        }
         match self.deliver(&mut delivery).await {
             Ok(completion) => delivery.finish(&completion).await,
             Err(error) => {

@@ -68,7 +68,8 @@ async fn greeting<S: Octets>(wire: &mut Wire<S>, host: &str) -> Result<(), Upstr
         Some(Response::Untagged { status: Status::Ok, .. }) => Ok(()),
         Some(Response::Untagged { status: Status::Bye, .. }) => {
             let text = wire.heard().bye.clone().unwrap_or_default();
-            Err(UpstreamError::Unavailable { text, wait: None })
+            let asked = wire.heard().backoff.refuses();
+            Err(asked.unwrap_or(UpstreamError::Unavailable { text, wait: None }))
         }
         // Logged in as whom? And whoever can say so before TLS can keep us from asking for it.
         Some(Response::Untagged { status: Status::PreAuth, .. }) => {

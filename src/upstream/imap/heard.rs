@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::backoff::Backoff;
 use crate::mail::{Uid, UidValidity};
 use crate::proto::imap::mutf7;
 use crate::proto::imap::response::{self, Response, Status, Text, words};
@@ -35,6 +36,8 @@ pub struct Heard {
     pub uid_validity: Option<UidValidity>,
     /// A message's UID came only behind its body: nobody knew before whose it was.
     pub uid_behind_body: bool,
+    /// How long nobody is to ask.
+    pub backoff: Backoff,
     /// The answer to the command that is running.
     pub answer: Answer,
 }
@@ -108,13 +111,22 @@ impl Heard {
 
     fn completed(&mut self, status: Status, text: &Text<'_>) {
         self.code(text);
-        self.answer.completion = Some(Completion::new(status, text));
+        self.answer.completion = Some(self.heed(Completion::new(status, text)));
+    }
+
+    /// Takes note of the wait that a refusal asks for.
+    pub fn heed(&self, completion: Completion) -> Completion {
+        if completion.status != Status::Ok {
+            self.backoff.heed_refusal(&completion);
+        }
+        completion
     }
 
     fn status(&mut self, status: Status, text: &Text<'_>) {
         self.code(text);
         if status == Status::Bye {
             self.bye = Some(clean(text.words));
+            self.backoff.heed_refusal(&Completion::new(status, text));
         }
     }
 

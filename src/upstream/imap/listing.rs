@@ -74,6 +74,7 @@ impl<S: Octets> Conversation<S> {
         folder: &str,
         known: Option<Listed>,
     ) -> Result<Examined, UpstreamError> {
+        self.may_fetch()?;
         let from = known.as_ref().and_then(behind).unwrap_or(Uid::FIRST);
         let mut list = List { from: Some(from), identity: self.identity(), ..List::default() };
         let examine = self.wire_at_start().queue(&format!("EXAMINE {}", quoted(folder)));
@@ -109,6 +110,7 @@ impl<S: Octets> Conversation<S> {
                 }
             }
             // What is known does not make up what is there.
+            self.may_fetch()?;
             let identity = list.identity.filter(|_| !too_much);
             list = List { exists: list.exists, identity, ..List::default() };
             let tag = self.wire().queue(&list.command("1:*"));
@@ -189,7 +191,7 @@ impl<S: Octets> Conversation<S> {
                 Some(Response::Search(numbers)) => list.find(response::words(numbers)),
                 Some(Response::Esearch(answer)) => list.find(value::all_found(answer)),
                 Some(Response::Tagged { tag: done, status, text }) if done == tag.as_bytes() => {
-                    return Ok(Completion::new(status, &text));
+                    return Ok(self.heard().heed(Completion::new(status, &text)));
                 }
                 _ if self.heard().hear(&text) => {}
                 _ => return Err(UpstreamError::Lost { command: name }),

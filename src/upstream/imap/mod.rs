@@ -1,5 +1,6 @@
 //! IMAP sessions with the provider: async-imap talks, our own scanner carries the octets.
 
+mod backoff;
 mod catch_up;
 mod conversation;
 mod fetch;
@@ -32,6 +33,7 @@ use crate::mail::Account;
 use crate::net::{Buffered, Connector, Stream};
 use conversation::Conversation;
 
+pub use backoff::{Backoff, Backoffs};
 pub use conversation::has;
 pub use fetch::{DRAINED, Part, Wanted};
 pub use heard::{Answer, Folder, HIDDEN};

@@ -60,6 +60,12 @@ const ENDED_WORDS: &[&str] = &[
     "invalid credentials",
 ];
 
+/// Whatever upstream asks for, it is asked again after this: nobody waits for a day without looking.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// How long is waited where upstream throttles and names no time.
+const THROTTLED: Duration = Duration::from_secs(60);
+
 /// What a refused login comes to.
 pub fn of_login(command: &'static str, completion: &Completion) -> UpstreamError {
     let code = completion.code_name();
@@ -82,7 +88,7 @@ pub fn of_command(command: &'static str, completion: &Completion) -> UpstreamErr
     if has_ended(completion) {
         return UpstreamError::Lost { command };
     }
-    if NOT_NOW.contains(&completion.code_name()) || wait(&completion.words).is_some() {
+    if NOT_NOW.contains(&completion.code_name()) || wait(completion).is_some() {
         return not_now(completion);
     }
     UpstreamError::Refused { command, text: completion.text() }
@@ -95,7 +101,7 @@ pub fn of_fetch(completion: &Completion) -> UpstreamError {
     if has_ended(completion) {
         return UpstreamError::Lost { command: "FETCH" };
     }
-    match wait(&completion.words) {
+    match wait(completion) {
         Some(_) => not_now(completion),
         None => UpstreamError::Refused { command: "FETCH", text: completion.text() },
     }
@@ -112,7 +118,7 @@ fn has_ended(completion: &Completion) -> bool {
 }
 
 fn not_now(completion: &Completion) -> UpstreamError {
-    UpstreamError::Unavailable { text: completion.text(), wait: wait(&completion.words) }
+    UpstreamError::Unavailable { text: completion.text(), wait: wait(completion) }
 }
 
 fn says_not_now(words: &str) -> bool {
@@ -120,8 +126,13 @@ fn says_not_now(words: &str) -> bool {
     NOT_NOW_WORDS.iter().any(|said| words.contains(said))
 }
 
-/// The wait in `Suggested Backoff Time: 299961 milliseconds` or `try again in 5 minutes`; at most a day.
-fn wait(words: &str) -> Option<Duration> {
+/// How long upstream asks us to wait, if it does.
+pub fn wait(said: &Completion) -> Option<Duration> {
+    wait_in(&said.words).or_else(|| (said.code_name() == "THROTTLED").then_some(THROTTLED))
+}
+
+/// The wait in `Suggested Backoff Time: 299961 milliseconds` or `try again in 5 minutes`, bounded.
+fn wait_in(words: &str) -> Option<Duration> {
     let words = words.to_ascii_lowercase();
     let behind = ["backoff time:", "try again in", "retry after", "retry in"]
         .iter()
@@ -137,7 +148,7 @@ fn wait(words: &str) -> Option<Duration> {
     } else {
         number.saturating_mul(1000)
     };
-    Some(Duration::from_millis(millis).min(Duration::from_secs(86_400)))
+    Some(Duration::from_millis(millis).min(LONGEST))
 }
 
 /// What a fault of the stream during `command` comes to.
@@ -153,7 +164,10 @@ pub fn of_stream(
         }
         io::ErrorKind::FileTooLarge => UpstreamError::TooLarge,
         _ => match &heard.bye {
-            Some(bye) => UpstreamError::Unavailable { text: bye.clone(), wait: wait(bye) },
+            Some(bye) => heard
+                .backoff
+                .refuses()
+                .unwrap_or(UpstreamError::Unavailable { text: bye.clone(), wait: None }),
             None => UpstreamError::Lost { command },
         },
     }
@@ -165,14 +179,14 @@ mod tests {
 
     #[test]
     fn the_wait_that_is_asked_for() {
-        let seconds = |words: &str| wait(words).map(|wait| wait.as_millis());
+        let seconds = |words: &str| wait_in(words).map(|wait| wait.as_millis());
         assert_eq!(
             seconds("Request is throttled. Suggested Backoff Time: 299961 milliseconds"),
             Some(299_961)
         );
         assert_eq!(seconds("Too many logins, try again in 5 minutes"), Some(300_000));
         assert_eq!(seconds("retry after 30 seconds"), Some(30_000));
-        assert_eq!(seconds("try again in 99999999999 hours"), Some(86_400_000));
+        assert_eq!(seconds("try again in 99999999999 hours"), Some(900_000));
         assert_eq!(seconds("try again in a while"), None);
         assert_eq!(seconds("try again in 99999999999999999999999"), None);
     }

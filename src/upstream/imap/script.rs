@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::task::JoinHandle;
 
+use super::backoff::Backoff;
 use super::conversation::Conversation;
 use super::session::Session;
 use super::wire::Wire;
@@ -107,19 +108,25 @@ pub const PATIENCE: Duration = Duration::from_secs(55);
 
 /// A session, logged in already, with a scripted upstream.
 pub fn session(script: &'static str) -> (Session, JoinHandle<()>) {
+    session_heeding(script, &Backoff::default())
+}
+
+/// The same, which minds what upstream asks for there.
+pub fn session_heeding(script: &'static str, backoff: &Backoff) -> (Session, JoinHandle<()>) {
     let (stream, play) = play(script);
     let told = script.trim_start().strip_prefix("K: ").and_then(|rest| rest.lines().next());
-    (session_that_told(told, stream), play)
+    (session_that_told(told, backoff, stream), play)
 }
 
 /// A session, logged in already, over a stream.
 pub fn session_over(stream: DuplexStream) -> Session {
-    session_that_told(None, stream)
+    session_that_told(None, &Backoff::default(), stream)
 }
 
-fn session_that_told(capabilities: Option<&str>, stream: DuplexStream) -> Session {
+fn session_that_told(capabilities: Option<&str>, backoff: &Backoff, stream: DuplexStream) -> Session {
     let wire = Wire::new(Buffered::new(stream), PATIENCE);
     let mut conversation = Conversation::Client(async_imap::Client::new(wire));
     conversation.heard().capabilities = capabilities.map(|list| list.split(' ').map(str::to_owned).collect());
+    conversation.heard().backoff = backoff.clone();
     Session::over(conversation)
 }

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::backoff::Backoff;
 use super::conversation::{Conversation, Octets};
 use super::fetch::{After, LOST, Part, Sink, Wanted};
 use super::heard::Answer;
@@ -79,12 +80,15 @@ enum Ask {
 }
 
 impl Session {
-    /// Connects and logs in.
+    /// Connects and logs in, if upstream has not asked to be left alone: what it asks for is heeded from now on.
     pub async fn log_in(
         connector: &Connector,
         account: &Arc<Account>,
         credentials: &Credentials,
+        backoff: &Backoff,
     ) -> Result<Self, UpstreamError> {
+        backoff.allows()?;
+        let heeding = backoff.clone();
         let (connector, account, credentials) = (connector.clone(), account.clone(), credentials.clone());
         let (asks, asked) = mpsc::channel(1);
         let (told, logged_in) = oneshot::channel();
@@ -98,6 +102,7 @@ impl Session {
             match outcome {
                 Ok(mut conversation) => {
                     conversation.wire().allow_for_work(connector.deadlines().upstream_work);
+                    conversation.heard().backoff = heeding;
                     let _ = told.send(Ok(()));
                     serve(conversation, asked).await;
                 }
@@ -107,7 +112,9 @@ impl Session {
             }
         };
         tokio::spawn(task.in_current_span());
-        logged_in.await.unwrap_or(Err(UpstreamError::Lost { command: "login" }))?;
+        let logged_in = logged_in.await.unwrap_or(Err(UpstreamError::Lost { command: "login" }));
+        backoff.heed(&logged_in);
+        logged_in?;
         Ok(Self::asked_by(asks))
     }
 

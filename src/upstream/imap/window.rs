@@ -179,7 +179,7 @@ impl<S: Octets> Reading<'_, S> {
             while let Some(uids) = requests.try_recv().ok().filter(|_| open) {
                 self.ask(&uids);
             }
-            if self.commands.is_empty() {
+            while self.commands.is_empty() {
                 let since = Instant::now();
                 let Some(uids) = requests.recv().await else { return Ok(()) };
                 self.talk.wire_at_start();
@@ -225,6 +225,10 @@ impl<S: Octets> Reading<'_, S> {
     /// Sends commands for messages, by ascending UID, or in any order a UID a command.
     fn ask(&mut self, uids: &[Uid]) {
         self.singly |= self.talk.heard().uid_behind_body;
+        if self.talk.may_fetch().is_err() {
+            uids.iter().for_each(|uid| self.shelf.fail(*uid, self.talk.may_fetch().err()));
+            return;
+        }
         let most = if self.singly { 1 } else { SET };
         for uids in uids.chunks(most) {
             self.ask_in_sets(uids);
