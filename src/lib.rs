@@ -22,7 +22,7 @@
 //! | [`proto`] | octets to meaning and back; no I/O, no clock, no log | mail |
 //! | [`upstream`] | the conversations with the provider | net, auth, proto, mail |
 //! | [`auth`] | whose password or token may go where | net, store, mail |
-//! | [`store`] | bodies once fetched, in memory and on the disk; what mailboxes held; what is hidden of them; the state folder | mail |
+//! | [`store`] | bodies once fetched, in memory and on the disk; what mailboxes held; what is hidden of them; unique-ids that outlive their numbering; the state folder | mail |
 //! | [`net`] | names, addresses, connect, TLS on both sides | store, mail |
 //! | [`demo`] | a provider inside the process, to try the bridge (feature `demo`) | net, proto, mail |
 //! | [`mail`] | nouns | |
@@ -53,7 +53,9 @@
 //!
 //! **A POP3 login.** `store::ledger` tells the mailbox as it stood the last time, while `upstream::imap` logs in; EXAMINE
 //! and one UID FETCH of what came since are one flight, and where the numbers do not add up a SEARCH tells what is left, or
-//! all is listed anew. The ledger is written behind the app's back, and never believed without upstream.
+//! all is listed anew. The ledger is written behind the app's back, and never believed without upstream. Where upstream
+//! has another UIDVALIDITY, `mailbox::names` compares what the ledger knows of each message's identity with what upstream
+//! says of it now, and what is the same keeps its unique-id: in `store::carried`, on the disk before it is shown.
 //! The session upstream is the one of the login before, where `mailbox` holds it still and this login would show upstream
 //! the same: then the flight is all there is. It has five seconds for its first octet; then a fresh one takes over.
 //! When the app leaves, the session is held again, its folder open for reading only.
@@ -97,6 +99,9 @@
 //!   whose UIDNEXT runs ahead then hides none. One that gives no UIDNEXT, or takes it back, is listed whole each time.
 //! - **The ledger is opened by the first POP3 login, not by `run`.** Who uses IMAP and submission alone has no such file
 //!   and no state folder for it, and starting waits for no disk.
+//! - **A UIDVALIDITY that comes back is another one.** RFC 3501 forbids it, and where unique-ids are carried from one to the
+//!   next it would give a message the unique-id of another. So `UIDVALIDITY-TIMES.UID` is what is not proven the same
+//!   then; a mailbox of which nothing was ever carried goes by server facts alone, as it would on another machine.
 //! - **The oauth2 crate is shown canonical answers only.** It is strict where token servers are not (lives as text,
 //!   errors under status 200, HTML), and its error for what it cannot read carries the body, tokens included; so each
 //!   answer is put into the form of RFC 6749 §5 beneath it, and what is none is told by its status alone.

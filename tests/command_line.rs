@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Output, Stdio};
 
-use footbridge::mail::UidValidity;
-use footbridge::store::{Hidden, Runs, Views};
+use footbridge::mail::{Uid, UidValidity};
+use footbridge::store::{Carried, Hidden, Renumbered, Runs, Views};
 use tempfile::TempDir;
 
 /// The program, away from the user's own configuration.
@@ -505,14 +505,21 @@ fn accounts_are_listed_and_what_is_kept_of_one_is_removed() {
     );
     assert!(!listed.contains("CANARY") && !json.contains("CANARY"));
 
-    // What POP3 programs hid, of the other one too.
+    // What POP3 programs hid, and unique-ids of mailboxes that were renumbered, of the other one too.
     let accounts = format!("{ACCOUNT}\n[[account]]\naddress = \"bob@gmx.net\"\n");
     let settings = footbridge::config::parse(&accounts, std::path::Path::new(&path)).expect("it is good");
     let view = |at: usize| Views::in_folder(&state).view(&settings.accounts[at], "INBOX");
+    let renamed = |at: usize| Carried::in_folder(&state).mailbox(&settings.accounts[at], "INBOX");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let number = UidValidity::new(7).expect("not 0");
+    let [number, now] = [7, 8].map(|number| UidValidity::new(number).expect("not 0"));
     for at in [0, 1] {
         runtime.block_on(view(at).begin(number, Runs::default())).expect("written");
+        let change = Renumbered { was: number, now, same: vec![(Uid::FIRST, Uid::FIRST)] };
+        let names = runtime.block_on(async {
+            let renamed = renamed(at);
+            renamed.renumbered(&renamed.read().await, change).await
+        });
+        assert_eq!(names.count(), 1);
     }
     let before = std::fs::read(&path).expect("there");
     let removed = text(&account(&["remove", "BOB@gmx.net"]).stdout);
@@ -523,6 +530,11 @@ fn accounts_are_listed_and_what_is_kept_of_one_is_removed() {
     );
     let kept = |at| runtime.block_on(view(at).read());
     assert_eq!((kept(0), kept(1)), (Hidden::These(number, Runs::default()), Hidden::Nothing));
+    assert!(
+        removed.contains("bob@gmx.net: the unique-ids kept for its renumbered mailboxes are forgotten"),
+        "{removed}"
+    );
+    assert_eq!([0, 1].map(|at| runtime.block_on(renamed(at).read()).is_there()), [true, false]);
     assert!(removed.contains(&format!("now delete lines 4 to 6 of {path}")), "{removed}");
     assert_eq!(std::fs::read(&path).expect("there"), before, "the configuration is its user's");
     assert!(text(&account(&["list"]).stdout).contains("env     0 "));

@@ -11,7 +11,7 @@ mod tests;
 mod told;
 
 pub use crate::auth::{Reached, Standing, Stores, StoresError};
-pub use crate::store::{Ledger, Views};
+pub use crate::store::{Carried, Ledger, Views};
 pub use login::{Accounts, Admitted, LoginError, Refusal, Seat};
 
 use std::io;

@@ -7,19 +7,20 @@
 //! ```
 
 use super::{Listing, Message};
-use crate::mail::{Listed, MessageSize, Uid};
+use crate::mail::{Listed, MessageSize, Names, Uid};
 use crate::store::Page;
 use crate::upstream::imap::Examined;
 
 /// The mailbox as the app is shown it; what is new of it goes into the ledger.
-pub(super) fn listing(examined: Examined, page: &Page) -> Listing {
+pub(super) fn listing(examined: Examined, names: Names, page: &Page) -> Listing {
     let Examined { mut listed, as_known, lasting, identities } = examined;
     page.correct(&mut listed);
     if lasting && !as_known {
         page.write(to_remember(&listed), identities.unwrap_or_default());
     }
     let shown = |(uid, size): (_, MessageSize)| Message { uid, octets: size.octets() };
-    Listing { uid_validity: listed.uid_validity, messages: listed.messages.into_iter().map(shown).collect() }
+    let messages = listed.messages.into_iter().map(shown).collect();
+    Listing { uid_validity: listed.uid_validity, names, messages }
 }
 
 /// Up to the first message of which no size was told: it, and what follows, is asked for again the next time.

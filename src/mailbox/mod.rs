@@ -7,6 +7,7 @@
 //!           ├─ ahead     what an app that goes from message to message will ask for next
 //!           ├─ beginning headers and some lines, without the rest
 //!           ├─ listing   what is in it: what the ledger knows, and what is new
+//!           ├─ names     which of its messages go by older unique-ids, since it was renumbered
 //!           ├─ recent    the part of it that is new enough to be shown
 //!           ├─ held      the session after the app has left, for its next login
 //!           ├─ hidden    the part of it that was deleted by being hidden
@@ -21,6 +22,7 @@ mod hidden;
 mod keeping;
 mod line;
 mod listing;
+mod names;
 mod recent;
 mod removal;
 mod resources;
@@ -38,7 +40,7 @@ pub use removal::RemovalPlan;
 pub use resources::Resources;
 
 use crate::auth::{Credentials, Proof};
-use crate::mail::{Account, Uid, UidValidity};
+use crate::mail::{Account, Names, Uid, UidValidity};
 use crate::net::Connector;
 use crate::proto::pop3::Maildrop;
 use crate::store::{BodyKey, Page};
@@ -48,6 +50,7 @@ use ahead::Ahead;
 use held::{Claim, InUse};
 use hidden::Hiding;
 use line::{Dial, Line};
+use names::Earlier;
 use rest::Rest;
 
 /// One app's view of one mailbox; holds an upstream session while it lasts and replaces a lost one
@@ -83,6 +86,8 @@ pub struct Mailbox {
 pub struct Listing {
     /// The numbering of every UID below.
     pub uid_validity: UidValidity,
+    /// What their unique-ids are made of.
+    pub names: Names,
     /// By ascending UID.
     pub messages: Vec<Message>,
 }
@@ -126,12 +131,13 @@ impl Mailbox {
         resources.backoffs.of(&account).allows()?;
         let in_use = resources.held.enter(&account);
         let mut page = resources.ledger.page(&account, &folder);
+        let renamed = resources.carried.mailbox(&account, &folder);
         let mut line = Line::new(dial, folder.clone());
         let mut left = match &claim {
             Some(claim) => in_use.take(claim).await,
             None => None,
         };
-        let (session, examined) = loop {
+        let (session, mut examined, earlier) = loop {
             let held = left.is_some();
             let session = async {
                 match left.take() {
@@ -139,10 +145,11 @@ impl Mailbox {
                     None => line.dial().await,
                 }
             };
-            let (session, known) = tokio::join!(session, page.read());
+            let (session, known, kept) = tokio::join!(session, page.read(), renamed.read());
             let session = session?;
+            let was = known.as_ref().map(|known| known.uid_validity);
             match session.list(&folder, known).await {
-                Ok(examined) => break (session, examined),
+                Ok(examined) => break (session, examined, Earlier { was, kept, renamed }),
                 Err(error) if !held || matches!(error, UpstreamError::Unavailable { .. }) => {
                     return Err(error);
                 }
@@ -152,8 +159,9 @@ impl Mailbox {
         };
         let (uid_validity, lasting) = (examined.listed.uid_validity, examined.lasting);
         let learns = lasting && examined.identities.is_none();
+        let names = earlier.names(&mut examined, &page).await;
         line.opened(session, uid_validity);
-        let listing = listing::listing(examined, &page);
+        let listing = listing::listing(examined, names, &page);
         let mut mailbox = Mailbox {
             line,
             whose: account.mailboxes().collect::<Vec<_>>().join(" ").into(),

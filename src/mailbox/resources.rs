@@ -2,7 +2,7 @@
 
 use super::Held;
 use super::ahead::Budget;
-use crate::store::{Bodies, Ledger, Views};
+use crate::store::{Bodies, Carried, Ledger, Views};
 use crate::upstream::imap::Backoffs;
 
 /// For the life of the bridge; cheap to clone.
@@ -14,6 +14,8 @@ pub struct Resources {
     pub ledger: Ledger,
     /// What POP3 apps are not shown of them.
     pub views: Views,
+    /// Unique-ids that outlive a UIDVALIDITY.
+    pub carried: Carried,
     /// Memory for bodies read ahead.
     pub ahead: Budget,
     /// Sessions upstream whose apps have left.
@@ -29,6 +31,7 @@ impl Resources {
             bodies: Bodies::new(octets),
             ledger: Ledger::none(),
             views: Views::none(),
+            carried: Carried::none(),
             ahead: Budget::default(),
             held: Held::default(),
             backoffs: Backoffs::default(),

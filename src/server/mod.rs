@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::bridge::{Context, Ledger, Standing, Stores, StoresError, Views};
+use crate::bridge::{Carried, Context, Ledger, Standing, Stores, StoresError, Views};
 use crate::config::Settings;
 use crate::net::Connector;
 use crate::net::local_tls::{LocalTls, LocalTlsError};
@@ -136,6 +136,7 @@ impl Server {
         if let Some(state) = &settings.state {
             context.resources.ledger = Ledger::in_folder(state);
             context.resources.views = Views::in_folder(state);
+            context.resources.carried = Carried::in_folder(state);
         }
         let door = Door::new(&settings.listen.allow_users);
         Ok(Self { listeners, door, context, tls, state })

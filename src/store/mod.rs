@@ -1,6 +1,7 @@
 //! Bodies once fetched, the ledger of mailboxes, what is hidden of them, and the folder of what outlives a run.
 
 pub mod bodies;
+pub mod carried;
 pub mod disk;
 pub mod folder;
 pub mod ledger;
@@ -8,6 +9,7 @@ pub mod synced;
 pub mod views;
 
 pub use bodies::{Bodies, BodyKey, Damaged, Keeper, Kept, Stats};
+pub use carried::{Carried, Kept as KeptNames, Renamed, Renumbered};
 pub use disk::Disk;
 pub use folder::{Alone, Folder, FolderError, Held};
 pub use ledger::{Before, Learner, Ledger, Page};

@@ -13,7 +13,7 @@ use super::{Driver, Open, refusal};
 use crate::bridge::LoginError;
 use crate::bridge::login::{Admitted, Refusal};
 use crate::mail::account::{Pop3Options, SecretSource};
-use crate::mail::{Account, UidValidity};
+use crate::mail::{Account, Names};
 use crate::mailbox;
 use crate::proto::pop3::{Code, Maildrop, Reply, Step, UniqueIds};
 use crate::proto::sasl::Offer;
@@ -53,7 +53,7 @@ where
     }
 
     fn opened(&mut self, account: Arc<Account>, mailbox: P::Maildrop, listing: mailbox::Listing) -> Step {
-        let ids = unique_ids(&account.pop3.folder, listing.uid_validity);
+        let ids = unique_ids(&account.pop3.folder, listing.names);
         let messages = listing.messages.into_iter().map(|message| (message.uid, message.octets));
         self.open = Some(Open { account, mailbox, touched: Instant::now() });
         self.session.logged_in(Maildrop::new(ids, messages))
@@ -92,24 +92,24 @@ fn showing(account: &Account, name: String) -> Arc<Account> {
 }
 
 /// INBOX goes without its name, which is the same in any case (RFC 3501 §5.1).
-fn unique_ids(folder: &str, uid_validity: UidValidity) -> UniqueIds {
+fn unique_ids(folder: &str, names: Names) -> UniqueIds {
     if folder.eq_ignore_ascii_case("INBOX") {
-        return UniqueIds::inbox(uid_validity);
+        return UniqueIds::inbox(names);
     }
     let hash = digest::digest(&digest::SHA256, folder.as_bytes());
     let first = hash.as_ref().first_chunk::<4>().copied().unwrap_or_default();
-    UniqueIds::mailbox(u32::from_be_bytes(first), uid_validity)
+    UniqueIds::mailbox(u32::from_be_bytes(first), names)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::Uid;
+    use crate::mail::{Uid, UidValidity};
 
     fn unique_id(folder: &str) -> String {
         let mut out = Vec::new();
         let validity = UidValidity::new(7).expect("not 0");
-        unique_ids(folder, validity).write(Uid::new(12).expect("not 0"), &mut out);
+        unique_ids(folder, validity.into()).write(Uid::new(12).expect("not 0"), &mut out);
         String::from_utf8(out).expect("ASCII")
     }
 

@@ -10,7 +10,7 @@ use super::super::{DONE, FAILED, complain};
 use crate::auth::Passwords;
 use crate::auth::vault::Vault;
 use crate::config::Settings;
-use crate::store::{Folder, views};
+use crate::store::{Folder, carried, views};
 
 /// Removes what is kept, and tells what was.
 pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
@@ -18,7 +18,7 @@ pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
     let position = settings.accounts.iter().position(|account| account.logins.contains(&folded));
     let account = position.and_then(|at| settings.accounts.get(at));
     let address = account.map_or(address, |account| &account.address);
-    let Forgotten { stored, passwords, hidden } = match forget(settings, address) {
+    let Forgotten { stored, passwords, hidden, renamed } = match forget(settings, address) {
         Ok(forgotten) => forgotten,
         Err(sentence) => {
             complain(&format!("{address}: {sentence}"));
@@ -36,6 +36,9 @@ pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
     }
     if hidden {
         told += &format!("{address}: which messages are hidden from POP3 programs is forgotten\n");
+    }
+    if renamed {
+        told += &format!("{address}: the unique-ids kept for its renumbered mailboxes are forgotten\n");
     }
     if let Some(position) = position {
         let text = fs::read_to_string(file).unwrap_or_default();
@@ -62,6 +65,8 @@ struct Forgotten {
     passwords: usize,
     /// Messages that its POP3 programs hid instead of deleting them.
     hidden: bool,
+    /// Unique-ids that outlived a UIDVALIDITY.
+    renamed: bool,
 }
 
 fn forget(settings: &Settings, address: &str) -> Result<Forgotten, String> {
@@ -73,8 +78,10 @@ fn forget(settings: &Settings, address: &str) -> Result<Forgotten, String> {
     let passwords = Passwords::new(Some(state)).forget(address).map_err(|error| error.to_string())?;
     let vault = Vault::new(folder.clone(), settings.vault_key.clone());
     let stored = vault.remove(address).map_err(|error| error.to_string())?;
-    let hidden = folder.hold().and_then(|held| views::forget(&held, address));
-    Ok(Forgotten { stored, passwords, hidden: hidden.map_err(|error| error.to_string())? })
+    let held = folder.hold().map_err(|error| error.to_string())?;
+    let hidden = views::forget(&held, address).map_err(|error| error.to_string())?;
+    let renamed = carried::forget(&held, address).map_err(|error| error.to_string())?;
+    Ok(Forgotten { stored, passwords, hidden, renamed })
 }
 
 /// The lines of the account at this position among so many, counted from 1; `None` where they are not written as

@@ -7,6 +7,7 @@ mod bodies;
 mod held;
 mod hidden;
 mod listing;
+mod names;
 mod removal;
 mod throttled;
 
@@ -21,7 +22,7 @@ use crate::mail::account::{
     SmtpOptions,
 };
 use crate::mail::{Quirk, Quirks};
-use crate::store::Ledger;
+use crate::store::{Carried, Ledger};
 use crate::upstream::imap::script;
 
 const STALL: Duration = Duration::from_secs(120);
@@ -59,11 +60,17 @@ impl Provider {
         self
     }
 
-    /// With a ledger in a folder of its own, which goes with the guard.
+    /// With a ledger, and what goes with it, in a folder of its own, which goes with the guard.
     fn ledger(mut self) -> (Self, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        self.resources.ledger = Ledger::in_folder(&folder.path().join("state"));
+        self.use_folder(&folder);
         (self, folder)
+    }
+
+    /// As a bridge does that starts.
+    fn use_folder(&mut self, folder: &tempfile::TempDir) {
+        self.resources.ledger = Ledger::in_folder(&folder.path().join("state"));
+        self.resources.carried = Carried::in_folder(&folder.path().join("state"));
     }
 
     async fn open(&self) -> Result<(Mailbox, Listing), UpstreamError> {

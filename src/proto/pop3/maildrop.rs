@@ -2,15 +2,16 @@
 //!
 //! ```text
 //!  message-number   1 .. n in the order of UIDs, dies with the session
-//!  unique-id        UIDVALIDITY.UID in INBOX, HASH.UIDVALIDITY.UID in any other mailbox; always the same
+//!  unique-id        UIDVALIDITY.UID in INBOX, HASH.UIDVALIDITY.UID in any other mailbox; always the same. Of a message
+//!                   that was met under an earlier UIDVALIDITY it is the one it had then
 //!  octets           as told at login, until the session ends
 //!  marks            deleted (DELE, lifted by RSET), retrieved, broken
 //! ```
 
 use super::MessageNumber;
-use crate::mail::{Uid, UidValidity};
+use crate::mail::{Name, Names, Uid};
 
-/// Sixteen octets a message: 100,000 of them are 1.6 MB.
+/// Sixteen octets a message, and as many for one with an older unique-id: 100,000 of them are 1.6 MB.
 #[derive(Debug)]
 pub struct Maildrop {
     ids: UniqueIds,
@@ -43,7 +44,7 @@ enum Retrieved {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UniqueIds {
     mailbox: Option<u32>,
-    uid_validity: UidValidity,
+    names: Names,
 }
 
 /// Why a command about a message is refused.
@@ -59,21 +60,28 @@ pub enum NotThere {
 
 impl UniqueIds {
     /// Those of INBOX.
-    pub fn inbox(uid_validity: UidValidity) -> Self {
-        Self { mailbox: None, uid_validity }
+    pub fn inbox(names: impl Into<Names>) -> Self {
+        Self { mailbox: None, names: names.into() }
     }
 
     /// Those of another mailbox; `hash` is the first 32 bits of the SHA-256 of its name as the user sees it, in UTF-8.
-    pub fn mailbox(hash: u32, uid_validity: UidValidity) -> Self {
-        Self { mailbox: Some(hash), uid_validity }
+    pub fn mailbox(hash: u32, names: impl Into<Names>) -> Self {
+        Self { mailbox: Some(hash), names: names.into() }
     }
 
-    /// At most 30 octets of digits, letters and dots (RFC 1939 §7 allows 70).
+    /// At most 41 octets of digits, letters, dots and a dash (RFC 1939 §7 allows 70).
+    ///
+    /// `UIDVALIDITY-TIMES.UID` where upstream came back to a UIDVALIDITY so many times, which it should never do.
     pub fn write(&self, uid: Uid, out: &mut Vec<u8>) {
         if let Some(hash) = self.mailbox {
             out.extend_from_slice(format!("{hash:08x}.").as_bytes());
         }
-        write_decimal(self.uid_validity.get().into(), out);
+        let Name { numbering, uid } = self.names.of(uid);
+        write_decimal(numbering.uid_validity.get().into(), out);
+        if numbering.returned > 0 {
+            out.push(b'-');
+            write_decimal(numbering.returned.into(), out);
+        }
         out.push(b'.');
         write_decimal(uid.get().into(), out);
     }
@@ -270,6 +278,7 @@ impl Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::{Numbering, UidValidity};
 
     fn uid(number: u32) -> Uid {
         Uid::new(number).expect("not 0")
@@ -280,7 +289,11 @@ mod tests {
     }
 
     fn ids() -> UniqueIds {
-        UniqueIds::inbox(UidValidity::new(7).expect("not 0"))
+        UniqueIds::inbox(validity(7))
+    }
+
+    fn validity(number: u32) -> UidValidity {
+        UidValidity::new(number).expect("not 0")
     }
 
     fn maildrop(sizes: &[u64]) -> Maildrop {
@@ -306,9 +319,21 @@ mod tests {
             ids.write(uid(at), &mut out);
             String::from_utf8(out).expect("ASCII")
         };
-        let validity = UidValidity::new(u32::MAX).expect("not 0");
+        let most = validity(u32::MAX);
         assert_eq!(written(ids(), 12), "7.12");
-        assert_eq!(written(UniqueIds::mailbox(0xabc, validity), u32::MAX), "00000abc.4294967295.4294967295");
+        assert_eq!(written(UniqueIds::mailbox(0xabc, most), u32::MAX), "00000abc.4294967295.4294967295");
+        // Of a message that was met under other UIDVALIDITYs, and where one of them came back.
+        let name = |numbering, number| Name { numbering, uid: uid(number) };
+        let [first, again] = [0, 3].map(|returned| Numbering { uid_validity: validity(7), returned });
+        let now = Numbering { uid_validity: most, returned: u32::MAX };
+        let names = || Names::carried(now, vec![(uid(1), name(first, 12)), (uid(2), name(again, 12))]);
+        let of = [1, 2, u32::MAX].map(|number| written(UniqueIds::inbox(names()), number));
+        assert_eq!(of, ["7.12", "7-3.12", "4294967295-4294967295.4294967295"]);
+        assert_eq!(written(UniqueIds::mailbox(0xabc, names()), 2), "00000abc.7-3.12");
+        assert_eq!(
+            written(UniqueIds::mailbox(0xabc, names()), u32::MAX),
+            "00000abc.4294967295-4294967295.4294967295"
+        );
     }
 
     #[test]

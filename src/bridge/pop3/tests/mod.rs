@@ -136,7 +136,8 @@ impl Provider for Script {
         let uid = |at| Uid::new(at).expect("not 0");
         let mails = seen.mails.iter().zip(10..);
         let messages = mails.map(|(mail, at)| Message { uid: uid(at), octets: mail.size }).collect();
-        Ok((self.clone(), Listing { uid_validity: UidValidity::new(7).expect("not 0"), messages }))
+        let uid_validity = UidValidity::new(7).expect("not 0");
+        Ok((self.clone(), Listing { uid_validity, names: uid_validity.into(), messages }))
     }
 }
 

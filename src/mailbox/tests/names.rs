@@ -1,0 +1,199 @@
+//! Unique-ids of a mailbox that upstream renumbers.
+
+use super::*;
+use crate::proto::pop3::UniqueIds;
+
+/// A listing with these messages: UID, size, and EMAILID or none.
+fn with_ids(uid_validity: u32, from: u32, messages: &[(u32, u32, &str)]) -> String {
+    numbered("K: IMAP4rev1 OBJECTID", " EMAILID", uid_validity, from, messages, "")
+}
+
+/// The same where upstream tells no EMAILID; `rest` comes behind the listing.
+fn without_ids(uid_validity: u32, from: u32, messages: &[(u32, u32)], rest: &str) -> String {
+    let messages: Vec<_> = messages.iter().map(|(uid, octets)| (*uid, *octets, "")).collect();
+    numbered("", "", uid_validity, from, &messages, rest)
+}
+
+fn numbered(
+    first: &str,
+    item: &str,
+    uid_validity: u32,
+    from: u32,
+    messages: &[(u32, u32, &str)],
+    rest: &str,
+) -> String {
+    let rows: String = (1..)
+        .zip(messages)
+        .map(|(number, (uid, octets, id))| {
+            let id = if id.is_empty() { String::new() } else { format!(" EMAILID ({id})") };
+            format!("S: * {number} FETCH (UID {uid} RFC822.SIZE {octets}{id})\n")
+        })
+        .collect();
+    let next = messages.last().map_or(1, |(uid, ..)| uid + 1);
+    // Where the ledger knows another numbering it is found out behind the flight.
+    let (at_once, again) = if from == 1 {
+        (rows.clone(), String::new())
+    } else {
+        (String::new(), format!("C: $z UID FETCH 1:* (UID RFC822.SIZE{item})\n{rows}S: $z OK done\n"))
+    };
+    format!(
+        "{first}\nC: $a EXAMINE \"INBOX\"\nC: $b UID FETCH {from}:* (UID RFC822.SIZE{item})\nS: * {} EXISTS\n\
+         S: * OK [UIDVALIDITY {uid_validity}] numbers\nS: * OK [UIDNEXT {next}] next\nS: $a OK done\n{at_once}\
+         S: $b OK done\n{again}{rest}",
+        messages.len()
+    )
+}
+
+/// A login whose listing is from the ledger.
+fn unchanged(uid_validity: u32, messages: &[(u32, u32, &str)]) -> String {
+    let last = messages.last().map_or(0, |(uid, ..)| *uid);
+    with_ids(uid_validity, last + 1, &[])
+        .replace("* 0 EXISTS", &format!("* {} EXISTS", messages.len()))
+        .replace("UIDNEXT 1]", &format!("UIDNEXT {}]", last + 1))
+        .split("C: $z")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// UIDL of a session.
+async fn unique_ids(provider: &Provider) -> String {
+    let (mailbox, listing) = provider.open().await.unwrap();
+    mailbox.close().await;
+    provider.resources.ledger.written().await;
+    shown(&listing)
+}
+
+fn shown(listing: &Listing) -> String {
+    let ids = UniqueIds::inbox(listing.names.clone());
+    let mut shown = Vec::new();
+    for message in &listing.messages {
+        ids.write(message.uid, &mut shown);
+        shown.push(b' ');
+    }
+    String::from_utf8(shown).unwrap().trim_end().to_owned()
+}
+
+/// UIDL when the mailbox was found like this, one time after the other, the bridge started anew in between.
+async fn each(scripts: &[String]) -> Vec<String> {
+    let leaked: Vec<&'static str> = scripts.iter().map(|script| &*script.clone().leak()).collect();
+    let (mut provider, folder) = Provider::new(&leaked).ledger();
+    let mut all = Vec::new();
+    for _ in scripts {
+        all.push(unique_ids(&provider).await);
+        provider.resources.ledger.close().await;
+        provider.use_folder(&folder);
+    }
+    provider.kept().await;
+    all
+}
+
+/// RFC 8474 §5.1: the same EMAILID is the same message; whoever had it alone and has it alone keeps the unique-id
+/// (RFC 1939 §7), through any number of renumberings.
+#[tokio::test(start_paused = true)]
+async fn what_is_the_same_by_emailid_keeps_its_unique_id() {
+    let first = [(3, 30, "M3"), (5, 50, "M5"), (8, 80, "M8"), (9, 80, "M8"), (11, 10, "Ma"), (12, 10, "")];
+    let second = [
+        (1, 80, "M8"),
+        (2, 30, "M3"),
+        (3, 10, "Ma"),
+        (4, 10, "Ma"),
+        (5, 60, "M6"),
+        (6, 50, "M5"),
+        (7, 9, ""),
+    ];
+    let third = [(20, 60, "M6"), (21, 50, "M5"), (22, 80, "M8"), (23, 7, "M7")];
+    let heard = each(&[
+        with_ids(7, 1, &first),
+        with_ids(8, 13, &second),
+        unchanged(8, &second),
+        with_ids(9, 8, &third),
+        unchanged(9, &third),
+    ])
+    .await;
+    assert_eq!(
+        heard,
+        [
+            "7.3 7.5 7.8 7.9 7.11 7.12",
+            "8.1 7.3 8.3 8.4 8.5 7.5 8.7",
+            "8.1 7.3 8.3 8.4 8.5 7.5 8.7",
+            "8.5 7.5 8.1 9.23",
+            "8.5 7.5 8.1 9.23",
+        ]
+    );
+}
+
+/// RFC 3501 §2.3.1.1 forbids it; if a server does it all the same, its numbers are no proof.
+#[tokio::test(start_paused = true)]
+async fn an_old_uidvalidity_that_comes_back_gives_no_unique_id_to_another_message() {
+    let heard = each(&[
+        with_ids(7, 1, &[(3, 30, "M3"), (5, 50, "M5")]),
+        with_ids(8, 6, &[(3, 50, "M5"), (5, 60, "M6")]),
+        with_ids(7, 6, &[(3, 60, "M6"), (5, 30, "M3"), (6, 50, "M5")]),
+    ])
+    .await;
+    // M3 was not there the second time: that it is the same nobody remembers.
+    assert_eq!(heard, ["7.3 7.5", "7.5 8.5", "8.5 7-1.5 7.5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_proof_all_unique_ids_are_new() {
+    let heard =
+        each(&[without_ids(7, 1, &[(3, 30), (5, 50)], ""), without_ids(8, 6, &[(3, 30), (5, 50)], "")]).await;
+    assert_eq!(heard, ["7.3 7.5", "8.3 8.5"]);
+}
+
+/// What was shown once stays, even if it could have been better.
+#[tokio::test(start_paused = true)]
+async fn where_the_older_unique_ids_cannot_be_written_the_own_ones_are_shown_and_stay() {
+    let (first, second) = ([(3, 30, "M3")], [(1, 30, "M3")]);
+    let scripts = [with_ids(7, 1, &first), with_ids(8, 4, &second), unchanged(8, &second)];
+    let scripts: Vec<&'static str> = scripts.into_iter().map(|script| &*script.leak()).collect();
+    let (mut provider, folder) = Provider::new(&scripts).ledger();
+    assert_eq!(unique_ids(&provider).await, "7.3");
+    std::fs::write(folder.path().join("file"), "not a folder").unwrap();
+    provider.resources.carried = Carried::in_folder(&folder.path().join("file"));
+    assert_eq!(unique_ids(&provider).await, "8.1");
+    provider.use_folder(&folder);
+    assert_eq!(unique_ids(&provider).await, "8.1");
+    provider.kept().await;
+}
+
+/// Two sessions that find it out at once show the same, whatever comes of the one that is slower.
+#[tokio::test(start_paused = true)]
+async fn sessions_that_find_it_out_together_show_the_same() {
+    let (first, second) = ([(3, 30, "M3"), (5, 50, "M5")], [(1, 50, "M5"), (2, 30, "M3")]);
+    let then = with_ids(8, 6, &second);
+    let scripts = [with_ids(7, 1, &first), then.clone(), then];
+    let scripts: Vec<&'static str> = scripts.into_iter().map(|script| &*script.leak()).collect();
+    let (provider, _folder) = Provider::new(&scripts).ledger();
+    assert_eq!(unique_ids(&provider).await, "7.3 7.5");
+    let (one, other) = tokio::join!(provider.open(), provider.open());
+    for opened in [one, other] {
+        let (mailbox, listing) = opened.unwrap();
+        assert_eq!(shown(&listing), "7.5 7.3");
+        mailbox.close().await;
+    }
+    provider.kept().await;
+}
+
+/// A body that was cached belongs to the message as it was numbered then.
+#[tokio::test(start_paused = true)]
+async fn a_cached_body_is_never_shown_under_another_uidvalidity() {
+    let fetched =
+        "C: $y UID FETCH 3 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 3 BODY[] {3}\\r\\nold)\\r\\nS: $y OK done\n";
+    let scripts = [
+        with_ids(7, 1, &[(3, 3, "M3")]) + fetched,
+        with_ids(8, 4, &[(3, 3, "M4"), (4, 3, "M3")]) + &fetched.replace("old", "new"),
+    ];
+    let scripts: Vec<&'static str> = scripts.into_iter().map(|script| &*script.leak()).collect();
+    let (provider, _folder) = Provider::new(&scripts).ledger();
+    for (expected, ids) in [("old", "7.3"), ("new", "8.3 7.3")] {
+        let (mut mailbox, listing) = provider.open().await.unwrap();
+        assert_eq!(shown(&listing), ids);
+        assert_eq!(whole(&mut mailbox.body(uid(3)).await.unwrap()).await.0, expected.as_bytes());
+        mailbox.close().await;
+        provider.resources.ledger.written().await;
+    }
+    provider.kept().await;
+}
