@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::removal::FLIGHT;
 use super::{Listing, Mailbox, Message};
 use crate::mail::account::Delete;
 use crate::mail::{Account, Quirk, Uid};
@@ -141,22 +142,27 @@ impl Mailbox {
     pub(super) async fn hide(&mut self, uids: &[Uid]) -> Result<(), UpstreamError> {
         self.stop_ahead();
         let session = self.select_for_hints().await?;
+        let hidden = self.hide_here(uids).await;
+        let Some(session) = session else { return hidden };
+        if hidden.is_ok() {
+            match timeout(HINT, leave_hints(&session, uids)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => debug!(%error, "the keyword {HIDDEN} is not kept at the provider"),
+                Err(_) => return hidden, // In the middle of a command: not to be used any more.
+            }
+        }
+        self.line.changed(session, self.uid_validity);
+        hidden
+    }
+
+    async fn hide_here(&self, uids: &[Uid]) -> Result<(), UpstreamError> {
         let Some(hiding) = &self.hiding else { return Ok(()) };
         if !hiding.lasting {
             let text = "the provider's numbers of messages end with each session".to_owned();
             return Err(UpstreamError::NotHidden { text });
         }
         let hidden = hiding.view.hide(self.uid_validity, uids, hiding.gone.clone()).await;
-        hidden.map_err(|error| UpstreamError::NotHidden { text: error.to_string() })?;
-        if let Some(session) = session {
-            match timeout(HINT, leave_hints(&session, uids)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => debug!(%error, "the keyword {HIDDEN} is not kept at the provider"),
-                Err(_) => return Ok(()), // In the middle of a command: not to be used any more.
-            }
-            self.line.opened(session, self.uid_validity);
-        }
-        Ok(())
+        hidden.map_err(|error| UpstreamError::NotHidden { text: error.to_string() })
     }
 
     /// A session in which the keyword can be set, if it is to be had at once.
@@ -174,20 +180,23 @@ impl Mailbox {
             Err(_) => return Ok(None),
         };
         if let Err(error) = self.line.same(selected.uid_validity) {
-            self.line.opened(session, self.uid_validity);
+            self.line.changed(session, self.uid_validity);
             return Err(error);
         }
         if selected.may_hide && !selected.read_only {
             return Ok(Some(session));
         }
-        self.line.opened(session, self.uid_validity);
+        self.line.changed(session, self.uid_validity);
         Ok(None)
     }
 }
 
 async fn leave_hints(session: &Session, uids: &[Uid]) -> Result<(), UpstreamError> {
-    for set in sets(uids, LINE, usize::MAX) {
-        session.run("STORE", format!("UID STORE {set} +FLAGS.SILENT ({HIDDEN})")).await?;
+    let store = |set: &String| ("STORE", format!("UID STORE {set} +FLAGS.SILENT ({HIDDEN})"));
+    for flight in sets(uids, LINE, usize::MAX).chunks(FLIGHT) {
+        for answer in session.flight(flight.iter().map(store).collect()).await? {
+            answer?;
+        }
     }
     Ok(())
 }

@@ -119,6 +119,37 @@ async fn a_server_without_move_and_uidplus_keeps_foreign_marks() {
     }
 }
 
+/// RFC 2683 §3.2.1.5: what does not fit into a line goes in several commands; what lies between stays, marked or not.
+#[tokio::test]
+async fn a_long_set_with_gaps_removes_what_it_names_and_nothing_between() {
+    for (delete, trash) in [("trash", 256), ("expunge", 0), ("hide", 0)] {
+        let user = format!("long-{delete}@example.test");
+        let mut direct = crate::fill(&user, &[b"Subject: one of many\r\n\r\n".to_vec()]).await;
+        direct.ok("SELECT INBOX").await;
+        for _ in 0..9 {
+            direct.ok("COPY 1:* INBOX").await;
+        }
+        direct.ok("UID STORE 2 +FLAGS.SILENT (\\Deleted)").await;
+        direct.ok("UNSELECT").await;
+        let config = crate::config_for(&user, &Dovecot::shared().imaps());
+        let bridge = Program::start(&config.account(&format!("pop3.delete = \"{delete}\"")), "debug");
+        let mut session = Pop3::login(bridge.pop3(), &user, PASSWORD).await;
+        for number in (1..512).step_by(2) {
+            session.ok(&format!("DELE {number}")).await;
+        }
+        session.ok("QUIT").await;
+        let mut inbox = direct.messages("INBOX").await;
+        inbox.retain(|stored| !stored.flags.contains("$FootbridgeHidden"));
+        let even: Vec<u32> = (2..=512).step_by(2).collect();
+        assert_eq!(inbox.iter().map(|stored| stored.uid).collect::<Vec<_>>(), even, "{delete}");
+        assert!(
+            inbox.iter().all(|stored| stored.flags.contains("\\Deleted") == (stored.uid == 2)),
+            "{delete}"
+        );
+        assert_eq!(direct.messages("Trash").await.len(), trash, "{delete}");
+    }
+}
+
 /// RFC 1939 §6: a connection that ends without QUIT removes nothing, and RSET takes marks back.
 #[tokio::test]
 async fn no_quit_no_removal_and_rset_unmarks() {

@@ -59,9 +59,9 @@ impl Work {
             self.copy(session, folder).await?;
             return self.expunge(session).await;
         }
-        for set in self.sets(&self.left, folder.len()) {
-            self.run(session, "MOVE", format!("UID MOVE {set} {folder}")).await?;
-        }
+        // Each moves what it names, whatever becomes of the others.
+        let moves = self.commands("MOVE", &self.left, folder.len(), |set| format!("UID MOVE {set} {folder}"));
+        self.run_all(session, moves).await?;
         self.left.clear();
         Ok(())
     }
@@ -83,10 +83,10 @@ impl Work {
         if !has(&session.capabilities().await?, "UIDPLUS") {
             return guarded::expunge(session, self).await;
         }
-        self.store(session, &self.left, "+FLAGS.SILENT (\\Deleted)").await?;
-        for set in self.sets(&self.left, 0) {
-            self.run(session, "EXPUNGE", format!("UID EXPUNGE {set}")).await?;
-        }
+        // In one flight: where a mark is refused, what UID EXPUNGE still removes is what the app wanted to be rid of.
+        let mut commands = self.storing(&self.left, "+FLAGS.SILENT (\\Deleted)");
+        commands.extend(self.commands("EXPUNGE", &self.left, 0, |set| format!("UID EXPUNGE {set}")));
+        self.run_all(session, commands).await?;
         self.left.clear();
         Ok(())
     }

@@ -13,8 +13,8 @@
 //! another program marks between the second SEARCH and EXPUNGE, which is one round trip, is removed with ours. Who
 //! cannot live with it sets `delete = "flag"`, which never expunges.
 //!
-//! A connection that dies while foreign marks are lifted: the next one puts them back before anything else. Where
-//! there is none, or the bridge is stopped, they stay lifted and the log says so. No mail is lost by that: what the
+//! A connection that dies or falls silent while foreign marks are lifted: the next one puts them back before anything
+//! else. Where there is none, or the bridge is stopped, they stay lifted and the log says so. No mail is lost by that: what the
 //! other program meant to remove is still there.
 
 use std::collections::BTreeSet;
@@ -29,8 +29,10 @@ pub(super) async fn expunge(session: &Session, work: &mut Work) -> Result<(), Up
     let marked = deleted(session, work).await?;
     match mark_and_expunge(session, work, &marked).await {
         Ok(()) => {}
-        // The next session goes on.
-        Err(error @ UpstreamError::Lost { .. }) => return Err(error),
+        // The session is over: the next one goes on, or takes back.
+        Err(
+            error @ (UpstreamError::Lost { .. } | UpstreamError::TimedOut { .. } | UpstreamError::TooLarge),
+        ) => return Err(error),
         // Our UIDs may name other messages now: nothing can be taken back by them.
         Err(error @ UpstreamError::UidValidityChanged { .. }) => return Err(error),
         Err(error) => {
@@ -77,7 +79,7 @@ fn doubt(text: &str) -> UpstreamError {
 }
 
 /// As if nothing had been, as far as that is still possible.
-async fn take_back(session: &Session, work: &mut Work) {
+pub(super) async fn take_back(session: &Session, work: &mut Work) {
     let marked: Vec<Uid> = std::mem::take(&mut work.marked).into_iter().collect();
     // What stays marked is what the app wanted to be rid of.
     let _ = work.store(session, &marked, "-FLAGS.SILENT (\\Deleted)").await;

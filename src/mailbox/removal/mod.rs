@@ -8,6 +8,9 @@
 //!    hide      nothing is removed: see `hidden`
 //! ```
 //!
+//! What need not wait for an answer goes in one flight: SELECT with LIST, the mark with what removes it, the parts of a
+//! long set; never a copy with what relies on it. So QUIT costs two round trips where MOVE or UIDPLUS alone do it.
+//!
 //! Never a sequence number, never CLOSE, never a set that ends in `*`. A copy that fails stops everything: what is
 //! not safe elsewhere is not removed here. A connection that is lost on the way is replaced once, and what is left to
 //! do is found out by UID; what may have happened and must not happen twice is not repeated. Once [`Mailbox::update`]
@@ -19,14 +22,22 @@ mod guarded;
 mod plan;
 mod work;
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::Mailbox;
 use crate::mail::Uid;
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::Session;
 pub(super) use plan::Plan;
+pub(super) use work::FLIGHT;
 use work::Work;
 
 pub use plan::RemovalPlan;
+
+/// What the marks of another program may hold up a QUIT for, beyond what went wrong before.
+const MENDING: Duration = Duration::from_secs(30);
 
 impl Mailbox {
     /// What a DELE will come to, found out without changing anything: the target folder is looked up, and a
@@ -58,8 +69,17 @@ impl Mailbox {
         self.stop_ahead();
         let deleted = if nothing { &[] } else { deleted };
         let mut work = Work::new(self.uid_validity, seen, deleted, &self.account.quirks);
+        let outcome = self.attempts(&mut work).await;
+        let renumbered = matches!(outcome, Err(UpstreamError::UidValidityChanged { .. }));
+        if !work.lifted.is_empty() && !renumbered && timeout(MENDING, self.mend(&mut work)).await.is_err() {
+            tracing::debug!("a fresh connection does not take the marks of another program back either");
+        }
+        outcome
+    }
+
+    async fn attempts(&mut self, work: &mut Work) -> Result<(), UpstreamError> {
         if let Some(session) = self.line.take().await {
-            match self.attempt(&session, &mut work).await {
+            match self.attempt(&session, work).await {
                 Err(UpstreamError::Lost { .. }) if work.may_go_on() => {
                     tracing::debug!("the connection was lost during removal: once more over a fresh one");
                 }
@@ -67,8 +87,18 @@ impl Mailbox {
             }
         }
         let session = self.line.dial().await?;
-        let outcome = self.attempt(&session, &mut work).await;
+        let outcome = self.attempt(&session, work).await;
         self.keep(session, outcome)
+    }
+
+    /// Gives the marks of another program back over a fresh connection, where the one that lifted them could not.
+    async fn mend(&mut self, work: &mut Work) {
+        let Ok(session) = self.line.dial().await else { return };
+        let Ok(selected) = session.open("SELECT", &self.folder).await else { return };
+        if self.line.same(selected.uid_validity).is_ok() {
+            guarded::take_back(&session, work).await;
+            self.line.changed(session, self.uid_validity);
+        }
     }
 
     async fn attempt(&mut self, session: &Session, work: &mut Work) -> Result<(), UpstreamError> {

@@ -86,7 +86,7 @@ impl Mailbox {
     pub(super) fn settled_plan(&self) -> Option<Plan> {
         match self.account.pop3.delete {
             Delete::Keep => Some(Plan::Keep),
-            Delete::Flag => Some(Plan::Flag),
+            Delete::Flag if !self.trash_only() => Some(Plan::Flag),
             Delete::Hide => Some(Plan::Hide),
             Delete::Expunge if !self.trash_only() => Some(Plan::Expunge),
             _ => self.plan.clone(),
@@ -112,7 +112,8 @@ impl Mailbox {
         Ok((selected, plan))
     }
 
-    /// Where EXPUNGE takes a label off, or does what a setting on the web says: removing is what its Trash does.
+    /// Where EXPUNGE takes a label off, or does what a setting on the web says, and a mark alone may be enough for that:
+    /// removing is what its Trash does, and what must not be removed is safe in the folder where everything is.
     fn trash_only(&self) -> bool {
         self.account.quirks.has(Quirk::Labels) || self.account.quirks.has(Quirk::ExpungeArchives)
     }
@@ -122,12 +123,13 @@ impl Mailbox {
         let role = match delete {
             Delete::Archive if self.account.quirks.has(Quirk::Labels) => Role::All,
             Delete::Archive => Role::Archive,
+            Delete::Flag => Role::All,
             _ => Role::Trash,
         };
         let found = self.find(role, &listed.folders);
         let here = found.is_some_and(|folder| self.is_maildrop(folder));
         match (delete, found) {
-            (Delete::Archive, Some(_)) if here => Ok(Plan::Keep),
+            (Delete::Archive | Delete::Flag, Some(_)) if here => Ok(Plan::Keep),
             (_, Some(_)) if here => Ok(Plan::Expunge),
             (_, Some(folder)) => move_to(folder),
             // The Trash may be what could not be read, and nothing is expunged on a guess.

@@ -13,6 +13,12 @@ use crate::upstream::imap::{Answer, Session};
 /// A command line of at most 1000 octets (RFC 2683 §3.2.1.5), less verb, flags and tag.
 const LINE: usize = 900;
 
+/// Commands in a flight: 14 KB, which no server refuses to read before its first answer is read.
+pub(in crate::mailbox) const FLIGHT: usize = 16;
+
+/// What it is called, and its text.
+pub(super) type Command = (&'static str, String);
+
 /// What servers that cut commands short take of messages in one (RFC 9738); what they say is never less.
 const LIMITED: usize = 500;
 
@@ -73,7 +79,34 @@ impl Work {
         name: &'static str,
         command: String,
     ) -> Result<Answer, UpstreamError> {
-        let answer = session.run(name, command).await?;
+        session.run(name, command).await.and_then(|answer| self.same(answer))
+    }
+
+    /// The same for commands whose order and success do not matter to each other: several in a flight. The first
+    /// failure ends it with the flight it is in.
+    pub(super) async fn run_all(
+        &self,
+        session: &Session,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Answer>, UpstreamError> {
+        let mut answers = Vec::with_capacity(commands.len());
+        for flight in commands.chunks(FLIGHT) {
+            let (mut failed, mut renumbered) = (None, None);
+            for answer in session.flight(flight.to_vec()).await? {
+                match answer.and_then(|answer| self.same(answer)) {
+                    Ok(answer) => answers.push(answer),
+                    Err(error @ UpstreamError::UidValidityChanged { .. }) => renumbered = Some(error),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+            if let Some(error) = renumbered.or(failed) {
+                return Err(error);
+            }
+        }
+        Ok(answers)
+    }
+
+    fn same(&self, answer: Answer) -> Result<Answer, UpstreamError> {
         match answer.uid_validity {
             Some(now) if now != self.numbering => {
                 Err(UpstreamError::UidValidityChanged { was: self.numbering, now })
@@ -89,23 +122,33 @@ impl Work {
         uids: &[Uid],
         flags: &str,
     ) -> Result<(), UpstreamError> {
-        for set in self.sets(uids, 0) {
-            self.run(session, "STORE", format!("UID STORE {set} {flags}")).await?;
-        }
-        Ok(())
+        self.run_all(session, self.storing(uids, flags)).await.map(drop)
+    }
+
+    pub(super) fn storing(&self, uids: &[Uid], flags: &str) -> Vec<Command> {
+        self.commands("STORE", uids, 0, |set| format!("UID STORE {set} {flags}"))
+    }
+
+    /// A command for each set of these; `taken` are the octets of what else is long in it.
+    pub(super) fn commands(
+        &self,
+        name: &'static str,
+        uids: &[Uid],
+        taken: usize,
+        command: impl Fn(&str) -> String,
+    ) -> Vec<Command> {
+        self.sets(uids, taken).iter().map(|set| (name, command(set))).collect()
     }
 
     /// Which of these are there.
     pub(super) async fn present(&self, session: &Session, uids: &[Uid]) -> Result<Vec<Uid>, UpstreamError> {
-        let mut there = BTreeSet::new();
-        for set in self.sets(uids, 0) {
-            let answer = self.run(session, "FETCH", format!("UID FETCH {set} (UID)")).await?;
-            there.extend(answer.fetched.into_iter().map(|(uid, _)| uid));
-        }
+        let fetches = self.commands("FETCH", uids, 0, |set| format!("UID FETCH {set} (UID)"));
+        let answers = self.run_all(session, fetches).await?.into_iter();
+        let there: BTreeSet<Uid> = answers.flat_map(|answer| answer.fetched).map(|(uid, _)| uid).collect();
         Ok(uids.iter().copied().filter(|uid| there.contains(uid)).collect())
     }
 
-    pub(super) fn sets(&self, uids: &[Uid], taken: usize) -> Vec<String> {
+    fn sets(&self, uids: &[Uid], taken: usize) -> Vec<String> {
         sets(uids, room(taken), self.most)
     }
 

@@ -317,6 +317,8 @@ async fn where_folders_are_labels_expunge_is_trash_and_archive_is_all_mail() {
         (Delete::Expunge, "[Gmail]/Bin"),
         (Delete::Trash, "[Gmail]/Bin"),
         (Delete::Archive, "[Gmail]/All Mail"),
+        // A mark alone may archive there, or remove for ever: a setting on the web that nobody here can see.
+        (Delete::Flag, "[Gmail]/All Mail"),
     ] {
         let moved = format!("C: $a UID MOVE 3:4,9 \"{folder}\"\nS: $a OK x");
         let script = joined(&[&flown("MOVE UIDPLUS", GMAIL), &moved]);
@@ -326,6 +328,14 @@ async fn where_folders_are_labels_expunge_is_trash_and_archive_is_all_mail() {
     let script = joined(&[&flown("MOVE UIDPLUS", "")]);
     let heard = update(Provider::new(&[script]).quirks(&quirks)).await;
     assert_eq!(heard, r#"NoFolder { folder: "Trash" }"#);
+    let heard = update(Provider::new(&[script]).delete(Delete::Flag).quirks(&quirks)).await;
+    assert_eq!(heard, r#"NoFolder { folder: "All Mail" }"#);
+    // What is in the folder where everything is cannot go there.
+    for delete in [Delete::Archive, Delete::Flag] {
+        let script = joined(&[&flown("MOVE UIDPLUS", GMAIL).replace("\"INBOX\"", "\"[Gmail]/All Mail\"")]);
+        let provider = Provider::new(&[script]).folder("[Gmail]/All Mail").delete(delete).quirks(&quirks);
+        assert_eq!(update(provider).await, "Ok");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -561,4 +571,210 @@ async fn a_plan_is_told_without_changing_anything() {
         mailbox.close().await;
         provider.kept().await;
     }
+}
+
+/// Every value of `delete` before every kind of server: all that is said to it behind SELECT and LIST.
+#[tokio::test(start_paused = true)]
+async fn each_value_of_delete_at_each_kind_of_server() {
+    const COPY: &str = r#"UID COPY 3:4,9 "Bin &AOk-""#;
+    const MOVE: &str = r#"UID MOVE 3:4,9 "Bin &AOk-""#;
+    const ARCHIVE: &str = r#"UID MOVE 3:4,9 "Old""#;
+    const MARK: &str = r"UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)";
+    const EXPUNGE: &str = "UID EXPUNGE 3:4,9";
+    const LOOK: &str = "UID SEARCH DELETED";
+    const LEFT: &str = "UID FETCH 3:4,9 (UID)";
+    let guarded = [LOOK, MARK, LOOK, "EXPUNGE", LEFT];
+    let (both, uidplus, none) = ("UIDPLUS MOVE", "UIDPLUS", "");
+    let folders = &format!("{TRASH}\n        S: * LIST (\\Archive) \"/\" Old");
+    let copied = |behind: &[&'static str]| [&[COPY], behind].concat();
+    let archived = |behind: &[&'static str]| [&[r#"UID COPY 3:4,9 "Old""#], behind].concat();
+    for (delete, capabilities, folders, said) in [
+        (Delete::Auto, both, folders.as_str(), vec![MOVE]),
+        (Delete::Auto, uidplus, folders, copied(&[MARK, EXPUNGE])),
+        (Delete::Auto, none, folders, copied(&guarded)),
+        (Delete::Auto, both, "", vec![MARK, EXPUNGE]),
+        (Delete::Auto, uidplus, "", vec![MARK, EXPUNGE]),
+        (Delete::Auto, none, "", guarded.to_vec()),
+        (Delete::Trash, both, folders, vec![MOVE]),
+        (Delete::Trash, uidplus, folders, copied(&[MARK, EXPUNGE])),
+        (Delete::Trash, none, folders, copied(&guarded)),
+        (Delete::Archive, both, folders, vec![ARCHIVE]),
+        (Delete::Archive, uidplus, folders, archived(&[MARK, EXPUNGE])),
+        (Delete::Archive, none, folders, archived(&guarded)),
+        (Delete::Expunge, both, folders, vec![MARK, EXPUNGE]),
+        (Delete::Expunge, uidplus, folders, vec![MARK, EXPUNGE]),
+        (Delete::Expunge, none, folders, guarded.to_vec()),
+        (Delete::Flag, both, folders, vec![MARK]),
+        (Delete::Flag, uidplus, folders, vec![MARK]),
+        (Delete::Flag, none, folders, vec![MARK]),
+        (Delete::Keep, both, folders, vec![]),
+        (Delete::Keep, none, folders, vec![]),
+    ] {
+        let opened = match delete {
+            Delete::Keep => OPENED.to_owned(),
+            Delete::Flag => [OPENED, SELECTED].concat(),
+            Delete::Expunge => format!(
+                "{OPENED}{SELECTED}C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 {capabilities}\nS: $a OK x"
+            ),
+            _ => flown(capabilities, folders),
+        };
+        let (mut script, mut looks) = (vec![opened], 0);
+        for command in &said {
+            // Our own marks are there the second time.
+            let found = match *command {
+                LOOK if looks == 0 => "S: * SEARCH\n",
+                LOOK => "S: * SEARCH 3 4 9\n",
+                _ => "",
+            };
+            looks += usize::from(*command == LOOK);
+            script.push(format!("C: $a {command}\n{found}S: $a OK x"));
+        }
+        let script: &'static str = script.join("\n").leak();
+        assert_eq!(check(delete, &[script]).await, "Ok", "{delete:?} {capabilities:?}");
+    }
+}
+
+/// A mark alone removes at once: what is to go elsewhere has been copied by then, and what UID EXPUNGE does not find is
+/// gone as it should be.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_expunges_at_the_mark_loses_nothing_that_was_to_be_moved() {
+    let marked = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: * 3 EXPUNGE\nS: * 3 EXPUNGE\nS: * 3 EXPUNGE\nS: $a OK x";
+    for answer in ["S: $a OK nothing to do", "S: $a NO no such messages", "S: $a BAD what messages"] {
+        let looked = "C: $a UID FETCH 3:4,9 (UID)\nS: $a OK x";
+        let refused = if answer.contains("$a OK") { "" } else { looked };
+        let expunged = format!("C: $a UID EXPUNGE 3:4,9\n{answer}\n{refused}");
+        let script = joined(&[
+            &flown("UIDPLUS", TRASH),
+            "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x",
+            marked,
+            &expunged,
+        ]);
+        assert_eq!(check(Delete::Auto, &[script]).await, "Ok", "{answer}");
+    }
+    // With the bare EXPUNGE alone.
+    let script = joined(&[
+        &flown("", TRASH),
+        "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x",
+        "C: $a UID SEARCH DELETED\nS: * SEARCH\nS: $a OK x",
+        marked,
+        "C: $a UID SEARCH DELETED\nS: * SEARCH\nS: $a OK x",
+        "C: $a UID FETCH 3:4,9 (UID)\nS: $a OK x",
+        "C: $a EXPUNGE\nS: $a OK x",
+        "C: $a UID FETCH 3:4,9 (UID)\nS: $a OK x",
+    ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+}
+
+/// Each round trip of a QUIT is one that the next command has to wait for: the mark and what removes it go together, and
+/// so do the parts of a set that is too long for a line.
+#[tokio::test(start_paused = true)]
+async fn what_does_not_wait_for_an_answer_travels_together() {
+    let script = joined(&[
+        &flown("UIDPLUS MOVE", ""),
+        r#"
+        C: $a UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)
+        C: $b UID EXPUNGE 3:4,9
+        S: $a OK x
+        S: * 1 EXPUNGE
+        S: $b OK x"#,
+    ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+    let singly = |answers: &str| {
+        let moves = r#"
+        C: $a UID MOVE 3 "Bin &AOk-"
+        C: $b UID MOVE 4 "Bin &AOk-"
+        C: $c UID MOVE 9 "Bin &AOk-""#;
+        joined(&[&flown("MOVE", TRASH), moves, answers])
+    };
+    let provider = |script| Provider::new(&[script]).quirks(&[Quirk::DeleteSingly]);
+    assert_eq!(update(provider(singly("S: $a OK x\nS: $b OK x\nS: $c OK x"))).await, "Ok");
+    // One of them is refused: the others are done all the same, and that one is tried once more.
+    let look = "C: $a UID FETCH 3 (UID)\nC: $b UID FETCH 4 (UID)\nC: $c UID FETCH 9 (UID)\n\
+                S: $a OK x\nS: * 1 FETCH (UID 4)\nS: $b OK x\nS: $c OK x\n";
+    let refused = format!("S: $a OK x\nS: $b NO busy\nS: $c OK x\n{look}C: $a UID MOVE 4 \"Bin &AOk-\"\n");
+    assert_eq!(update(provider(singly(&format!("{refused}S: $a OK x")))).await, "Ok");
+    let again = singly(&format!("{refused}S: $a NO [OVERQUOTA] full"));
+    assert_eq!(update(provider(again)).await, r#"Refused { command: "MOVE", text: "full [OVERQUOTA]" }"#);
+    // Renumbered in the middle: nothing more is asked by numbers that are void.
+    let renumbered = singly("S: $a NO busy\nS: * OK [UIDVALIDITY 8] rebuilt\nS: $b OK x\nS: $c OK x");
+    assert!(update(provider(renumbered)).await.starts_with("UidValidityChanged"));
+    // A copy that is missing keeps its original: copies are waited for.
+    let script = joined(&[
+        &flown("UIDPLUS", TRASH),
+        r#"
+        C: $a UID COPY 3 "Bin &AOk-"
+        S: $a NO [OVERQUOTA] full"#,
+        &look.replace(
+            "S: * 1 FETCH (UID 4)",
+            "S: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: * 3 FETCH (UID 9)",
+        ),
+    ]);
+    assert!(update(provider(script)).await.starts_with("Refused"));
+}
+
+/// More parts than go into a flight: the next one waits for its end, and is not begun where something failed.
+#[tokio::test(start_paused = true)]
+async fn a_flight_is_bounded_and_the_last_that_fails() {
+    let numbers: Vec<u32> = (1..=20).collect();
+    let asked = |range: std::ops::RangeInclusive<u32>, command: &str| {
+        let tag = |at: u32| char::from_u32(u32::from('a') + at).unwrap();
+        let lines =
+            range.clone().map(|at| format!("C: ${} {}\n", tag(at), command.replace('@', &at.to_string())));
+        let answers = range.map(|at| format!("S: ${} OK x\n", tag(at)));
+        lines.chain(answers).collect::<String>()
+    };
+    let mark = r"UID STORE @ +FLAGS.SILENT (\Deleted)";
+    let deleted: Vec<Uid> = numbers.iter().map(|number| uid(*number)).collect();
+    for (script, expected) in [
+        (joined(&[OPENED, SELECTED, &asked(1..=16, mark), &asked(17..=20, mark)]), true),
+        (
+            joined(&[
+                OPENED,
+                SELECTED,
+                &asked(1..=16, mark).replacen("S: $b OK x", "S: $b NO busy", 1),
+                // Looked into: all are there, so no more is tried.
+                &asked(1..=16, "UID FETCH @ (UID)").replace("S: $b OK x", &fetched(1..=16)),
+                &asked(17..=20, "UID FETCH @ (UID)").replace("S: $r OK x", &fetched(17..=20)),
+            ]),
+            false,
+        ),
+    ] {
+        let provider = Provider::new(&[script]).delete(Delete::Flag).quirks(&[Quirk::DeleteSingly]);
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        assert_eq!(mailbox.update(&[], &deleted).await.is_ok(), expected);
+        mailbox.close().await;
+        provider.kept().await;
+    }
+}
+
+fn fetched(range: std::ops::RangeInclusive<u32>) -> String {
+    let tag = if *range.start() == 1 { 'b' } else { 'r' };
+    let rows = range.map(|at| format!("S: * {at} FETCH (UID {at})\n"));
+    rows.chain([format!("S: ${tag} OK x")]).collect()
+}
+
+/// RFC 3501 §6.4.3: the guarded way again, its server silent while foreign marks are lifted: a fresh connection puts
+/// them back, takes ours back, and nothing is expunged.
+#[tokio::test(start_paused = true)]
+async fn marks_lifted_before_a_silence_are_put_back_over_a_fresh_connection() {
+    let until = |step: &str| EXPUNGED.split(step).next().unwrap();
+    for silent in [until("S: * SEARCH 3 4 9"), until("S: * 3 EXPUNGE")] {
+        let silent = joined(&[&flown("", ""), silent]);
+        let mended = joined(&[SELECTED, TAKEN_BACK]);
+        let heard = check(Delete::Auto, &[silent, mended]).await;
+        assert!(heard.starts_with("TimedOut"), "{heard}");
+    }
+    // Renumbered meanwhile: a mark would be another message's.
+    let silent = joined(&[&flown("", ""), until("S: * SEARCH 3 4 9")]);
+    let renumbered = joined(&["C: $a SELECT \"INBOX\"\nS: * OK [UIDVALIDITY 9] x\nS: $a OK x"]);
+    assert!(check(Delete::Auto, &[silent, renumbered]).await.starts_with("TimedOut"));
+    // Lost, and once more lost: the third connection puts them back.
+    let lost = joined(&[&flown("", ""), until("C: $a EXPUNGE"), "C: $a EXPUNGE\nEOF"]);
+    let again = joined(&[SELECTED, "C: $a UID STORE 1:2 +FLAGS.SILENT (\\Deleted)\nEOF"]);
+    let put_back = joined(&[
+        SELECTED,
+        "C: $a UID STORE 3,9 -FLAGS.SILENT (\\Deleted)\nS: $a OK x",
+        "C: $a UID STORE 1:2 +FLAGS.SILENT (\\Deleted)\nS: $a OK x",
+    ]);
+    assert!(check(Delete::Auto, &[lost, again, put_back]).await.starts_with("Lost"));
 }

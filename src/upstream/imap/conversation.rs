@@ -49,6 +49,9 @@ impl<S: Octets> Conversation<S> {
         commands: &[(&'static str, String)],
     ) -> Result<Vec<Result<Answer, UpstreamError>>, UpstreamError> {
         self.wire_at_start();
+        if commands.iter().any(|(name, _)| LABORIOUS.contains(name)) {
+            self.wire().laborious();
+        }
         let tags: Vec<String> = commands.iter().map(|(_, command)| self.wire().queue(command)).collect();
         let mut answers = Vec::with_capacity(tags.len());
         for ((name, _), tag) in commands.iter().zip(&tags) {

@@ -144,6 +144,19 @@ impl Session {
         self.ask(name, |reply| Ask::Run { name, command, reply }).await
     }
 
+    /// Runs commands in one flight, and answers each; each must be right whatever becomes of those before it
+    /// (RFC 3501 §5.5), and all of them must fit into what a server takes before it is listened to.
+    ///
+    /// # Errors
+    /// The session is over; how far it came is not known. A command's own NO or BAD is its answer.
+    pub async fn flight(
+        &self,
+        commands: Vec<(&'static str, String)>,
+    ) -> Result<Vec<Result<Answer, UpstreamError>>, UpstreamError> {
+        let name = commands.first().map_or("NOOP", |(name, _)| *name);
+        self.ask(name, |reply| Ask::Flight { commands, reply }).await
+    }
+
     /// SELECT or EXAMINE of a folder, named as the user sees it.
     pub async fn open(&self, verb: &'static str, folder: &str) -> Result<Selected, UpstreamError> {
         let answer = self.run(verb, format!("{verb} {}", listing::quoted(folder))).await;
@@ -158,7 +171,7 @@ impl Session {
         list: &str,
     ) -> Result<(Selected, Result<Answer, UpstreamError>), UpstreamError> {
         let commands = vec![(verb, format!("{verb} {}", listing::quoted(folder))), ("LIST", list.to_owned())];
-        let mut answers = self.ask(verb, |reply| Ask::Flight { commands, reply }).await?.into_iter();
+        let mut answers = self.flight(commands).await?.into_iter();
         let (Some(mut opened), Some(mut listed)) = (answers.next(), answers.next()) else {
             return Err(UpstreamError::Lost { command: verb });
         };
