@@ -1,6 +1,7 @@
 //! What an app hears when the provider cannot be reached, or is not whom it should be: an answer in bounded time
 //! that tells passing faults from those that need the user, on a session that goes on; and no password leaves.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use crate::support::PATIENCE;
 use crate::support::bridge::{Config, InProcess, Remote};
 use crate::support::certs::Kind;
 use crate::support::dovecot::PASSWORD;
+use crate::support::provider::Provider;
 use crate::support::scripted::{Begin, Upstream};
 use crate::support::wire::Wire;
 
@@ -275,6 +277,24 @@ async fn greetings_that_refuse() {
     greeted_with(Begin::Tls, &READING, "* BYE [UNAVAILABLE] later", Told::Passing, "later").await;
     greeted_with(Begin::Tls, &[Protocol::Smtp], "421 4.3.2 later", Told::Passing, "later").await;
     greeted_with(Begin::Tls, &[Protocol::Smtp], "554 5.3.2 later", Told::Passing, "later").await;
+}
+
+/// RFC 3206 §4: the password that is stored here counts no longer at the provider. The app's own was right, so it is not
+/// to ask its user for another; and the provider, who locks accounts, is shown the wrong one once.
+#[tokio::test]
+async fn a_stored_password_that_the_provider_refuses() {
+    let mut provider = Provider::start(&[]).await;
+    let mut stored = tempfile::NamedTempFile::new().expect("a file");
+    stored.write_all(PASSWORD.as_bytes()).expect("it is written");
+    let secret = format!("secret = {{ file = \"{}\" }}", stored.path().display());
+    let bridge = InProcess::start(provider.config(USER).account(&secret).parsed()).await;
+    for _ in 0..5 {
+        let mut app = Protocol::Pop3.open(&bridge).await;
+        let answer = Protocol::Pop3.log_in(&mut app).await;
+        assert!(answer.starts_with(Told::NeedsUser.beginning(Protocol::Pop3)), "{answer}");
+        Protocol::Pop3.goes_on(&mut app).await;
+    }
+    assert_eq!(provider.shown().len(), 1);
 }
 
 /// RFC 9051 §6.2.1, RFC 3207 §4: demanded and not offered, so no password leaves.
