@@ -110,6 +110,9 @@
 //!   An app that leaves early costs what came until then, which stays in the cache; the session ends where more than
 //!   64 KiB are still on their way. A message far outside the window gets a fresh session in place of that one rather
 //!   than a second beside it: the provider counts both, and what was on its way is no longer what the app is after.
+//! - **The newest first, a UID a command.** A set is answered upwards whatever its order (RFC 3501 §6.4.8 has none), so
+//!   that an app which goes down would wait for the whole of it. The same once a set was refused for the sake of one of
+//!   its messages: by itself each is refused in its own place, and holds up no other.
 //! - **A message of a set is whole when its FETCH response has ended as one**, not when the command is done, as it is
 //!   where one message was asked for by itself. An app that does not pipeline asks for the next message only when it has
 //!   this one: waiting for the set would hold up each message by all the others of it.
