@@ -93,6 +93,9 @@
 //!   `[THROTTLED]` names none: no login and no FETCH of ours goes upstream before that, nor does a session that is lost
 //!   come back. `[LIMIT]` without a time is none, since it ends when another connection does. An IMAP app that is logged
 //!   in hears upstream itself, and submission is asked what the app asks.
+//! - **New connections to one server follow one another**, 64 at once and 32 a second beyond that, two a second where it
+//!   fails, unevenly spaced: a provider that restarts is not met by all the apps of all the bridges in one moment. The
+//!   bridge itself never reconnects unasked, so it needs no back-off besides.
 //! - **lettre is shown the last line of a reply.** It parses a reply anew with every line of it, so a long one costs
 //!   the square of its length; the lines themselves are recorded beside it and reach the app as they were.
 //! - **A listing builds on the last UID that is known, not on UIDNEXT.** Both name the same new messages, and a server

@@ -17,6 +17,7 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::ahead::Ahead;
+use super::pace::Pace;
 use super::{address, fault};
 use crate::mail::Deadlines;
 use crate::mail::account::{Endpoint, Security};
@@ -36,6 +37,7 @@ const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
 pub struct Connector {
     tls: Arc<ClientConfig>,
     deadlines: Deadlines,
+    pace: Pace,
 }
 
 /// A stream to upstream, before or after TLS.
@@ -91,7 +93,7 @@ pub enum ConnectError {
 impl Connector {
     /// A connector that trusts what `tls` trusts.
     pub fn new(tls: Arc<ClientConfig>, deadlines: Deadlines) -> Self {
-        Self { tls, deadlines }
+        Self { tls, deadlines, pace: Pace::default() }
     }
 
     /// The waiting times.
@@ -101,7 +103,25 @@ impl Connector {
 
     /// Connects: over TLS for `Security::Tls`, plain for `Security::StartTls`, whose caller then asks for
     /// STARTTLS and calls [`Connector::secure`].
+    ///
+    /// One of many waits for its turn first.
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
+        if !self.pace.turn(endpoint).await {
+            return Err(timed_out(endpoint));
+        }
+        let connected = self.connect_now(endpoint).await;
+        match &connected {
+            Ok(_) => self.pace.tell(endpoint, true),
+            Err(ConnectError::Unreachable { .. } | ConnectError::TimedOut { .. }) => {
+                self.pace.tell(endpoint, false);
+            }
+            // It says nothing about how the server is.
+            Err(ConnectError::NameNotFound { .. } | ConnectError::Tls { .. }) => {}
+        }
+        connected
+    }
+
+    async fn connect_now(&self, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
         let until = Instant::now() + self.deadlines.connect;
         let addresses = resolve(endpoint, until).await?;
         let stream = Stream::Plain(self.reach(endpoint, &addresses, until).await?);
