@@ -83,6 +83,31 @@ async fn a_login_that_works_tells_what_pop3_deletions_do() {
     );
 }
 
+/// RFC 3501 §6.4.3: what has neither UIDPLUS nor MOVE can only expunge whatever is marked.
+#[tokio::test]
+async fn what_each_value_of_delete_does_is_said_in_words() {
+    let able = "IMAP4rev1 UIDPLUS MOVE SASL-IR AUTH=PLAIN";
+    let (uidplus, old) = ("IMAP4rev1 UIDPLUS SASL-IR AUTH=PLAIN", "IMAP4rev1 SASL-IR AUTH=PLAIN");
+    let bare = "the server can only expunge all that is marked deleted";
+    for (delete, capabilities, said, guarded) in [
+        ("auto", able, "moved to the folder Bin", false),
+        ("trash", uidplus, "moved to the folder Bin", false),
+        ("trash", old, "moved to the folder Bin", true),
+        ("expunge", uidplus, "removed for good", false),
+        ("expunge", old, "removed for good", true),
+        ("flag", old, "marked deleted and left where they are", false),
+        ("hide", old, "left as they are and not shown to POP3 apps any more", false),
+        ("keep", old, "left as they are", false),
+    ] {
+        let provider = Provider::that_can(capabilities, &[plain(ADDRESS, PASSWORD)]).await;
+        let config = Config::new(ADDRESS, &provider.imap).account(&format!("pop3.delete = \"{delete}\""));
+        let (ended, told) = check(&config, "CANARY pass\n").await;
+        assert_eq!(ended, Some(0), "{told}");
+        assert_told(&told, &[&format!("messages that a POP3 app deletes are {said}\n")]);
+        assert_eq!(told.contains(bare), guarded, "{delete}: {told}");
+    }
+}
+
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_a_fault() {
     let provider = Provider::start(&[plain(ADDRESS, PASSWORD)]).await;

@@ -281,6 +281,13 @@ async fn reading(
             {
                 report.good(Kind::Deletion, format_args!("what that means at this provider: {deleted}"));
             }
+            if matches!(mailbox.expunges_all_marked(&plan).await, Ok(true)) {
+                report.good(
+                    Kind::Deletion,
+                    "the server can only expunge all that is marked deleted, so marks of other programs are lifted for \
+                     that moment; delete = \"flag\" never expunges",
+                );
+            }
         }
         Err(error) => report.fault(Kind::Deletion, error.sentence(account)),
     }

@@ -5,8 +5,8 @@
 //!  QUIT    SELECT, same UIDVALIDITY ──▶ store::views, on the disk ──▶ the keyword, where upstream keeps keywords ──▶ +OK
 //! ```
 //!
-//! The file decides. The keyword is a hint for when the file knows nothing of the mailbox: upstream has renumbered it, or
-//! the state folder is lost or another machine's. Then, once, it is searched for, and what bears it becomes the file. So
+//! The file decides. The keyword is a hint for when the file knows nothing of the mailbox: upstream has renumbered it (what
+//! keeps its unique-id then stays hidden without), or the state folder is lost or another machine's. Then, once, it is searched for, and what bears it becomes the file. So
 //! it costs no later login anything, and a message that another footbridge hid later is shown here.
 //!
 //! A login hides what it did not see in the listing only where the listing tells: UIDs below the last one listed that
@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use super::removal::FLIGHT;
 use super::{Listing, Mailbox, Message};
 use crate::mail::account::Delete;
-use crate::mail::{Account, Quirk, Uid};
+use crate::mail::{Account, Numbering, Quirk, Uid, UidValidity};
 use crate::proto::imap::uid_set::sets;
 use crate::store::{Hidden, Runs, View, Views};
 use crate::upstream::UpstreamError;
@@ -75,12 +75,13 @@ impl Mailbox {
             Hidden::Unknown => return Ok(listing),
             Hidden::These(uid_validity, hidden) if uid_validity == self.uid_validity => hidden,
             before => {
-                let hints = self.hints(&listing.messages).await?;
-                if let Hidden::These(_, before) = &before {
+                let mut hints = self.hints(&listing.messages).await?;
+                if let Hidden::These(was, before) = &before {
+                    hints = hints.with(&known_again(*was, before, &listing));
                     let (before, again) = (before.count(), hints.count());
                     warn!(
-                        "{}: the provider has renumbered the mailbox {}: of {before} hidden messages {again} are known \
-                         by the keyword {HIDDEN}, any others are shown again",
+                        "{}: the provider has renumbered the mailbox {}: {before} messages were hidden, {again} are \
+                         known again and still are; any others are shown",
                         self.account.address, self.folder
                     );
                 } else if !hints.is_empty() {
@@ -189,6 +190,16 @@ impl Mailbox {
         self.line.changed(session, self.uid_validity);
         Ok(None)
     }
+}
+
+/// What is certainly the same as a message that was hidden: it keeps its unique-id, too.
+fn known_again(was: UidValidity, hidden: &Runs, listing: &Listing) -> Runs {
+    let uids = listing.messages.iter().map(|message| message.uid);
+    let same = uids.filter(|uid| {
+        let name = listing.names.of(*uid);
+        name.numbering == Numbering::first(was) && hidden.has(name.uid)
+    });
+    same.collect()
 }
 
 async fn leave_hints(session: &Session, uids: &[Uid]) -> Result<(), UpstreamError> {

@@ -10,7 +10,7 @@ use super::bridge::{Config, Remote};
 use super::scripted::Upstream;
 use super::wire::Wire;
 
-/// What the IMAP server can.
+/// What the IMAP server can, where nothing else is said.
 const CAPABILITY: &str = "IMAP4rev1 UIDPLUS MOVE SPECIAL-USE SASL-IR AUTH=PLAIN AUTH=XOAUTH2";
 
 /// An IMAP server and a submission server, which live as long as the test's runtime.
@@ -23,10 +23,15 @@ pub struct Provider {
 impl Provider {
     /// Starts both. They take these initial responses ([`plain`], [`xoauth2`]) and no others.
     pub async fn start(takes: &[String]) -> Self {
+        Self::that_can(CAPABILITY, takes).await
+    }
+
+    /// The same with an IMAP server that says it can do this.
+    pub async fn that_can(capability: &'static str, takes: &[String]) -> Self {
         let (imap, smtp) = (Upstream::good().await, Upstream::good().await);
         let (show, shown) = mpsc::unbounded_channel();
         let provider = Self { imap: imap.remote(), smtp: smtp.remote(), shown };
-        let door = Door { takes: takes.to_vec(), show };
+        let door = Door { takes: takes.to_vec(), show, capability };
         tokio::spawn(serve(imap, door.clone(), imap_session));
         tokio::spawn(serve(smtp, door, smtp_session));
         provider
@@ -58,6 +63,7 @@ pub fn xoauth2(user: &str, token: &str) -> String {
 struct Door {
     takes: Vec<String>,
     show: mpsc::UnboundedSender<String>,
+    capability: &'static str,
 }
 
 impl Door {
@@ -81,8 +87,8 @@ where
 }
 
 async fn imap_session(mut app: Wire, door: Door) {
-    app.say(&format!("* OK [CAPABILITY {CAPABILITY}] ready")).await;
-    let capability = format!("CAPABILITY {CAPABILITY}");
+    app.say(&format!("* OK [CAPABILITY {}] ready", door.capability)).await;
+    let capability = format!("CAPABILITY {}", door.capability);
     while let Some(line) = app.hear_or_end().await {
         let mut words = line.split(' ');
         let tag = words.next().unwrap_or_default();

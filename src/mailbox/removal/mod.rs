@@ -27,9 +27,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Mailbox;
-use crate::mail::Uid;
+use crate::mail::{Quirk, Uid};
 use crate::upstream::UpstreamError;
-use crate::upstream::imap::Session;
+use crate::upstream::imap::{Session, has};
 pub(super) use plan::Plan;
 pub(super) use work::FLIGHT;
 use work::Work;
@@ -45,6 +45,18 @@ impl Mailbox {
     pub async fn removal_plan(&mut self) -> Result<RemovalPlan, UpstreamError> {
         self.stop_ahead();
         self.plan().await.map(|plan| plan.shown())
+    }
+
+    /// Whether that comes to the bare EXPUNGE, which removes whatever is marked and needs the guarded way.
+    pub async fn expunges_all_marked(&mut self, plan: &RemovalPlan) -> Result<bool, UpstreamError> {
+        let capabilities = self.line.read(|session| Box::pin(session.capabilities())).await?;
+        let no_uidplus = !has(&capabilities, "UIDPLUS");
+        let no_move = self.account.quirks.has(Quirk::NoMove) || !has(&capabilities, "MOVE");
+        Ok(match plan {
+            RemovalPlan::Expunge => no_uidplus,
+            RemovalPlan::MoveTo(_) => no_uidplus && no_move,
+            RemovalPlan::Flag | RemovalPlan::Hide | RemovalPlan::Keep => false,
+        })
     }
 
     /// The UPDATE state: sets `\Seen` on `seen`, then removes `deleted` as the account's `delete` says.

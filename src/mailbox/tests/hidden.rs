@@ -164,6 +164,47 @@ async fn a_renumbered_mailbox_is_hidden_by_its_keywords() {
     assert_eq!(hidden(&state).await, these(8, &[3, 5]));
 }
 
+/// Upstream takes no keyword and tells EMAILID (RFC 8474 §5.1): what keeps its unique-id stays hidden.
+#[tokio::test(start_paused = true)]
+async fn a_renumbered_mailbox_is_hidden_by_what_proves_a_message_the_same() {
+    let with_ids = |uid_validity: u32, messages: &[(u32, &str)], from: &str| {
+        let rows: String = (1..)
+            .zip(messages)
+            .map(|(at, (uid, id))| format!("S: * {at} FETCH (UID {uid} RFC822.SIZE 10 EMAILID ({id}))\n"))
+            .collect();
+        let (count, next) = (messages.len(), messages.last().unwrap().0 + 1);
+        let (at_once, again) = if from == "1" {
+            (rows, String::new())
+        } else {
+            let again = "C: $z UID FETCH 1:* (UID RFC822.SIZE EMAILID)";
+            (String::new(), format!("{again}\n{rows}S: $z OK x\n"))
+        };
+        format!(
+            "K: IMAP4rev1 OBJECTID\nC: $a EXAMINE \"INBOX\"\nC: $b UID FETCH {from}:* (UID RFC822.SIZE EMAILID)\n\
+             S: * {count} EXISTS\nS: * OK [UIDVALIDITY {uid_validity}] x\nS: * OK [UIDNEXT {next}] x\nS: $a OK x\n\
+             {at_once}S: $b OK x\n{again}"
+        )
+    };
+    let first = with_ids(7, &[(3, "Ma"), (4, "Mb"), (9, "Mc")], "1") + &hints("3:9", "") + &selected(7, "");
+    // One of the hidden ones is gone, one is somewhere else, and the one that was shown has its old number.
+    let then = with_ids(8, &[(3, "Mx"), (4, "Mb"), (5, "Mc")], "10") + &hints("3:5", "");
+    let last = with_ids(8, &[(3, "Mx"), (4, "Mb"), (5, "Mc")], "6");
+    let last = last.split("C: $z").next().unwrap();
+    let (provider, folder) = Provider::new(&[joined(&[&first]), joined(&[&then]), joined(&[last])]).ledger();
+    let provider = provider.delete(Delete::Hide);
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    mailbox.update(&[], &[uid(3), uid(9)]).await.unwrap();
+    mailbox.close().await;
+    for _ in 0..2 {
+        provider.resources.ledger.written().await;
+        let (mailbox, listing) = provider.open().await.unwrap();
+        assert_eq!(listing.messages.iter().map(|message| message.uid.get()).collect::<Vec<_>>(), [3, 4]);
+        mailbox.close().await;
+    }
+    provider.kept().await;
+    assert_eq!(hidden(&folder.path().join("state")).await, these(8, &[5]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn sessions_at_a_time_hide_what_each_of_them_deleted() {
     let (_outer, state) = place();

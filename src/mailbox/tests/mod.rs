@@ -22,7 +22,7 @@ use crate::mail::account::{
     SmtpOptions,
 };
 use crate::mail::{Quirk, Quirks};
-use crate::store::{Carried, Ledger};
+use crate::store::{Carried, Ledger, Views};
 use crate::upstream::imap::script;
 
 const STALL: Duration = Duration::from_secs(120);
@@ -71,6 +71,7 @@ impl Provider {
     fn use_folder(&mut self, folder: &tempfile::TempDir) {
         self.resources.ledger = Ledger::in_folder(&folder.path().join("state"));
         self.resources.carried = Carried::in_folder(&folder.path().join("state"));
+        self.resources.views = Views::in_folder(&folder.path().join("state"));
     }
 
     async fn open(&self) -> Result<(Mailbox, Listing), UpstreamError> {

@@ -174,7 +174,7 @@ impl View {
 
 impl Place {
     fn read(&self, name: &str) -> Hidden {
-        let read = Folder::open(&self.folder).and_then(|folder| Ok((FILES.read(&folder, name)?, folder)));
+        let read = Folder::look(&self.folder).and_then(|folder| Ok((FILES.read(&folder, name)?, folder)));
         let (content, folder) = match read {
             Ok(read) => read,
             Err(error) => {
