@@ -89,6 +89,10 @@
 //! - **A session that nobody asks listens**, held or not, so that its end is found when it comes; one that was left alone
 //!   for ten seconds has five for its first octet. A connection that vanished without a word so costs an app that paused
 //!   five seconds and not the 55 of a silence in mid-transfer.
+//! - **No mailbox check is answered from memory**, not even where IDLE says nothing. IDLE tells late: Dovecot half a
+//!   second after the change, which is how long it collects them, servers that look now and then by as long as that is.
+//!   A check that believed it would show a mailbox that upstream has no longer, to a user who presses the button because
+//!   the message is known to be there. Over a session that is held the truth costs one round trip.
 //! - **A wait that upstream asks for is the whole account's, a quarter of an hour at most**, and a minute where
 //!   `[THROTTLED]` names none: no login and no FETCH of ours goes upstream before that, nor does a session that is lost
 //!   come back. `[LIMIT]` without a time is none, since it ends when another connection does. An IMAP app that is logged
