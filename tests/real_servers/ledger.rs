@@ -2,15 +2,12 @@
 
 use std::process::Command;
 
+use crate::relay::Relay;
 use crate::support::bridge::{Config, Home, Program, Remote};
 use crate::support::dovecot::{Dovecot, PASSWORD};
 use crate::support::imap::Imap;
 use crate::support::mail;
 use crate::support::pop3::{Pop3, as_pop3_has_it};
-
-#[path = "../../benches/throughput/relay.rs"]
-#[allow(dead_code)] // Only its counts are used here.
-mod relay;
 
 /// What the program says when the ledger is on the disk.
 const WRITTEN: &str = "the ledger is written";
@@ -149,7 +146,7 @@ async fn a_mailbox_check_of_a_thousand_messages_takes_few_octets() {
         (0..1000).map(|number| format!("Subject: {number}\r\n\r\nsome text\r\n").into_bytes()).collect();
     let mut direct = crate::fill(user, &messages).await;
     let imaps = Dovecot::shared().imaps();
-    let relay = relay::Relay::start(([127, 0, 0, 1], imaps.port).into()).expect("a relay");
+    let relay = Relay::start(([127, 0, 0, 1], imaps.port).into()).expect("a relay");
     let remote = Remote { port: relay.address().port(), ..imaps };
     let home = Home::new(&Config::new(user, &remote));
     let mut bridge = Program::start_in(&home, "debug");

@@ -5,6 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../../benches/throughput/relay.rs"]
+#[allow(dead_code)] // The benchmark does more with it.
+mod relay;
+
 mod apps;
 mod cache;
 mod deletion;

@@ -1,6 +1,9 @@
 //! Every octet of a message reaches the app, whatever the message looks like.
 
-use crate::support::bridge::{Config, InProcess, Program};
+use std::time::Duration;
+
+use crate::relay::Relay;
+use crate::support::bridge::{Config, InProcess, Program, Remote};
 use crate::support::dovecot::{Dovecot, PASSWORD};
 use crate::support::imap::{Imap, Stored};
 use crate::support::mail;
@@ -144,6 +147,38 @@ async fn a_whole_maildrop_takes_few_commands() {
     }
     // And those whose headers are longer than a beginning.
     assert!(shelf.asked() - before <= 15, "{} commands", shelf.asked() - before);
+    bridge.stopped().await;
+}
+
+/// And few round trips, whichever end an app begins at: each message by itself would cost one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_maildrop_takes_few_round_trips_the_newest_first_too() {
+    let messages = mail::mixed(80);
+    let shelf = Shelf::start(messages.clone()).await;
+    let relay = Relay::start(([127, 0, 0, 1], shelf.remote().port).into()).expect("a relay");
+    relay.delay(Duration::from_millis(40));
+    let way = Remote { port: relay.address().port(), ..shelf.remote() };
+    let config = Config::new("ana@example.test", &way).setting("cache.memory = \"0\"");
+    let bridge = InProcess::start(config.parsed()).await;
+    let up: Vec<usize> = (1..=messages.len()).collect();
+    let down: Vec<usize> = up.iter().rev().copied().collect();
+    for command in ["RETR", "TOP"] {
+        for numbers in [&up, &down] {
+            let mut session = Pop3::login(bridge.pop3(), "ana@example.test", PASSWORD).await;
+            let before = relay.counts();
+            for number in numbers {
+                let whole = as_pop3_has_it(&messages[number - 1]);
+                let (line, expected) = match command {
+                    "TOP" => (format!("TOP {number} 3"), beginning(&whole, 3)),
+                    _ => (format!("RETR {number}"), &whole[..]),
+                };
+                assert!(session.lines(&line).await == expected, "{line}");
+            }
+            let bursts = relay.counts().since(before).bursts;
+            assert!(bursts <= 10, "{command} from {}: {bursts} round trips", numbers[0]);
+            session.ok("QUIT").await;
+        }
+    }
     bridge.stopped().await;
 }
 
