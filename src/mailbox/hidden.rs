@@ -9,8 +9,9 @@
 //! keeps its unique-id then stays hidden without), or the state folder is lost or another machine's. Then, once, it is searched for, and what bears it becomes the file. So
 //! it costs no later login anything, and a message that another footbridge hid later is shown here.
 //!
-//! A login hides what it did not see in the listing only where the listing tells: UIDs below the last one listed that
-//! are not in it are gone for ever, and are forgotten with the next change.
+//! What is hidden is read before the mailbox is listed, so what is not listed of it is gone for ever, and is forgotten with
+//! the next change. Where upstream's UIDNEXT does not say that such a UID is never given again, it is forgotten at once: a
+//! message that comes with it later is another one.
 
 use std::time::Duration;
 
@@ -53,27 +54,31 @@ impl Hiding {
         (account.pop3.delete == Delete::Hide).then(|| Self {
             view: view(),
             gone: Runs::default(),
-            lasting: true,
+            lasting: false,
         })
+    }
+
+    /// What is hidden now.
+    pub(super) async fn read(&self) -> Hidden {
+        self.view.read().await
     }
 }
 
 impl Mailbox {
-    /// The whole listing without what is hidden; `lasting` as in [`Examined`](crate::upstream::imap::Examined).
+    /// The whole listing without what is `hidden`, which was read before it; its UIDs outlive the session.
     pub(super) async fn not_hidden(
         &mut self,
         mut listing: Listing,
-        lasting: bool,
+        hidden: Hidden,
+        uid_next: Option<Uid>,
     ) -> Result<Listing, UpstreamError> {
         let Some(hiding) = &mut self.hiding else { return Ok(listing) };
-        hiding.lasting = lasting;
-        if !lasting || listing.messages.is_empty() {
-            return Ok(listing);
-        }
+        hiding.lasting = true;
         let view = hiding.view.clone();
-        let hidden = match view.read().await {
+        let hidden = match hidden {
             Hidden::Unknown => return Ok(listing),
             Hidden::These(uid_validity, hidden) if uid_validity == self.uid_validity => hidden,
+            _ if listing.messages.is_empty() => return Ok(listing),
             before => {
                 let mut hints = self.hints(&listing.messages).await?;
                 if let Hidden::These(was, before) = &before {
@@ -99,18 +104,21 @@ impl Mailbox {
                 hints
             }
         };
-        self.forget_gone(&hidden, &listing);
+        self.forget_gone(&hidden, &listing, uid_next).await;
         listing.messages.retain(|message| !hidden.has(message.uid));
         listing.messages.shrink_to_fit();
         debug!(hidden = hidden.count(), "what is hidden is not shown");
         Ok(listing)
     }
 
-    fn forget_gone(&mut self, hidden: &Runs, listing: &Listing) {
+    async fn forget_gone(&mut self, hidden: &Runs, listing: &Listing, uid_next: Option<Uid>) {
         // What such a server does not list may come back when other mail has gone.
         let proves = !self.account.quirks.has(Quirk::FolderCap);
-        if let Some(hiding) = self.hiding.as_mut().filter(|_| proves) {
-            hiding.gone = hidden.missing_among(listing.messages.iter().map(|message| message.uid));
+        let Some(hiding) = self.hiding.as_mut().filter(|_| proves && !hidden.is_empty()) else { return };
+        hiding.gone = hidden.without(&listing.messages.iter().map(|message| message.uid).collect());
+        let never_again = hiding.gone.last().is_none_or(|last| uid_next.is_some_and(|next| last < next));
+        if !never_again && let Err(error) = hiding.view.forget(self.uid_validity, hiding.gone.clone()).await {
+            debug!(%error, "what is gone is still among what is hidden");
         }
     }
 

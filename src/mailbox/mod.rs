@@ -132,12 +132,13 @@ impl Mailbox {
         let in_use = resources.held.enter(&account);
         let mut page = resources.ledger.page(&account, &folder);
         let renamed = resources.carried.mailbox(&account, &folder);
+        let hiding = Hiding::of(&account, &resources.views);
         let mut line = Line::new(dial, folder.clone());
         let mut left = match &claim {
             Some(claim) => in_use.take(claim).await,
             None => None,
         };
-        let (session, mut examined, earlier) = loop {
+        let (session, mut examined, earlier, hidden) = loop {
             let held = left.is_some();
             let session = async {
                 match left.take() {
@@ -145,11 +146,18 @@ impl Mailbox {
                     None => line.dial().await,
                 }
             };
-            let (session, known, kept) = tokio::join!(session, page.read(), renamed.read());
+            // What is hidden is older than the listing then: what is not listed of it is gone.
+            let hidden = async {
+                match &hiding {
+                    Some(hiding) => Some(hiding.read().await),
+                    None => None,
+                }
+            };
+            let (session, known, kept, hidden) = tokio::join!(session, page.read(), renamed.read(), hidden);
             let session = session?;
             let was = known.as_ref().map(|known| known.uid_validity);
             match session.list(&folder, known).await {
-                Ok(examined) => break (session, examined, Earlier { was, kept, renamed }),
+                Ok(examined) => break (session, examined, Earlier { was, kept, renamed }, hidden),
                 Err(error) if !held || matches!(error, UpstreamError::Unavailable { .. }) => {
                     return Err(error);
                 }
@@ -158,6 +166,7 @@ impl Mailbox {
             }
         };
         let (uid_validity, lasting) = (examined.listed.uid_validity, examined.lasting);
+        let uid_next = examined.listed.uid_next;
         let learns = lasting && examined.identities.is_none();
         let names = earlier.names(&mut examined, &page).await;
         line.opened(session, uid_validity);
@@ -170,7 +179,7 @@ impl Mailbox {
             page,
             learns,
             stall,
-            hiding: Hiding::of(&account, &resources.views),
+            hiding,
             plan: None,
             ahead: Ahead::default(),
             claim,
@@ -179,7 +188,10 @@ impl Mailbox {
             resources,
         };
         let listing = mailbox.with_sizes_of_bodies(listing);
-        let listing = mailbox.not_hidden(listing, lasting).await?;
+        let listing = match hidden {
+            Some(hidden) if lasting => mailbox.not_hidden(listing, hidden, uid_next).await?,
+            _ => listing,
+        };
         let listing = mailbox.recent(listing).await?;
         Ok((mailbox, listing))
     }

@@ -225,15 +225,32 @@ async fn sessions_at_a_time_hide_what_each_of_them_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_gone_is_forgotten_where_the_listing_proves_it() {
-    for (quirks, left) in [(&[][..], vec![2, 6, 9]), (&[Quirk::FolderCap], vec![1, 2, 6, 9])] {
+    for (quirks, left) in [(&[][..], vec![2, 6]), (&[Quirk::FolderCap], vec![1, 2, 6, 9])] {
         let (_outer, state) = place();
         let hide = [opened(7, &[1, 2, 9]), hints("1:9", ""), selected(7, "")].concat();
         check(&state, &[&hide], &[1, 2, 9]).await;
-        // 1 is gone; 9 may be on its way: it lies above all that is listed.
         let script = joined(&[&opened(7, &[2, 6]), &selected(7, "")]);
         let (shown, said) = session(provider(&state, &[script]).quirks(quirks), &[6]).await;
         assert_eq!((shown, said.as_str()), (vec![6], "Ok"));
         assert_eq!(hidden(&state).await, these(7, &left));
+    }
+}
+
+/// RFC 3501 §2.3.1.1: a UID is never given again under the same UIDVALIDITY. A server that takes UIDNEXT back, or has
+/// none, may give it to another message all the same, which must not be out of sight.
+#[tokio::test(start_paused = true)]
+async fn a_uid_that_may_be_given_again_hides_no_other_message() {
+    let next = |uid: u32| format!("S: * OK [UIDVALIDITY 7] x\nS: * OK [UIDNEXT {uid}] x\n");
+    let listed = |uids: &[u32], told: &str| opened(7, uids).replace("S: * OK [UIDVALIDITY 7] x\n", told);
+    for (told, shown) in
+        [(next(10), vec![3]), (next(4), vec![3, 9]), (next(1).replace("UIDNEXT 1", "X"), vec![3, 9])]
+    {
+        let (_outer, state) = place();
+        let hide = [opened(7, &[3, 9]), hints("3:9", ""), selected(7, "")].concat();
+        check(&state, &[&hide], &[9]).await;
+        // Somebody else removes it; then there is one of its number again.
+        assert_eq!(check(&state, &[&listed(&[3], &told)], &[]).await.0, [3]);
+        assert_eq!(check(&state, &[&opened(7, &[3, 9])], &[]).await.0, shown, "{told}");
     }
 }
 

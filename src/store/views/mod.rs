@@ -134,6 +134,18 @@ impl View {
         .await
     }
 
+    /// Drops those that are `gone` for ever, where the numbering is still this one.
+    ///
+    /// # Errors
+    /// They may still be kept.
+    pub async fn forget(&self, uid_validity: UidValidity, gone: Runs) -> Result<(), NotHidden> {
+        self.change(move |before| match before {
+            Some((now, hidden)) if now == uid_validity => Ok((now, hidden.without(&gone))),
+            _ => Err(NotHidden("what was hidden is another's now".to_owned())),
+        })
+        .await
+    }
+
     /// Hides these as well, whoever hid others meanwhile, and drops those that are `gone` for ever. On the disk when
     /// this returns.
     ///

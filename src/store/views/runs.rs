@@ -27,6 +27,11 @@ impl Runs {
         self.0.iter().map(|(first, last)| u64::from(last - first) + 1).sum()
     }
 
+    /// The highest.
+    pub fn last(&self) -> Option<Uid> {
+        self.0.last().and_then(|(_, last)| Uid::new(*last))
+    }
+
     /// Whether it has this one.
     pub fn has(&self, uid: Uid) -> bool {
         let behind = self.0.partition_point(|(first, _)| *first <= uid.get());
@@ -65,25 +70,6 @@ impl Runs {
             }
         }
         left
-    }
-
-    /// What of it lies up to the last of `there`, ascending, and is not among them.
-    pub fn missing_among(&self, there: impl IntoIterator<Item = Uid>) -> Self {
-        let mut missing = Self::default();
-        let mut runs = self.0.iter().copied();
-        let mut run = runs.next();
-        for uid in there.into_iter().map(Uid::get) {
-            while let Some((first, last)) = run.filter(|(first, _)| *first <= uid) {
-                if first < uid {
-                    missing.push((first, last.min(uid - 1)));
-                }
-                run = if last > uid { Some((uid + 1, last)) } else { runs.next() };
-                if last >= uid {
-                    break;
-                }
-            }
-        }
-        missing
     }
 
     /// In ascending order of its first; what touches the last run makes it longer.
@@ -172,10 +158,7 @@ mod tests {
             let (a, b) = (runs(&one), runs(&other));
             prop_assert_eq!(a.with(&b), runs(&one.union(&other).copied().collect()));
             prop_assert_eq!(a.without(&b), runs(&one.difference(&other).copied().collect()));
-            let last = other.last().copied().unwrap_or(0);
-            let missing = one.iter().copied().filter(|uid| *uid <= last && !other.contains(uid)).collect();
-            let there = other.iter().filter_map(|number| Uid::new(*number));
-            prop_assert_eq!(a.missing_among(there), runs(&missing));
+            prop_assert_eq!(a.last().map(Uid::get), one.last().copied());
             prop_assert!((1..50).filter_map(Uid::new).all(|uid| a.has(uid) == one.contains(&uid.get())));
             prop_assert_eq!(a.has(Uid::new(u32::MAX).unwrap()), one.contains(&u32::MAX));
             prop_assert_eq!((a.count(), a.is_empty()), (one.len() as u64, one.is_empty()));
