@@ -168,7 +168,7 @@ impl Mailbox {
         let (uid_validity, lasting) = (examined.listed.uid_validity, examined.lasting);
         let uid_next = examined.listed.uid_next;
         let learns = lasting && examined.identities.is_none();
-        let names = earlier.names(&mut examined, &page).await;
+        let names = earlier.names(&mut examined, &session, &page).await;
         line.opened(session, uid_validity);
         let listing = listing::listing(examined, names, &page);
         let mut mailbox = Mailbox {

@@ -17,6 +17,7 @@ mod hiding;
 mod ledger;
 mod octets;
 mod program;
+mod unique_ids;
 
 use support::bridge::{Config, Program, Remote};
 use support::dovecot::Dovecot;

@@ -180,8 +180,7 @@ async fn sessions_that_find_it_out_together_show_the_same() {
 /// A body that was cached belongs to the message as it was numbered then.
 #[tokio::test(start_paused = true)]
 async fn a_cached_body_is_never_shown_under_another_uidvalidity() {
-    let fetched =
-        "C: $y UID FETCH 3 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 3 BODY[] {3}\\r\\nold)\\r\\nS: $y OK done\n";
+    let fetched = "C: $y UID FETCH 3 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 3 BODY[] {3}\\r\\nold)\\r\\n\nS: $y OK done\n";
     let scripts = [
         with_ids(7, 1, &[(3, 3, "M3")]) + fetched,
         with_ids(8, 4, &[(3, 3, "M4"), (4, 3, "M3")]) + &fetched.replace("old", "new"),
@@ -191,9 +190,210 @@ async fn a_cached_body_is_never_shown_under_another_uidvalidity() {
     for (expected, ids) in [("old", "7.3"), ("new", "8.3 7.3")] {
         let (mut mailbox, listing) = provider.open().await.unwrap();
         assert_eq!(shown(&listing), ids);
-        assert_eq!(whole(&mut mailbox.body(uid(3)).await.unwrap()).await.0, expected.as_bytes());
+        let (body, end) = whole(&mut mailbox.body(uid(3)).await.unwrap()).await;
+        end.unwrap();
+        assert_eq!(body, expected.as_bytes());
         mailbox.close().await;
         provider.resources.ledger.written().await;
     }
+    provider.kept().await;
+}
+
+const HEADER: &str = "Message-ID: <N@x>\\r\\nSubject: a\\r\\n\\r\\n";
+/// Octets of such a header and of "body" with a line end.
+const OCTETS: u32 = 39;
+
+/// RETR of messages whose headers go by; by their names for the test.
+fn retrieved(messages: &[(u32, &str)]) -> String {
+    messages
+        .iter()
+        .map(|(uid, name)| {
+            let header = HEADER.replace('N', name);
+            format!(
+                "C: $r UID FETCH {uid} (UID BODY.PEEK[])\n\
+                 R: * 1 FETCH (UID {uid} BODY[] {{{OCTETS}}}\\r\\n{header}body\\r\\n)\\r\\n\nS: $r OK done\n"
+            )
+        })
+        .collect()
+}
+
+/// The headers that are asked for after a renumbering, and what comes.
+fn looked_at(set: &str, messages: &[(u32, &str)]) -> String {
+    let came: String = messages
+        .iter()
+        .map(|(uid, name)| {
+            let header = HEADER.replace('N', name);
+            format!("R: * 1 FETCH (UID {uid} BODY[HEADER] {{33}}\\r\\n{header})\\r\\n\n")
+        })
+        .collect();
+    format!("C: $h UID FETCH {set} (UID BODY.PEEK[HEADER])\n{came}S: $h OK done\n")
+}
+
+/// UIDL when the mailbox was found like this, one time after the other; these messages were retrieved in the first.
+async fn each_after_retrieving(uids: &[u32], scripts: &[String]) -> Vec<String> {
+    let leaked: Vec<&'static str> = scripts.iter().map(|script| &*script.clone().leak()).collect();
+    let (provider, _folder) = Provider::new(&leaked).ledger();
+    let maildrop = Maildrop::new(UniqueIds::inbox(UidValidity::FIRST), []);
+    let (mut mailbox, listing) = provider.open().await.unwrap();
+    for number in uids {
+        let mut body = mailbox.retrieve_and_learn(uid(*number), &maildrop).await.unwrap();
+        whole(&mut body).await.1.unwrap();
+    }
+    mailbox.close().await;
+    provider.resources.ledger.written().await;
+    let mut all = vec![shown(&listing)];
+    for _ in 1..scripts.len() {
+        all.push(unique_ids(&provider).await);
+    }
+    provider.kept().await;
+    all
+}
+
+/// Where upstream tells no identity: the header that the app was sent, and the size.
+#[tokio::test(start_paused = true)]
+async fn what_is_the_same_by_its_header_keeps_its_unique_id_again_and_again() {
+    let all = OCTETS;
+    let heard = each_after_retrieving(
+        &[3, 5],
+        &[
+            without_ids(7, 1, &[(3, all), (5, all), (8, 80)], &retrieved(&[(3, "3"), (5, "5")])),
+            // What is of another size needs no look.
+            without_ids(
+                8,
+                9,
+                &[(1, 80), (2, all), (3, all), (4, all)],
+                &looked_at("2:4", &[(4, "9"), (2, "5"), (3, "3")]),
+            ),
+            without_ids(9, 5, &[(1, all), (2, all)], &looked_at("1:2", &[(1, "3"), (2, "9")])),
+        ],
+    )
+    .await;
+    assert_eq!(heard, ["7.3 7.5 7.8", "8.1 7.5 7.3 8.4", "7.3 8.4"]);
+}
+
+/// RFC 1939 §7: a unique-id that goes to another message hides it. Headers may be the same, so each doubt counts.
+#[tokio::test(start_paused = true)]
+async fn where_a_header_leaves_a_doubt_the_unique_id_is_new() {
+    let all = OCTETS;
+    let first = |others: &[(u32, u32)], retr: &[(u32, &str)]| {
+        without_ids(7, 1, &[&[(3, all)], others].concat(), &retrieved(retr))
+    };
+    let two = [(1, all), (2, all)];
+    for (why, uids, first, then, expected) in [
+        (
+            "another one of that size was never seen",
+            vec![3],
+            first(&[(5, all)], &[(3, "3")]),
+            without_ids(8, 6, &[(1, all)], ""),
+            "8.1",
+        ),
+        (
+            "two had the same header",
+            vec![3, 5],
+            first(&[(5, all)], &[(3, "3"), (5, "3")]),
+            without_ids(8, 6, &[(1, all)], ""),
+            "8.1",
+        ),
+        (
+            "two have it now",
+            vec![3],
+            first(&[], &[(3, "3")]),
+            without_ids(8, 4, &two, &looked_at("1:2", &[(1, "3"), (2, "3")])),
+            "8.1 8.2",
+        ),
+        (
+            "one of that size is not shown",
+            vec![3],
+            first(&[], &[(3, "3")]),
+            without_ids(8, 4, &two, &looked_at("1:2", &[(1, "3")])),
+            "8.1 8.2",
+        ),
+        (
+            "one has two headers",
+            vec![3],
+            first(&[], &[(3, "3")]),
+            without_ids(8, 4, &two[..1], &looked_at("1", &[(1, "3"), (1, "4")])),
+            "8.1",
+        ),
+        (
+            "the header is another one",
+            vec![3],
+            first(&[], &[(3, "3")]),
+            without_ids(8, 4, &two[..1], &looked_at("1", &[(1, "4")])),
+            "8.1",
+        ),
+        (
+            "the headers are refused",
+            vec![3],
+            first(&[], &[(3, "3")]),
+            without_ids(8, 4, &two[..1], "C: $h UID FETCH 1 (UID BODY.PEEK[HEADER])\nS: $h NO not now\n"),
+            "8.1",
+        ),
+        (
+            "the size is another one",
+            vec![3],
+            first(&[], &[(3, "3")]),
+            without_ids(8, 4, &[(1, all + 1)], ""),
+            "8.1",
+        ),
+    ] {
+        assert_eq!(each_after_retrieving(&uids, &[first, then]).await[1], expected, "{why}");
+    }
+}
+
+/// A size that is not told may be that of another message with this header.
+#[tokio::test(start_paused = true)]
+async fn where_not_all_sizes_are_told_no_header_proves_anything() {
+    let first = without_ids(7, 1, &[(3, OCTETS)], &retrieved(&[(3, "3")]));
+    let then = without_ids(8, 4, &[(1, OCTETS), (2, 5)], "").replace("(UID 2 RFC822.SIZE 5)", "(UID 2)");
+    assert_eq!(each_after_retrieving(&[3], &[first, then]).await[1], "8.1 8.2");
+}
+
+/// A provider that moves to another server renumbers, and that server may tell identities.
+#[tokio::test(start_paused = true)]
+async fn a_header_that_was_seen_counts_also_where_upstream_tells_identities_now() {
+    let heard = each_after_retrieving(
+        &[3, 5],
+        &[
+            without_ids(7, 1, &[(3, OCTETS), (5, OCTETS)], &retrieved(&[(3, "3"), (5, "5")])),
+            with_ids(8, 6, &[(1, OCTETS, "M5"), (2, OCTETS, "M3")])
+                + &looked_at("1:2", &[(1, "5"), (2, "3")]),
+            with_ids(9, 3, &[(1, OCTETS, "M3"), (2, OCTETS, "M5")]),
+        ],
+    )
+    .await;
+    assert_eq!(heard, ["7.3 7.5", "7.5 7.3", "7.3 7.5"]);
+}
+
+/// RFC 8474 §5.1: the same EMAILID is the same content, so a server that gives it to messages of two sizes is not
+/// believed.
+#[tokio::test(start_paused = true)]
+async fn an_emailid_of_two_sizes_proves_nothing() {
+    let heard = each(&[
+        with_ids(7, 1, &[(3, 30, "M0"), (4, 40, "M4")]),
+        with_ids(8, 5, &[(1, 31, "M0"), (2, 40, "M4")]),
+    ])
+    .await;
+    assert_eq!(heard, ["7.3 7.4", "8.1 7.4"]);
+}
+
+/// The app waits for its login: a provider that does not answer costs it no more than some seconds.
+#[tokio::test(start_paused = true)]
+async fn headers_that_do_not_come_are_not_waited_for_long() {
+    let first = without_ids(7, 1, &[(3, OCTETS)], &retrieved(&[(3, "3")]));
+    let silent = without_ids(8, 4, &[(1, OCTETS)], "C: $h UID FETCH 1 (UID BODY.PEEK[HEADER])\n");
+    let scripts = [&*first.leak(), &*silent.leak()];
+    let (provider, _folder) = Provider::new(&scripts).ledger();
+    let maildrop = Maildrop::new(UniqueIds::inbox(UidValidity::FIRST), []);
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    let mut body = mailbox.retrieve_and_learn(uid(3), &maildrop).await.unwrap();
+    whole(&mut body).await.1.unwrap();
+    mailbox.close().await;
+    provider.resources.ledger.written().await;
+    let before = tokio::time::Instant::now();
+    let (mailbox, listing) = provider.open().await.unwrap();
+    assert_eq!(shown(&listing), "8.1");
+    assert!(before.elapsed() <= Duration::from_secs(21), "{:?}", before.elapsed());
+    drop(mailbox);
     provider.kept().await;
 }

@@ -46,6 +46,9 @@ const FILE: &str = "ledger.redb";
 /// A login lists the mailbox as if nothing were known rather than wait longer for a slow disk.
 const READING: Duration = Duration::from_secs(1);
 
+/// One that finds the mailbox renumbered waits longer: all the messages that an app has may hang on it.
+const READING_ALL: Duration = Duration::from_secs(10);
+
 /// Threads that read at a time; what a disk that hangs can hold up.
 const READERS: usize = 4;
 
@@ -208,7 +211,8 @@ impl Page {
     pub async fn read(&mut self) -> Option<Listed> {
         let (book, key) = (self.book.clone()?, self.key);
         self.unwritten = lock(&book.learnt).get(&key).cloned();
-        self.looked_up(move |book| book.with(|database| file::read(database, key)).flatten()).await
+        let look = move |book: &Book| book.with(|database| file::read(database, key)).flatten();
+        self.looked_up(READING, look).await
     }
 
     /// Gives the messages the exact sizes that were learnt and may not be in the file yet.
@@ -223,8 +227,8 @@ impl Page {
     /// renumbered, before it writes it anew.
     pub async fn before(&self) -> Option<Before> {
         let (book, key) = (self.book.clone()?, self.key);
-        let Before { listed, mut identities } =
-            self.looked_up(move |book| book.with(|database| file::read_all(database, key)).flatten()).await?;
+        let look = move |book: &Book| book.with(|database| file::read_all(database, key)).flatten();
+        let Before { listed, mut identities } = self.looked_up(READING_ALL, look).await?;
         if let Some(notes) = lock(&book.learnt).get(&key).filter(|it| it.uid_validity == listed.uid_validity)
         {
             let mut known: BTreeMap<Uid, Identity> = notes.identities.clone();
@@ -237,6 +241,7 @@ impl Page {
     /// What is in the file, if the disk tells in time.
     async fn looked_up<T: Send + 'static>(
         &self,
+        within: Duration,
         look: impl FnOnce(&Book) -> Option<T> + Send + 'static,
     ) -> Option<T> {
         let book = self.book.clone()?;
@@ -248,7 +253,7 @@ impl Page {
             });
             reading.await.ok()?
         };
-        timeout(READING, reading).await.unwrap_or_else(|_| {
+        timeout(within, reading).await.unwrap_or_else(|_| {
             debug!("the ledger is not read in time");
             None
         })

@@ -260,6 +260,19 @@ fn no_uid_validity(command: &'static str) -> UpstreamError {
     UpstreamError::Refused { command, text: "it gives the mailbox no UIDVALIDITY".to_owned() }
 }
 
+/// Ascending, each UID once; of a message of which two were told, none.
+pub(super) fn one_each(mut identities: Identities) -> Identities {
+    identities.sort_unstable();
+    identities.dedup();
+    let alone = |group: &&[(Uid, Identity)]| group.len() == 1;
+    if !identities.chunk_by(|(one, _), (next, _)| one == next).all(|group| alone(&group)) {
+        let groups = identities.chunk_by(|(one, _), (next, _)| one == next);
+        identities = groups.filter(alone).flatten().copied().collect();
+    }
+    identities.shrink_to_fit();
+    identities
+}
+
 /// Sixteen octets a message, and twenty more where upstream tells identities.
 #[derive(Debug, Default)]
 pub(super) struct List {
@@ -295,19 +308,8 @@ impl List {
         format!("UID FETCH {set} (UID RFC822.SIZE{space}{item})")
     }
 
-    /// The identities that were told; of a message of which two were told, none.
     fn identities(self) -> Option<Identities> {
-        self.identity?;
-        let mut identities = self.identities;
-        identities.sort_unstable();
-        identities.dedup();
-        let alone = |group: &&[(Uid, Identity)]| group.len() == 1;
-        if !identities.chunk_by(|(one, _), (next, _)| one == next).all(|group| alone(&group)) {
-            let groups = identities.chunk_by(|(one, _), (next, _)| one == next);
-            identities = groups.filter(alone).flatten().copied().collect();
-        }
-        identities.shrink_to_fit();
-        Some(identities)
+        self.identity.map(|_| one_each(self.identities))
     }
 
     fn find<'a>(&mut self, sets: impl IntoIterator<Item = &'a [u8]>) {

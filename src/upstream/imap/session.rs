@@ -21,6 +21,7 @@ use tracing::Instrument;
 use super::backoff::Backoff;
 use super::conversation::{Conversation, Octets};
 use super::fetch::{After, LOST, Part, Sink, Wanted};
+use super::headers::{Headers, Looked};
 use super::heard::Answer;
 use super::listing::{self, Examined, Selected};
 use super::log_in;
@@ -74,6 +75,7 @@ enum Ask {
     Flight { commands: Vec<(&'static str, String)>, reply: Reply<Vec<Result<Answer, UpstreamError>>> },
     List { folder: String, known: Option<Listed>, reply: Reply<Examined> },
     Capabilities { reply: Reply<Vec<String>> },
+    Headers { headers: Headers, reply: Reply<Looked> },
     Fetch { wanted: Wanted, sink: Sink },
     ReadAhead(Ahead),
     Hold(oneshot::Sender<()>),
@@ -189,6 +191,11 @@ impl Session {
         self.ask("FETCH", |reply| Ask::List { folder, known, reply }).await
     }
 
+    /// Looks at the headers of many messages in the mailbox that is open, as long as it may.
+    pub async fn headers(&self, headers: Headers) -> Result<Looked, UpstreamError> {
+        self.ask("FETCH", |reply| Ask::Headers { headers, reply }).await
+    }
+
     /// Upstream's capabilities after login.
     pub async fn capabilities(&self) -> Result<Vec<String>, UpstreamError> {
         self.ask("CAPABILITY", |reply| Ask::Capabilities { reply }).await
@@ -294,6 +301,9 @@ async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Rec
             Ask::List { folder, known, reply } => {
                 answer(&mut conversation, reply, async |talk| talk.examine_and_list(&folder, known).await)
                     .await
+            }
+            Ask::Headers { headers, reply } => {
+                answer(&mut conversation, reply, async |talk| talk.headers(&headers).await).await
             }
             Ask::Capabilities { reply } => {
                 answer(&mut conversation, reply, async |talk| Ok(talk.capabilities().await?.to_vec())).await
