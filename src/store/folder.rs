@@ -85,6 +85,8 @@ impl Folder {
                 format!("the state folder cannot be made: {error}; name another with --state DIR"),
             )
         })?;
+        // What is synced in it is lost with its name. Not everybody may read all that is above.
+        self.path.ancestors().skip(1).for_each(|above| drop(sync_folder(above)));
         // Somebody else may have made it this very moment.
         self.is_there().map(|_| ())
     }
