@@ -478,7 +478,8 @@ mod tests {
     async fn no_more_apps_than_the_provider_allows_and_a_free_place_is_given_on() {
         let text = "[[account]]\naddress = \"ana@gmail.com\"\n";
         let settings = config::parse(text, Path::new("test.toml")).expect("a good configuration");
-        assert_eq!(settings.accounts.first().and_then(|account| account.imap_connections), Some(15));
+        let gmail = settings.accounts.first().expect("one account");
+        assert_eq!((gmail.imap_connections, gmail.imap_down_a_day), (Some(15), Some(2_500_000_000)));
         let accounts = Accounts::new(settings.accounts);
         let admitted = accounts.admit("ana@gmail.com", &Secret::new("x")).await.expect("unknown");
         let mut seats = Vec::new();

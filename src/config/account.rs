@@ -111,6 +111,7 @@ fn check(
         quirks: row.map(Provider::quirks).unwrap_or_default(),
         folders: Table::builtin().folder_names(row),
         imap_connections: row.and_then(|row| row.limits.imap_connections),
+        imap_down_a_day: row.and_then(|row| row.limits.imap_down_mb_day).map(|mb| u64::from(mb) * 1_000_000),
         help: row.and_then(Provider::login_help),
     })
 }

@@ -34,6 +34,8 @@ pub struct Account {
     pub folders: FolderNames,
     /// Simultaneous IMAP connections the provider allows, where known.
     pub imap_connections: Option<u32>,
+    /// Octets the provider sends over IMAP a day, where known.
+    pub imap_down_a_day: Option<u64>,
     /// A page of the provider that helps with passwords or settings, where known.
     pub help: Option<&'static str>,
 }

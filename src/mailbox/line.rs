@@ -10,7 +10,7 @@ use crate::auth::Credentials;
 use crate::mail::{Account, UidValidity};
 use crate::net::Connector;
 use crate::upstream::UpstreamError;
-use crate::upstream::imap::{Backoff, Session};
+use crate::upstream::imap::{Backoff, Meter, Session};
 
 /// A session on its way.
 type Dialling = Pin<Box<dyn Future<Output = Result<Session, UpstreamError>> + Send>>;
@@ -70,11 +70,12 @@ pub(super) fn provider(
     account: Arc<Account>,
     credentials: Credentials,
     backoff: Backoff,
+    meter: Meter,
 ) -> Dial {
     Arc::new(move || {
         let (connector, account, credentials) = (connector.clone(), account.clone(), credentials.clone());
-        let backoff = backoff.clone();
-        Box::pin(async move { Session::log_in(&connector, &account, &credentials, &backoff).await })
+        let (backoff, meter) = (backoff.clone(), meter.clone());
+        Box::pin(async move { Session::log_in(&connector, &account, &credentials, &backoff, meter).await })
     })
 }
 

@@ -3,7 +3,7 @@
 use super::Held;
 use super::ahead::Budget;
 use crate::store::{Bodies, Carried, Ledger, Views};
-use crate::upstream::imap::Backoffs;
+use crate::upstream::imap::{Backoffs, Meters};
 
 /// For the life of the bridge; cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Resources {
     pub held: Held,
     /// Accounts that upstream asks to leave alone.
     pub backoffs: Backoffs,
+    /// What upstream has sent of late.
+    pub meters: Meters,
 }
 
 impl Resources {
@@ -35,6 +37,7 @@ impl Resources {
             ahead: Budget::default(),
             held: Held::default(),
             backoffs: Backoffs::default(),
+            meters: Meters::default(),
         }
     }
 }

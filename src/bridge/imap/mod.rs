@@ -57,7 +57,8 @@ where
     };
     let Opened { account, wire, conversation, seat: _seat } = opened;
     let deadlines = context.connector.deadlines().clone();
-    let splice = Splice::new(app, wire, conversation, deadlines);
+    let meter = context.resources.meters.of(&account);
+    let splice = Splice::new(app, wire, conversation, deadlines).counted_on(meter);
     let facts = splice.run(&account, &context.stopping).await;
     if let Ending::Upstream(error) = &facts.ending {
         warn!("{}", error.sentence(&account));

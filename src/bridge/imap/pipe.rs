@@ -37,7 +37,7 @@ pub(super) struct Pipe {
     /// Octets that went out.
     pub(super) carried: u64,
     /// Octets that came in.
-    taken: u64,
+    pub(super) taken: u64,
 }
 
 /// How a peer came to say nothing more.

@@ -21,6 +21,7 @@ use crate::mail::{Account, Deadlines};
 use crate::net::{Buffered, QuickAck, linger};
 use crate::proto::imap::splice::{Act, Conversation, Patience};
 use crate::upstream::UpstreamError;
+use crate::upstream::imap::Meter;
 
 /// Upstream's IDLE is renewed after this long: below the 29 minutes of RFC 2177 §3 and the 30 after which a server may
 /// log out (RFC 3501 §5.4), with room for a slow line.
@@ -42,6 +43,9 @@ pub(super) struct Splice<A, U> {
     moved: Instant,
     /// What the directions' progress was then.
     progress: u64,
+    /// Where what comes from upstream is counted, and what has been.
+    meter: Meter,
+    metered: u64,
     /// Upstream takes no more octets.
     up_broken: bool,
     /// How much the app had been told when its pieces were last to be acknowledged at once, which lasts until it is
@@ -104,10 +108,17 @@ where
             clock: Clock::new(),
             moved: Instant::now(),
             progress: 0,
+            meter: Meter::default(),
+            metered: 0,
             up_broken: false,
             acknowledged: None,
             idling: None,
         }
+    }
+
+    /// Has what comes from upstream counted there.
+    pub(super) fn counted_on(self, meter: Meter) -> Self {
+        Self { meter, ..self }
     }
 
     /// Carries octets until one side ends it, says the last words to the app and drops both. Upstream never hears a
@@ -121,6 +132,7 @@ where
                 Ending::Stopping
             }
         };
+        self.count();
         self.part(&ending, account).await;
         Facts {
             ending,
@@ -269,11 +281,17 @@ where
         })
     }
 
+    fn count(&mut self) {
+        let came = self.down.taken;
+        self.meter.count(came.saturating_sub(std::mem::replace(&mut self.metered, came)));
+    }
+
     /// Takes down what has changed since the last look.
     fn note(&mut self, now: Instant) {
         let progress = self.down.progress() + self.up.progress();
         if progress != self.progress {
             (self.progress, self.moved) = (progress, now);
+            self.count();
         }
         let idling = self.conversation.idling();
         if idling != self.idling.map(|(idle, _)| idle) {

@@ -12,6 +12,7 @@ mod listing;
 mod login;
 #[cfg(test)]
 mod login_tests;
+mod meter;
 mod refusal;
 #[cfg(test)]
 pub(crate) mod script;
@@ -40,6 +41,7 @@ pub use fetch::{DRAINED, Part, Wanted};
 pub use headers::{Headers, Looked};
 pub use heard::{Answer, Folder, HIDDEN};
 pub use listing::{Examined, Selected, quoted};
+pub use meter::{Meter, Meters};
 pub use session::{Fetched, Session, Settled};
 pub use shelf::{LARGE, Shelf, Way};
 pub use window::Window;

@@ -25,6 +25,7 @@ use super::headers::{Headers, Looked};
 use super::heard::Answer;
 use super::listing::{self, Examined, Selected};
 use super::log_in;
+use super::meter::Meter;
 use super::shelf::{Shelf, Taking};
 use super::window::{Ahead, REQUESTS, Window};
 use crate::auth::Credentials;
@@ -88,6 +89,7 @@ impl Session {
         account: &Arc<Account>,
         credentials: &Credentials,
         backoff: &Backoff,
+        meter: Meter,
     ) -> Result<Self, UpstreamError> {
         backoff.allows()?;
         let heeding = backoff.clone();
@@ -105,6 +107,7 @@ impl Session {
                 Ok(mut conversation) => {
                     conversation.wire().allow_for_work(connector.deadlines().upstream_work);
                     conversation.heard().backoff = heeding;
+                    conversation.wire().count_on(meter);
                     let _ = told.send(Ok(()));
                     serve(conversation, asked).await;
                 }

@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::heard::{Answer, Heard};
+use super::meter::Meter;
 use crate::net::Buffered;
 use crate::proto::imap::response::{self, Response, Status};
 use crate::proto::imap::scan::{Event, Scanner};
@@ -63,6 +64,7 @@ pub struct Wire<S> {
     /// Commands of our own so far.
     commands: u32,
     received: u64,
+    meter: Meter,
 }
 
 impl<S> fmt::Debug for Wire<S> {
@@ -90,12 +92,18 @@ impl<S> Wire<S> {
             invitations: 0,
             commands: 0,
             received: 0,
+            meter: Meter::default(),
         }
     }
 
     /// What upstream said.
     pub fn heard(&mut self) -> &mut Heard {
         &mut self.heard
+    }
+
+    /// Has what is received from now on counted there too.
+    pub fn count_on(&mut self, meter: Meter) {
+        self.meter = meter;
     }
 
     /// Octets received.
@@ -233,6 +241,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                     self.received += octets as u64;
+                    self.meter.count(octets as u64);
                 }
             }
         }
@@ -269,7 +278,9 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         if let Poll::Ready(result) = filled {
             self.waiting = false;
             self.sign_of_life = None;
-            self.received += result.as_ref().map_or(0, |octets| *octets as u64);
+            let octets = result.as_ref().map_or(0, |octets| *octets as u64);
+            self.received += octets;
+            self.meter.count(octets);
             return Poll::Ready(result);
         }
         self.poll_alarm(cx).map(Err)

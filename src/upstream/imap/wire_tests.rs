@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::conversation::Conversation;
+use super::meter::Meter;
 use super::script::{self, PATIENCE};
 use super::wire::Wire;
 use crate::net::Buffered;
@@ -42,6 +43,17 @@ impl AsyncWrite for Counting {
 fn conversation(script: &'static str) -> Conversation<DuplexStream> {
     let (stream, _) = script::play(script);
     Conversation::Client(async_imap::Client::new(Wire::new(Buffered::new(stream), PATIENCE)))
+}
+
+#[tokio::test]
+async fn what_comes_is_counted_asked_or_not() {
+    let mut conversation = conversation("C: $a NOOP\nS: $a OK x\nS: * 1 EXISTS\nEOF");
+    let meter = Meter::allowing(1_000_000);
+    conversation.wire().count_on(meter.clone());
+    conversation.run("NOOP", "NOOP").await.unwrap();
+    assert!(conversation.wire().unasked().await.is_ok());
+    let received = conversation.wire().received();
+    assert!(received > 22 && meter.counted() == received, "{received}");
 }
 
 #[tokio::test]

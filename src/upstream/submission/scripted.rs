@@ -116,6 +116,7 @@ pub(crate) fn account() -> Account {
         quirks: Quirks::default(),
         folders: FolderNames::default(),
         imap_connections: None,
+        imap_down_a_day: None,
         help: None,
     }
 }

@@ -16,6 +16,7 @@ struct Between {
     upstream: DuplexStream,
     stopping: CancellationToken,
     splice: JoinHandle<Facts>,
+    meter: Meter,
 }
 
 fn account() -> Arc<Account> {
@@ -44,8 +45,10 @@ where
         conversation,
         Deadlines::default(),
     );
+    let meter = Meter::allowing(1_000_000);
+    let splice = splice.counted_on(meter.clone());
     let splice = tokio::spawn(async move { splice.run(&account(), &token).await });
-    Between { app, upstream, stopping, splice }
+    Between { app, upstream, stopping, splice, meter }
 }
 
 async fn say(peer: &mut DuplexStream, octets: impl AsRef<[u8]>) {
@@ -70,7 +73,7 @@ async fn rest(peer: &mut DuplexStream) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn octets_pass_both_ways_and_logout_ends_it() {
-    let Between { mut app, mut upstream, splice, .. } = between("IMAP4rev1", 4096);
+    let Between { mut app, mut upstream, splice, meter, .. } = between("IMAP4rev1", 4096);
     say(&mut app, "a SELECT INBOX\r\n").await;
     hear(&mut upstream, "a SELECT INBOX\r\n").await;
     say(&mut upstream, "* 1 EXISTS\r\na OK [READ-WRITE] \r\n").await;
@@ -81,7 +84,7 @@ async fn octets_pass_both_ways_and_logout_ends_it() {
     assert_eq!(rest(&mut app).await, "* BYE\r\nb OK\r\n");
     let facts = splice.await.expect("no panic");
     assert!(matches!(facts.ending, Ending::Finished) && facts.logout);
-    assert_eq!((facts.up, facts.down), (26, 45));
+    assert_eq!((facts.up, facts.down, meter.counted()), (26, 45, 45));
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,7 +268,7 @@ async fn an_app_that_takes_nothing_is_let_go() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_is_said_between_responses() {
-    let Between { mut app, mut upstream, stopping, splice } = between("IMAP4rev1", 4096);
+    let Between { mut app, mut upstream, stopping, splice, .. } = between("IMAP4rev1", 4096);
     say(&mut upstream, "* 1 FETCH (BODY[] {4}\r\nab").await;
     hear(&mut app, "* 1 FETCH (BODY[] {4}\r\nab").await;
     stopping.cancel();

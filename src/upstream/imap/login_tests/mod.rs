@@ -78,6 +78,7 @@ fn account(usernames: &[&str], quirks: &[Quirk]) -> Account {
         quirks: quirks.iter().copied().collect::<Quirks>(),
         folders: FolderNames::default(),
         imap_connections: None,
+        imap_down_a_day: None,
         help: None,
     }
 }
