@@ -3,6 +3,7 @@
 pub mod imap;
 pub mod login;
 pub mod pop3;
+mod refusal;
 #[cfg(test)]
 mod shown;
 pub mod smtp;
@@ -12,7 +13,8 @@ mod told;
 
 pub use crate::auth::{Reached, Standing, Stores, StoresError};
 pub use crate::store::{Carried, Ledger, Views};
-pub use login::{Accounts, Admitted, LoginError, Refusal, Seat};
+pub use login::{Accounts, Admitted, Seat};
+pub use refusal::{LoginError, Refusal};
 
 use std::io;
 use std::sync::Arc;

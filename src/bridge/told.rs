@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::login::{LoginError, Refusal};
+use super::refusal::{LoginError, Refusal};
 use crate::auth::{Denied, NoToken};
 use crate::mail::Account;
 use crate::upstream::UpstreamError;

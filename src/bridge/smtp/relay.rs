@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::auth::Credentials;
-use crate::bridge::login::{Accounts, Admitted, LoginError, Refusal};
+use crate::bridge::login::{Accounts, Admitted};
+use crate::bridge::refusal::{LoginError, Refusal};
 use crate::mail::Account;
 use crate::net::{ConnectError, Connector};
 use crate::proto::sasl::Offer;
