@@ -30,10 +30,6 @@ use crate::upstream::imap::{HIDDEN, Session};
 /// What a hint may hold up a QUIT for, in SELECT and in STORE.
 const HINT: Duration = Duration::from_secs(10);
 
-/// How many messages one SEARCH is about: an answer that names each by itself stays well below the longest response
-/// we hold.
-const SEARCHED: usize = 50_000;
-
 /// A command line of at most 1000 octets (RFC 2683 §3.2.1.5), less the rest of it.
 const LINE: usize = 900;
 
@@ -124,24 +120,14 @@ impl Mailbox {
 
     /// What of these bears the keyword.
     async fn hints(&mut self, messages: &[Message]) -> Result<Runs, UpstreamError> {
-        let mut found = Vec::new();
-        for part in messages.chunks(SEARCHED) {
-            let (Some(first), Some(last)) = (part.first(), part.last()) else { continue };
-            let search = format!("UID SEARCH UID {}:{} KEYWORD {HIDDEN}", first.uid, last.uid);
-            let searched = self.line.read(|session| {
-                let search = search.clone();
-                Box::pin(async move { session.run("SEARCH", search).await })
-            });
-            match searched.await {
-                Ok(answer) => found.extend(answer.found),
-                Err(UpstreamError::Refused { text, .. }) => {
-                    debug!(text, "the provider does not search for keywords");
-                    return Ok(Runs::default());
-                }
-                Err(error) => return Err(error),
+        match self.search(messages, &format!("KEYWORD {HIDDEN}")).await {
+            Ok(found) => Ok(found.into_iter().collect()),
+            Err(UpstreamError::Refused { text, .. }) => {
+                debug!(text, "the provider does not search for keywords");
+                Ok(Runs::default())
             }
+            Err(error) => Err(error),
         }
-        Ok(found.into_iter().collect())
     }
 
     /// Hides these from now on. On the disk when this returns; a hint that upstream does not take is no fault.

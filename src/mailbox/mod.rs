@@ -8,6 +8,7 @@
 //!           ├─ beginning headers and some lines, without the rest
 //!           ├─ listing   what is in it: what the ledger knows, and what is new
 //!           ├─ names     which of its messages go by older unique-ids, since it was renumbered
+//!           ├─ search    which of them meet a search key
 //!           ├─ recent    the part of it that is new enough to be shown
 //!           ├─ held      the session after the app has left, for its next login
 //!           ├─ hidden    the part of it that was deleted by being hidden
@@ -27,6 +28,7 @@ mod recent;
 mod removal;
 mod resources;
 mod rest;
+mod search;
 #[cfg(test)]
 mod tests;
 

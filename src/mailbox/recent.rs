@@ -24,12 +24,8 @@ impl Mailbox {
         let Some(days) = self.account.pop3.recent.filter(|_| !listing.messages.is_empty()) else {
             return Ok(listing);
         };
-        let search = format!("UID SEARCH SINCE {}", since(SystemTime::now(), days));
-        let searched = self.line.read(|session| {
-            let search = search.clone();
-            Box::pin(async move { session.run("SEARCH", search).await })
-        });
-        let mut found = searched.await?.found;
+        let since = format!("SINCE {}", since(SystemTime::now(), days));
+        let mut found = self.search(&listing.messages, &since).await?;
         found.sort_unstable();
         listing.messages.retain(|message| found.binary_search(&message.uid).is_ok());
         listing.messages.shrink_to_fit();

@@ -5,7 +5,7 @@ use super::plan::Plan;
 use super::work::Work;
 use crate::mail::Uid;
 use crate::upstream::UpstreamError;
-use crate::upstream::imap::{Session, has};
+use crate::upstream::imap::{Answer, Session, has};
 
 impl Work {
     /// Does what is left to do in the mailbox that `session` has selected.
@@ -30,40 +30,48 @@ impl Work {
         }
     }
 
-    /// A refusal is looked into: it may have been done all the same, or refused because some of the messages are gone.
+    /// A refusal is looked into: it may have been done all the same, or in part, or refused because some of the messages
+    /// are gone. What is left is gone on with as long as it gets less.
     async fn insist(&mut self, session: &Session, plan: &Plan) -> Result<(), UpstreamError> {
-        let wanted = self.left.len();
-        let error = match self.remove(session, plan).await {
-            Err(error @ UpstreamError::Refused { .. }) => error,
-            outcome => return outcome,
-        };
-        self.left = self.present(session, &self.left).await?;
-        match self.left.len() {
-            0 => Ok(()),
-            left if left < wanted => self.remove(session, plan).await,
-            _ => Err(error),
+        loop {
+            let wanted = self.left.len();
+            let error = match self.remove(session, plan).await {
+                Err(error @ UpstreamError::Refused { .. }) => error,
+                outcome => return outcome,
+            };
+            self.left = self.present(session, &self.left).await?;
+            match self.left.len() {
+                0 => return Ok(()),
+                left if left < wanted => {}
+                _ => return Err(error),
+            }
         }
     }
 
     async fn remove(&mut self, session: &Session, plan: &Plan) -> Result<(), UpstreamError> {
         match plan {
             Plan::Hide | Plan::Keep => Ok(()),
-            Plan::Flag => self.store(session, &self.left, "+FLAGS.SILENT (\\Deleted)").await,
+            Plan::Flag => {
+                self.marks_last()?;
+                self.store(session, &self.left, "+FLAGS.SILENT (\\Deleted)").await
+            }
             Plan::Expunge => self.expunge(session).await,
             Plan::MoveTo { argument, .. } => self.move_to(session, argument).await,
         }
     }
 
     async fn move_to(&mut self, session: &Session, folder: &str) -> Result<(), UpstreamError> {
-        if self.no_move || !has(&session.capabilities().await?, "MOVE") {
+        let capabilities = session.capabilities().await?;
+        self.heed_limit(&capabilities);
+        if self.no_move || !has(&capabilities, "MOVE") {
+            self.marks_last()?;
             self.copy(session, folder).await?;
             return self.expunge(session).await;
         }
         // Each moves what it names, whatever becomes of the others.
         let moves = self.commands("MOVE", &self.left, folder.len(), |set| format!("UID MOVE {set} {folder}"));
-        self.run_all(session, moves).await?;
-        self.left.clear();
-        Ok(())
+        let answers = self.run_all(session, moves).await?;
+        self.removed(session, &answers).await
     }
 
     /// Copies what has no copy yet. An error leaves everything where it is.
@@ -80,14 +88,34 @@ impl Work {
     }
 
     async fn expunge(&mut self, session: &Session) -> Result<(), UpstreamError> {
-        if !has(&session.capabilities().await?, "UIDPLUS") {
+        self.marks_last()?;
+        let capabilities = session.capabilities().await?;
+        self.heed_limit(&capabilities);
+        if !has(&capabilities, "UIDPLUS") {
             return guarded::expunge(session, self).await;
         }
         // In one flight: where a mark is refused, what UID EXPUNGE still removes is what the app wanted to be rid of.
         let mut commands = self.storing(&self.left, "+FLAGS.SILENT (\\Deleted)");
         commands.extend(self.commands("EXPUNGE", &self.left, 0, |set| format!("UID EXPUNGE {set}")));
-        self.run_all(session, commands).await?;
-        self.left.clear();
-        Ok(())
+        let answers = self.run_all(session, commands).await?;
+        self.removed(session, &answers).await
+    }
+
+    /// All that was named is gone, where upstream does not tell of fewer: then what is left is found out.
+    async fn removed(&mut self, session: &Session, answers: &[Answer]) -> Result<(), UpstreamError> {
+        let told = answers.iter().fold(0_usize, |told, answer| {
+            told.saturating_add(usize::try_from(answer.expunged).unwrap_or(usize::MAX))
+        });
+        // None at all: it tells of no removals here, and its OK is what there is.
+        self.left = match told {
+            0 => Vec::new(),
+            told if told >= self.left.len() => Vec::new(),
+            _ => self.present(session, &self.left).await?,
+        };
+        if self.left.is_empty() {
+            return Ok(());
+        }
+        let text = "it left messages in the mailbox".to_owned();
+        Err(UpstreamError::Refused { command: "EXPUNGE", text })
     }
 }

@@ -124,6 +124,7 @@ impl Mailbox {
             let text = "the mailbox is read-only".to_owned();
             return Err(UpstreamError::Refused { command: "SELECT", text });
         }
+        work.forgets_marks = selected.forgets_deleted;
         work.carry_out(session, &plan?).await
     }
 

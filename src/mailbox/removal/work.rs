@@ -40,6 +40,8 @@ pub(super) struct Work {
     /// A session was lost: what is left has to be found out.
     pub(super) again: bool,
     pub(super) no_move: bool,
+    /// The mailbox takes no `\Deleted` from us, or forgets it.
+    pub(super) forgets_marks: bool,
     most: usize,
 }
 
@@ -62,8 +64,27 @@ impl Work {
             lifted: Vec::new(),
             again: false,
             no_move: quirks.has(Quirk::NoMove),
+            forgets_marks: false,
             most,
         }
+    }
+
+    /// Heeds what upstream says it takes of messages in one command (RFC 9738 §3).
+    pub(super) fn heed_limit(&mut self, capabilities: &[String]) {
+        let limits = capabilities.iter().filter_map(|capability| {
+            let (name, limit) = capability.split_once('=')?;
+            limit.parse::<usize>().ok().filter(|_| name.eq_ignore_ascii_case("MESSAGELIMIT"))
+        });
+        self.most = limits.fold(self.most, usize::min).max(1);
+    }
+
+    /// Before anything is copied or marked that would be of no use without a mark.
+    pub(super) fn marks_last(&self) -> Result<(), UpstreamError> {
+        if !self.forgets_marks {
+            return Ok(());
+        }
+        let text = "it does not let this account mark messages deleted there".to_owned();
+        Err(UpstreamError::Refused { command: "STORE", text })
     }
 
     /// Whether another session may go on: not where a copy may have been made or not.

@@ -77,8 +77,72 @@ async fn auto_moves_to_the_trash_by_special_use() {
         C: $a UID MOVE 3:4,9 "Bin &AOk-"
         S: * OK [COPYUID 1 3:4,9 1:3] moved
         S: * 1 EXPUNGE
+        S: * 1 EXPUNGE
+        S: * 1 EXPUNGE
         S: $a OK x"#,
     ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_in_part_is_gone_on_with_as_long_as_it_gets_less() {
+    // RFC 9738 §3: an OK to the first of them, and the capability that says how many.
+    let moved = |uids: &str| format!("C: $a UID MOVE {uids} \"Bin &AOk-\"");
+    let there = |uids: &str, left: &str| format!("C: $a UID FETCH {uids} (UID)\n{left}\nS: $a OK x");
+    let cut = [
+        &flown("MOVE", TRASH),
+        &moved("3:4,9"),
+        "S: * 1 EXPUNGE\nS: $a OK [MESSAGELIMIT 1 4] no more",
+        &there("3:4,9", "S: * 1 FETCH (UID 4)\nS: * 2 FETCH (UID 9)"),
+        &moved("4,9"),
+        "S: $a OK [MESSAGELIMIT 1 9] no more",
+    ];
+    let rest = [&there("4,9", "S: * 1 FETCH (UID 9)"), &moved("9"), "S: * 1 EXPUNGE\nS: $a OK x"];
+    assert_eq!(check(Delete::Auto, &[joined(&[cut.as_slice(), &rest].concat())]).await, "Ok");
+    // Where nothing more is done, it ends.
+    let stuck = [there("4,9", "S: * 1 FETCH (UID 4)\nS: * 2 FETCH (UID 9)")];
+    let stuck: Vec<&str> = cut.into_iter().chain(stuck.iter().map(String::as_str)).collect();
+    assert_eq!(
+        check(Delete::Auto, &[joined(&stuck)]).await,
+        r#"Refused { command: "MOVE", text: "it was done in part only: no more [MESSAGELIMIT 1 9]" }"#
+    );
+    // No word of it, but fewer are gone than were named.
+    let fewer = joined(&[
+        &flown("UIDPLUS", ""),
+        "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nC: $b UID EXPUNGE 3:4,9",
+        "S: $a OK x\nS: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: $b OK x",
+        &there("3:4,9", "S: * 1 FETCH (UID 9)"),
+        &there("9", "S: * 1 FETCH (UID 9)"),
+        "C: $a UID STORE 9 +FLAGS.SILENT (\\Deleted)\nC: $b UID EXPUNGE 9",
+        "S: $a OK x\nS: * 1 EXPUNGE\nS: $b OK x",
+    ]);
+    assert_eq!(check(Delete::Auto, &[fewer]).await, "Ok");
+    let told = joined(&[
+        &flown("MOVE MESSAGELIMIT=2", TRASH),
+        "C: $a UID MOVE 3:4 \"Bin &AOk-\"\nC: $b UID MOVE 9 \"Bin &AOk-\"",
+        "S: $a OK x\nS: $b OK x",
+    ]);
+    assert_eq!(check(Delete::Auto, &[told]).await, "Ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_deletion_marks_do_not_last_nothing_is_copied_or_marked() {
+    // RFC 4314 §4: without the right "t" STORE is not refused, the mark is just not there.
+    let forgets = |script: String| {
+        let flags = "S: * OK [PERMANENTFLAGS (\\Seen \\*)] x\nS: * OK [UIDVALIDITY 7] x\n        S: $a OK [READ-WRITE] x";
+        script.replace("S: * OK [UIDVALIDITY 7] x\n        S: $a OK [READ-WRITE] x", flags)
+    };
+    let left = "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: * 3 FETCH (UID 9)\nS: $a OK x";
+    let refused =
+        r#"Refused { command: "STORE", text: "it does not let this account mark messages deleted there" }"#;
+    let script = joined(&[&forgets(flown("UIDPLUS", TRASH)), left]);
+    assert_eq!(check(Delete::Auto, &[script]).await, refused);
+    let script = joined(&[&forgets(flown("UIDPLUS", "")), left]);
+    assert_eq!(check(Delete::Auto, &[script]).await, refused);
+    let selected = SELECTED.replace("    S: * OK", "    S: * OK [PERMANENTFLAGS (\\Seen)] x\n    S: * OK");
+    assert_eq!(check(Delete::Flag, &[joined(&[OPENED, &selected, left])]).await, refused);
+    // MOVE needs no mark.
+    let script = joined(&[&forgets(flown("MOVE", TRASH)), "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nS: $a OK x"]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
 }
 
@@ -200,6 +264,7 @@ async fn a_refusal_for_the_sake_of_messages_that_are_gone_keeps_no_other() {
         SELECTED,
         refused("UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)"),
         "C: $a UID STORE 4 +FLAGS.SILENT (\\Deleted)\nS: $a NO not that one",
+        "C: $a UID FETCH 4 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x",
     ]);
     assert_eq!(check(Delete::Flag, &[script]).await, r#"Refused { command: "STORE", text: "not that one" }"#);
 }
@@ -676,6 +741,8 @@ async fn what_does_not_wait_for_an_answer_travels_together() {
         C: $b UID EXPUNGE 3:4,9
         S: $a OK x
         S: * 1 EXPUNGE
+        S: * 1 EXPUNGE
+        S: * 1 EXPUNGE
         S: $b OK x"#,
     ]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
@@ -693,7 +760,8 @@ async fn what_does_not_wait_for_an_answer_travels_together() {
                 S: $a OK x\nS: * 1 FETCH (UID 4)\nS: $b OK x\nS: $c OK x\n";
     let refused = format!("S: $a OK x\nS: $b NO busy\nS: $c OK x\n{look}C: $a UID MOVE 4 \"Bin &AOk-\"\n");
     assert_eq!(update(provider(singly(&format!("{refused}S: $a OK x")))).await, "Ok");
-    let again = singly(&format!("{refused}S: $a NO [OVERQUOTA] full"));
+    let there = "C: $a UID FETCH 4 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x";
+    let again = singly(&format!("{refused}S: $a NO [OVERQUOTA] full\n{there}"));
     assert_eq!(update(provider(again)).await, r#"Refused { command: "MOVE", text: "full [OVERQUOTA]" }"#);
     // Renumbered in the middle: nothing more is asked by numbers that are void.
     let renumbered = singly("S: $a NO busy\nS: * OK [UIDVALIDITY 8] rebuilt\nS: $b OK x\nS: $c OK x");

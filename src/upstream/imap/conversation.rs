@@ -34,12 +34,12 @@ impl<S: Octets> Conversation<S> {
     /// Runs a command to its completion; what came with it is in the answer.
     ///
     /// # Errors
-    /// A tagged NO or BAD leaves the conversation usable; see [`UpstreamError`] for all others.
+    /// A tagged NO or BAD, or an OK to a part of it, leaves the conversation usable; see [`UpstreamError`] for all others.
     pub async fn run(&mut self, name: &'static str, command: &str) -> Result<Answer, UpstreamError> {
         if let Err(error) = run(self.connection(), name, command).await {
             return Err(self.ended(name, error));
         }
-        Ok(std::mem::take(&mut self.wire().heard().answer))
+        whole(name, std::mem::take(&mut self.wire().heard().answer))
     }
 
     /// Runs commands in one flight, to the completion of the last; each must be right whatever becomes of those
@@ -61,7 +61,7 @@ impl<S: Octets> Conversation<S> {
                 .then(|| refusal::of_command(name, &completion))
                 .map(|error| self.ended(name, error));
             answer.completion = Some(completion);
-            answers.push(refused.map_or(Ok(answer), Err));
+            answers.push(refused.map_or_else(|| whole(name, answer), Err));
         }
         Ok(answers)
     }
@@ -144,6 +144,15 @@ impl<S: Octets> Conversation<S> {
             Self::Session(session) => session,
         }
     }
+}
+
+/// What was done in part was not done: who asked might take the rest for done, or for not there.
+fn whole(name: &'static str, answer: Answer) -> Result<Answer, UpstreamError> {
+    if !answer.is_cut_short() {
+        return Ok(answer);
+    }
+    let text = answer.completion.as_ref().map(Completion::text).unwrap_or_default();
+    Err(UpstreamError::Refused { command: name, text: format!("it was done in part only: {text}") })
 }
 
 /// Runs a command to its completion on a connection, logged in or not.

@@ -6,6 +6,7 @@ use super::backoff::Backoff;
 use crate::mail::{Uid, UidValidity};
 use crate::proto::imap::mutf7;
 use crate::proto::imap::response::{self, Response, Status, Text, words};
+use crate::proto::imap::uid_set;
 use crate::proto::imap::value::{self, Value, Values};
 
 /// The keyword (RFC 3501 §2.3.2) of messages that are not shown to POP3 apps.
@@ -19,6 +20,15 @@ const UIDS: usize = 1_000_000;
 
 /// Folders kept of one answer.
 const FOLDERS: usize = 20_000;
+
+/// Octets of all their rows.
+const FOLDER_OCTETS: usize = 4 * 1024 * 1024;
+
+/// Octets of a row of LIST: no folder has a longer name.
+const ROW: usize = 8 * 1024;
+
+/// Attributes kept of a folder.
+const ATTRIBUTES: usize = 32;
 
 /// The longest text of upstream's that gets into a sentence or a log, in octets.
 const WORDS: usize = 200;
@@ -55,16 +65,21 @@ pub struct Answer {
     pub uid_next: Option<Uid>,
     /// A mark of ours would last: PERMANENTFLAGS has [`HIDDEN`], or says that keywords may be made (RFC 3501 §7.1).
     pub may_hide: bool,
+    /// A `\Deleted` would not last: PERMANENTFLAGS was said, and does not have it (RFC 3501 §7.1).
+    pub forgets_deleted: bool,
     /// UIDNOTSTICKY was said: UIDs do not outlive the session (RFC 4315 §3).
     pub uids_not_sticky: bool,
     /// How many `EXPUNGE` came.
     pub expunged: u32,
     /// Rows of LIST.
     pub folders: Vec<Folder>,
+    folder_octets: usize,
     /// Rows of LIST that could not be read, or were too many.
     pub unread_folders: usize,
-    /// UIDs of SEARCH.
+    /// UIDs of SEARCH, in either form of its answer (RFC 4731).
     pub found: Vec<Uid>,
+    /// There were more, or some that could not be read.
+    pub found_more: bool,
     /// UIDs of FETCH, with RFC822.SIZE where it was told.
     pub fetched: Vec<(Uid, Option<u64>)>,
 }
@@ -139,9 +154,11 @@ impl Heard {
         } else if let Some(number) = text.argument("UIDNEXT") {
             self.answer.uid_next = response::number(number).and_then(Uid::new);
         } else if let Some(flags) = text.argument("PERMANENTFLAGS") {
-            let mut flags = flags.split(|octet| b" ()".contains(octet));
-            self.answer.may_hide =
-                flags.any(|flag| flag == b"\\*" || flag.eq_ignore_ascii_case(HIDDEN.as_bytes()));
+            let has = |name: &[u8]| {
+                flags.split(|octet| b" ()".contains(octet)).any(|flag| flag.eq_ignore_ascii_case(name))
+            };
+            self.answer.may_hide = has(b"\\*") || has(HIDDEN.as_bytes());
+            self.answer.forgets_deleted = !has(b"\\Deleted");
         } else if text.argument("UIDNOTSTICKY").is_some() {
             self.answer.uids_not_sticky = true;
         } else if text.argument("ALERT").is_some() && self.alerts.len() < ALERTS {
@@ -155,21 +172,44 @@ impl Answer {
         match response {
             Response::Exists(number) => self.exists = Some(*number),
             Response::Expunge => self.expunged = self.expunged.saturating_add(1),
-            Response::List(row) => match folder(row) {
-                Some(folder) if self.folders.len() < FOLDERS => self.folders.push(folder),
-                _ => self.unread_folders = self.unread_folders.saturating_add(1),
-            },
-            Response::Search(numbers) => {
-                let room = UIDS.saturating_sub(self.found.len());
-                let uids = words(numbers).filter_map(response::number).filter_map(Uid::new);
-                self.found.extend(uids.take(room));
+            Response::List(row) => {
+                let octets = self.folder_octets.saturating_add(row.len());
+                let room = row.len() <= ROW && octets <= FOLDER_OCTETS && self.folders.len() < FOLDERS;
+                match folder(row) {
+                    Some(folder) if room => {
+                        self.folder_octets = octets;
+                        self.folders.push(folder);
+                    }
+                    _ => self.unread_folders = self.unread_folders.saturating_add(1),
+                }
             }
+            Response::Search(numbers) => self.find(words(numbers)),
+            // Where nothing was found there is no ALL (RFC 4731 §3.1).
+            Response::Esearch(answer) => self.find(value::all_found(answer)),
             Response::Fetch(items) if self.fetched.len() < UIDS => {
                 let items = value::items(items);
                 self.fetched.extend(items.uid.and_then(Uid::new).map(|uid| (uid, items.size)));
             }
             _ => {}
         }
+    }
+
+    fn find<'a>(&mut self, sets: impl IntoIterator<Item = &'a [u8]>) {
+        for range in sets.into_iter().flat_map(uid_set::ranges_of) {
+            let Some((first, last)) = range else {
+                self.found_more = true;
+                continue;
+            };
+            let room = UIDS.saturating_sub(self.found.len());
+            self.found.extend((first.get()..=last.get()).filter_map(Uid::new).take(room));
+            self.found_more |= self.found.last() != Some(&last);
+        }
+    }
+
+    /// Whether upstream did a part of what it was told, and says so (MESSAGELIMIT, RFC 9738), or told more than is kept.
+    pub fn is_cut_short(&self) -> bool {
+        let limited = self.completion.as_ref().is_some_and(|done| done.code_name() == "MESSAGELIMIT");
+        limited || self.found_more
     }
 }
 
@@ -206,6 +246,7 @@ fn folder(row: &[u8]) -> Option<Folder> {
     let delimiter = values.next()?.octets().and_then(|octets| octets.first().copied()).map(char::from);
     let wire_name = values.next()?.octets()?.into_owned();
     let attributes = words(attributes)
+        .take(ATTRIBUTES)
         .map(|word| String::from_utf8_lossy(word.strip_prefix(b"\\").unwrap_or(word)).to_ascii_lowercase())
         .collect();
     Some(Folder { name: mutf7::decode(&wire_name), wire_name, delimiter, attributes })
@@ -223,4 +264,51 @@ pub fn clean(words: &[u8]) -> String {
         cleaned.push(character);
     }
     cleaned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(lines: &[&str]) -> Answer {
+        let mut heard = Heard::default();
+        assert!(lines.iter().all(|line| heard.hear(line.as_bytes())));
+        heard.answer
+    }
+
+    #[test]
+    fn rfc4731_3_1_what_a_search_found_is_the_same_in_either_form() {
+        let answer = heard(&["* SEARCH 3 9 4"]);
+        assert_eq!((answer.found.len(), answer.is_cut_short()), (3, false));
+        let answer = heard(&["* ESEARCH (TAG \"B1\") UID ALL 3:5,9", "* ESEARCH (TAG \"B1\") UID COUNT 4"]);
+        let found: Vec<u32> = answer.found.iter().map(|uid| uid.get()).collect();
+        assert_eq!((found.as_slice(), answer.is_cut_short()), ([3, 4, 5, 9].as_slice(), false));
+    }
+
+    #[test]
+    fn what_was_found_and_is_not_kept_or_not_read_is_known_to_be_missing() {
+        for odd in ["* SEARCH 3 x", "* ESEARCH UID ALL 1:*", "* ESEARCH UID ALL 1:4294967295"] {
+            let answer = heard(&[odd]);
+            assert!(answer.is_cut_short(), "{odd}");
+            assert!(answer.found.len() <= UIDS);
+        }
+        assert!(heard(&["B1 OK [MESSAGELIMIT 1000 23221] the rest was not looked at"]).is_cut_short());
+    }
+
+    #[test]
+    fn folders_take_a_bounded_place_however_long_their_names_are() {
+        let mut heard = Heard::default();
+        let long = format!("* LIST () \"/\" {}", "x".repeat(ROW - 100));
+        let too_long = format!("* LIST () \"/\" {}", "x".repeat(ROW + 100));
+        assert!((0..2_000).all(|_| heard.hear(long.as_bytes())));
+        let kept = heard.answer.folders.len();
+        assert!(kept * (ROW - 100) <= FOLDER_OCTETS && kept > 500, "{kept}");
+        assert_eq!(heard.answer.unread_folders, 2_000 - kept);
+        let mut heard = Heard::default();
+        assert!(heard.hear(too_long.as_bytes()));
+        assert_eq!((heard.answer.folders.len(), heard.answer.unread_folders), (0, 1));
+        let many = format!("* LIST ({}) \"/\" x", "\\a ".repeat(2_000));
+        assert!(heard.hear(many.as_bytes()));
+        assert!(heard.answer.folders.iter().all(|folder| folder.attributes.len() <= ATTRIBUTES));
+    }
 }

@@ -57,6 +57,8 @@ pub struct Selected {
     pub read_only: bool,
     /// Messages may bear [`HIDDEN`](super::HIDDEN), and will still when the session is over.
     pub may_hide: bool,
+    /// A `\Deleted` would not last, or is not taken at all.
+    pub forgets_deleted: bool,
 }
 
 /// A mailbox name as it stands in a command: modified UTF-7, always quoted, which holds every name there is.
@@ -230,6 +232,7 @@ pub(super) fn selected(
     Ok(Selected {
         uid_validity: answer.uid_validity.ok_or_else(|| no_uid_validity(name))?,
         may_hide: answer.may_hide,
+        forgets_deleted: answer.forgets_deleted,
         read_only: answer.completion.is_some_and(|done| done.code_name() == "READ-ONLY"),
     })
 }

@@ -1,0 +1,46 @@
+//! Which messages of a listing meet a search key (RFC 3501 §6.4.4).
+
+use super::{Mailbox, Message};
+use crate::mail::{Quirk, Uid};
+use crate::upstream::UpstreamError;
+
+/// How many messages one SEARCH is about: an answer that names each by itself stays well below the longest response
+/// we hold.
+const MOST: usize = 50_000;
+
+/// The same where upstream looks at so many messages at a time only (RFC 9738); none is known that looks at fewer.
+const LIMITED: usize = 500;
+
+impl Mailbox {
+    /// The UIDs of those of `messages`, ascending, that meet `key`; others may be among them. Where upstream does such a
+    /// search in part only it is asked for smaller parts.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Refused`]: nobody knows which.
+    pub(super) async fn search(
+        &mut self,
+        messages: &[Message],
+        key: &str,
+    ) -> Result<Vec<Uid>, UpstreamError> {
+        let mut most = if self.account.quirks.has(Quirk::MessageLimit) { LIMITED } else { MOST };
+        let (mut left, mut found) = (messages, Vec::new());
+        while let Some((part, rest)) = left.split_at_checked(left.len().min(most))
+            && let (Some(first), Some(last)) = (part.first(), part.last())
+        {
+            let command = format!("UID SEARCH UID {}:{} {key}", first.uid, last.uid);
+            let searched = self.line.read(|session| {
+                let command = command.clone();
+                Box::pin(async move { session.run("SEARCH", command).await })
+            });
+            match searched.await {
+                Ok(answer) => {
+                    found.extend(answer.found);
+                    left = rest;
+                }
+                Err(UpstreamError::Refused { .. }) if part.len() > LIMITED => most = LIMITED,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+}
