@@ -100,9 +100,11 @@ impl Mailbox {
     ) -> Result<(Selected, Result<Plan, UpstreamError>), UpstreamError> {
         let extended = list_extended(session, self.account.quirks.has(Quirk::ListSpecialUseBad)).await?;
         let list = if extended { LIST_SPECIAL_USE } else { LIST };
-        let (selected, listed) = session.open_and_list_folders("SELECT", &self.folder, list).await?;
+        let namespaces = has(&session.capabilities().await?, "NAMESPACE");
+        let (selected, listed) =
+            session.open_and_list_folders("SELECT", &self.folder, list, namespaces).await?;
         let listed = match listed {
-            Err(UpstreamError::Refused { .. }) if extended => session.run("LIST", LIST.to_owned()).await,
+            Err(UpstreamError::Refused { .. }) if extended => folders(session, true).await,
             listed => listed,
         };
         let plan = listed.and_then(believed).and_then(|listed| self.plan_with(&listed));
@@ -126,12 +128,18 @@ impl Mailbox {
             Delete::Flag => Role::All,
             _ => Role::Trash,
         };
-        let found = self.find(role, &listed.folders);
+        let found = self.find(role, listed);
         let here = found.is_some_and(|folder| self.is_maildrop(folder));
         match (delete, found) {
             (Delete::Archive | Delete::Flag, Some(_)) if here => Ok(Plan::Keep),
             (_, Some(_)) if here => Ok(Plan::Expunge),
             (_, Some(folder)) => move_to(folder),
+            // Nothing goes where others read it, and nothing is expunged because it would.
+            (Delete::Auto, None)
+                if listed.folders.iter().any(|folder| bears(folder, role) && is_foreign(folder, listed)) =>
+            {
+                Err(doubt("the only Trash that it shows is not this account's own"))
+            }
             // The Trash may be what could not be read, and nothing is expunged on a guess.
             (Delete::Auto, None) if listed.unread_folders > 0 => {
                 Err(doubt("its list of folders cannot be read"))
@@ -141,15 +149,13 @@ impl Mailbox {
         }
     }
 
-    /// By special use (RFC 6154 §2), else by the names the provider or others use.
-    fn find<'f>(&self, role: Role, folders: &'f [Folder]) -> Option<&'f Folder> {
-        let attribute = match role {
-            Role::Trash => "trash",
-            Role::Archive => "archive",
-            Role::All => "all",
-        };
-        let usable = || folders.iter().filter(|folder| selectable(folder));
-        usable().find(|folder| folder.attributes.iter().any(|has| has == attribute)).or_else(|| {
+    /// By special use (RFC 6154 §2), else by the names the provider or others use; never another user's, or one that is
+    /// shared. Of several with the attribute the one that is least deep in the tree: those of others, where no NAMESPACE
+    /// tells which they are, stand below a folder of theirs.
+    fn find<'f>(&self, role: Role, listed: &'f Answer) -> Option<&'f Folder> {
+        let usable =
+            || listed.folders.iter().filter(|folder| selectable(folder) && !is_foreign(folder, listed));
+        usable().filter(|folder| bears(folder, role)).min_by_key(|folder| depth(folder)).or_else(|| {
             let names = self.names(role).iter();
             names.flat_map(|name| usable().find(|folder| is_named(folder, name))).next()
         })
@@ -183,8 +189,20 @@ const LIST: &str = r#"LIST "" "*""#;
 /// RFC 6154 §2, for servers that do not tell special uses in the plain form.
 const LIST_SPECIAL_USE: &str = r#"LIST "" "*" RETURN (SPECIAL-USE)"#;
 
-/// Every folder upstream shows.
+/// Every folder upstream shows, and which of them are others'.
 async fn folders(session: &Session, special_use_bad: bool) -> Result<Answer, UpstreamError> {
+    let mut listed = list(session, special_use_bad).await?;
+    if has(&session.capabilities().await?, "NAMESPACE") {
+        match session.run("NAMESPACE", "NAMESPACE".to_owned()).await {
+            Ok(answer) => listed.foreign = answer.foreign,
+            Err(UpstreamError::Refused { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(listed)
+}
+
+async fn list(session: &Session, special_use_bad: bool) -> Result<Answer, UpstreamError> {
     if list_extended(session, special_use_bad).await? {
         match session.run("LIST", LIST_SPECIAL_USE.to_owned()).await {
             // Not kept, though promised: the plain form may tell as much.
@@ -214,6 +232,28 @@ fn doubt(text: &str) -> UpstreamError {
 
 fn selectable(folder: &Folder) -> bool {
     !folder.attributes.iter().any(|attribute| attribute == "noselect" || attribute == "nonexistent")
+}
+
+/// Whether it has the attribute of this use.
+fn bears(folder: &Folder, role: Role) -> bool {
+    let attribute = match role {
+        Role::Trash => "trash",
+        Role::Archive => "archive",
+        Role::All => "all",
+    };
+    folder.attributes.iter().any(|has| has == attribute)
+}
+
+fn is_foreign(folder: &Folder, listed: &Answer) -> bool {
+    listed.foreign.iter().any(|prefix| folder.wire_name.starts_with(prefix))
+}
+
+/// Levels above it; INBOX, below which some servers keep all folders, is none.
+fn depth(folder: &Folder) -> usize {
+    let Some(delimiter) = folder.delimiter else { return 0 };
+    let mut levels = folder.name.split(delimiter);
+    let below_inbox = levels.next().is_some_and(|first| first.eq_ignore_ascii_case("INBOX"));
+    levels.count().saturating_sub(usize::from(below_inbox))
 }
 
 /// In any case, also below INBOX, where some servers keep all folders.

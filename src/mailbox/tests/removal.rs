@@ -177,6 +177,42 @@ async fn special_use_is_asked_for_where_it_must_be_and_not_where_that_is_known_t
     assert_eq!(update(provider).await, "Ok");
 }
 
+/// RFC 2342 §5: what others read is no Trash of this account, whatever its attributes say.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_moved_to_a_folder_that_is_not_this_accounts_own() {
+    let flown = |folders: &str, namespaces: &str| {
+        format!(
+            r#"{OPENED}
+            C: $a CAPABILITY
+            S: * CAPABILITY IMAP4rev1 MOVE UIDPLUS NAMESPACE
+            S: $a OK x
+            C: $a SELECT "INBOX"
+            C: $b LIST "" "*"
+            C: $c NAMESPACE
+            S: * OK [UIDVALIDITY 7] x
+            S: $a OK [READ-WRITE] x
+            S: * LIST () "/" INBOX
+            {folders}
+            S: $b OK x
+            {namespaces}"#
+        )
+    };
+    const NAMESPACES: &str = "S: * NAMESPACE ((\"\" \"/\")) NIL ((\"Public/\" \"/\"))\nS: $c OK x";
+    const FOREIGN: &str = r#"S: * LIST (\Trash) "/" "Public/Trash""#;
+    let both = format!("{FOREIGN}\nS: * LIST (\\Trash) \"/\" \"Mine/Deleted/Bin\"");
+    let moved = "C: $a UID MOVE 3:4,9 \"Mine/Deleted/Bin\"\nS: $a OK x";
+    assert_eq!(check(Delete::Auto, &[joined(&[&flown(&both, NAMESPACES), moved])]).await, "Ok");
+    // It is the only one, by attribute or by name.
+    let alone = joined(&[&flown(FOREIGN, NAMESPACES)]);
+    assert!(check(Delete::Auto, &[alone]).await.contains("not this account's own"));
+    assert_eq!(check(Delete::Trash, &[alone]).await, r#"NoFolder { folder: "Trash" }"#);
+    // Where nothing tells whose they are, the one that is not below another folder.
+    let unknown = format!("{FOREIGN}\nS: * LIST (\\Trash) \"/\" INBOX/Bin");
+    let script =
+        joined(&[&flown(&unknown, "S: $c NO not now"), "C: $a UID MOVE 3:4,9 \"INBOX/Bin\"\nS: $a OK x"]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_move_a_copy_then_the_mark_then_uid_expunge() {
     // RFC 4315 §2.1: foreign marks survive.

@@ -35,6 +35,8 @@ pub enum Response<'a> {
     Search(&'a [u8]),
     /// `* ESEARCH ...`: what follows (RFC 4731 §3.1).
     Esearch(&'a [u8]),
+    /// `* NAMESPACE ...`: what follows (RFC 2342 §5).
+    Namespace(&'a [u8]),
     /// Any other untagged response.
     Other,
 }
@@ -115,6 +117,8 @@ fn untagged(rest: &[u8]) -> Option<Response<'_>> {
         Response::Search(rest)
     } else if is("ESEARCH") {
         Response::Esearch(rest)
+    } else if is("NAMESPACE") {
+        Response::Namespace(rest)
     } else if first.is_empty() {
         return None;
     } else {

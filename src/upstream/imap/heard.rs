@@ -27,6 +27,9 @@ const FOLDER_OCTETS: usize = 4 * 1024 * 1024;
 /// Octets of a row of LIST: no folder has a longer name.
 const ROW: usize = 8 * 1024;
 
+/// Prefixes kept of what is other people's.
+const PREFIXES: usize = 64;
+
 /// Attributes kept of a folder.
 const ATTRIBUTES: usize = 32;
 
@@ -76,6 +79,8 @@ pub struct Answer {
     folder_octets: usize,
     /// Rows of LIST that could not be read, or were too many.
     pub unread_folders: usize,
+    /// How the names of folders begin that are other users', or shared, as upstream writes them (RFC 2342 §5).
+    pub foreign: Vec<Vec<u8>>,
     /// UIDs of SEARCH, in either form of its answer (RFC 4731).
     pub found: Vec<Uid>,
     /// There were more, or some that could not be read.
@@ -183,6 +188,7 @@ impl Answer {
                     _ => self.unread_folders = self.unread_folders.saturating_add(1),
                 }
             }
+            Response::Namespace(namespaces) => self.foreign = foreign(namespaces).take(PREFIXES).collect(),
             Response::Search(numbers) => self.find(words(numbers)),
             // Where nothing was found there is no ALL (RFC 4731 §3.1).
             Response::Esearch(answer) => self.find(value::all_found(answer)),
@@ -252,6 +258,19 @@ fn folder(row: &[u8]) -> Option<Folder> {
     Some(Folder { name: mutf7::decode(&wire_name), wire_name, delimiter, attributes })
 }
 
+/// The prefixes of other users' namespaces and of shared ones. An empty one would be all there is.
+///
+/// ```abnf
+/// namespace = nil / "(" 1*( "(" string SP (<"> QUOTED_CHAR <"> / nil) *namespace-response-extension ")" ) ")"
+/// ```
+fn foreign(namespaces: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let lists = |value| if let Value::List(inside) = value { Some(Values::new(inside)) } else { None };
+    let kinds = Values::new(namespaces).skip(1).take(2).filter_map(lists);
+    let prefixes =
+        kinds.flatten().filter_map(lists).filter_map(|mut one| Some(one.next()?.octets()?.into_owned()));
+    prefixes.filter(|prefix| !prefix.is_empty() && prefix.len() <= ROW)
+}
+
 /// Upstream's words made fit for a sentence: printable, one line, bounded.
 pub fn clean(words: &[u8]) -> String {
     let words = String::from_utf8_lossy(words);
@@ -293,6 +312,21 @@ mod tests {
             assert!(answer.found.len() <= UIDS);
         }
         assert!(heard(&["B1 OK [MESSAGELIMIT 1000 23221] the rest was not looked at"]).is_cut_short());
+    }
+
+    #[test]
+    fn rfc2342_5_what_is_other_peoples() {
+        let line = r##"* NAMESPACE (("" "/")) (("Other Users/" "/")("~" "/" "X-PARAM" ("a" "b"))) (("#shared/" "/")("" NIL))"##;
+        assert_eq!(heard(&[line]).foreign, [b"Other Users/".as_slice(), b"~", b"#shared/"]);
+        assert!(
+            heard(&[r#"* NAMESPACE (("INBOX." ".")) NIL NIL"#, "* NAMESPACE", "* NAMESPACE x ((("])
+                .foreign
+                .is_empty()
+        );
+        let mut heard = Heard::default();
+        let many = format!("* NAMESPACE NIL NIL ({})", r#"("a" "/")"#.repeat(1_000));
+        assert!(heard.hear(many.as_bytes()));
+        assert_eq!(heard.answer.foreign.len(), PREFIXES);
     }
 
     #[test]

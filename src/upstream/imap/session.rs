@@ -168,22 +168,32 @@ impl Session {
         listing::selected(verb, folder, answer)
     }
 
-    /// The same, with `list` in the same flight; its outcome comes second.
+    /// The same, with `list` in the same flight, and NAMESPACE where `namespaces` says; what they tell comes second.
     pub async fn open_and_list_folders(
         &self,
         verb: &'static str,
         folder: &str,
         list: &str,
+        namespaces: bool,
     ) -> Result<(Selected, Result<Answer, UpstreamError>), UpstreamError> {
-        let commands = vec![(verb, format!("{verb} {}", listing::quoted(folder))), ("LIST", list.to_owned())];
-        let mut answers = self.flight(commands).await?.into_iter();
+        let mut commands =
+            vec![(verb, format!("{verb} {}", listing::quoted(folder))), ("LIST", list.to_owned())];
+        if namespaces {
+            commands.push(("NAMESPACE", "NAMESPACE".to_owned()));
+        }
+        let mut answers = self.ask(verb, |reply| Ask::Flight { commands, reply }).await?.into_iter();
         let (Some(mut opened), Some(mut listed)) = (answers.next(), answers.next()) else {
             return Err(UpstreamError::Lost { command: verb });
         };
-        // A server may answer both at a time.
-        if let (Ok(opened), Ok(listed)) = (&mut opened, &mut listed) {
-            listed.folders.append(&mut opened.folders);
-            listed.unread_folders += opened.unread_folders;
+        // A server may answer two at a time. NAMESPACE that is refused tells nothing.
+        if let Ok(listed) = &mut listed {
+            for other in
+                [opened.as_mut().ok(), answers.next().and_then(Result::ok).as_mut()].into_iter().flatten()
+            {
+                listed.folders.append(&mut other.folders);
+                listed.unread_folders += other.unread_folders;
+                listed.foreign.append(&mut other.foreign);
+            }
         }
         Ok((listing::selected(verb, folder, opened)?, listed))
     }
