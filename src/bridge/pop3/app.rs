@@ -4,8 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::sleep;
 
-use crate::bridge::{Standing, watched};
+use crate::bridge::{SENT_AHEAD, Standing, watched};
 use crate::net::Buffered;
 use crate::proto::line::{Line, LineFramer};
 use crate::proto::pop3::Reply;
@@ -145,6 +146,51 @@ impl<S: AsyncWrite + Unpin> App<S> {
         Ok(upstream.await)
     }
 
+    /// The same for what may take however long upstream makes it: an app that has hung up and takes no answer keeps
+    /// nothing busy for longer than one that stops reading. Before that it may want its answer (RFC 9293 §3.6).
+    pub(super) async fn awaited<F: Future>(&mut self, upstream: F) -> Result<F::Output, End>
+    where
+        S: AsyncRead,
+    {
+        let mut upstream = std::pin::pin!(upstream);
+        tokio::select! {
+            biased;
+            answer = &mut upstream => return Ok(answer),
+            flushed = self.flush() => flushed?,
+        }
+        let before = self.wire.input().len();
+        let stall = self.stall;
+        let hung_up = async {
+            self.wire.ended(SENT_AHEAD).await?;
+            sleep(stall).await;
+            Err(End::HungUp)
+        };
+        let awaited = tokio::select! {
+            biased;
+            answer = &mut upstream => Ok(answer),
+            end = hung_up => end,
+        };
+        self.count_since(before);
+        awaited
+    }
+
+    /// The same for what is done to its end whatever becomes of the app; a reply that cannot be sent is found out by the
+    /// next one.
+    pub(super) async fn to_the_end<F: Future>(&mut self, upstream: F) -> F::Output {
+        let mut upstream = std::pin::pin!(upstream);
+        tokio::select! {
+            biased;
+            answer = &mut upstream => return answer,
+            _ = self.flush() => {}
+        }
+        upstream.await
+    }
+
+    fn count_since(&mut self, before: usize) {
+        let octets = self.wire.input().len().saturating_sub(before);
+        self.received = self.received.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
+    }
+
     /// The same while an app's password is judged, with an eye on the app.
     pub(super) async fn watched<F: Future>(
         &mut self,
@@ -162,8 +208,7 @@ impl<S: AsyncWrite + Unpin> App<S> {
         }
         let before = self.wire.input().len();
         let judged = watched(&mut self.wire, standing, judged).await;
-        let octets = self.wire.input().len() - before;
-        self.received = self.received.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
+        self.count_since(before);
         Ok(judged?)
     }
 

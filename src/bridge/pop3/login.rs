@@ -44,7 +44,7 @@ where
             folder.map_or_else(|| admitted.account.clone(), |name| showing(&admitted.account, name));
         let (credentials, proof) = (admitted.credentials.clone(), admitted.proof().clone());
         let opening = self.provider.open(account.clone(), credentials, proof);
-        match self.app.meanwhile(opening).await? {
+        match self.app.awaited(opening).await? {
             Ok((mailbox, listing)) => {
                 self.accounts.accepted(&admitted);
                 Ok(self.opened(account, mailbox, listing))

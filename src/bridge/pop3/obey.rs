@@ -83,7 +83,7 @@ where
         let (Some(open), Some(maildrop)) = (&mut self.open, self.session.maildrop()) else {
             return self.app.reply(&Reply::err("not in this state")).await;
         };
-        let body = match self.app.meanwhile(open.mailbox.retrieve(uid, maildrop)).await? {
+        let body = match self.app.awaited(open.mailbox.retrieve(uid, maildrop)).await? {
             Ok(body) => body,
             Err(error) => return self.refuse(number, &error).await,
         };
@@ -109,7 +109,7 @@ where
         if lines > HELD_LINES {
             return self.streamed_top(number, uid, lines).await;
         }
-        match self.app.meanwhile(open.mailbox.look(uid, lines, maildrop)).await? {
+        match self.app.awaited(open.mailbox.look(uid, lines, maildrop)).await? {
             Ok(beginning) => transfer::held_top(&mut self.app, &beginning, lines).await,
             Err(UpstreamError::TooLarge) => self.streamed_top(number, uid, lines).await,
             Err(error) => self.refuse(number, &error).await,
@@ -118,7 +118,7 @@ where
 
     async fn streamed_top(&mut self, number: MessageNumber, uid: Uid, lines: u32) -> Result<(), End> {
         let (Some(open), Some(maildrop)) = (&mut self.open, self.session.maildrop()) else { return Ok(()) };
-        let body = match self.app.meanwhile(open.mailbox.retrieve(uid, maildrop)).await? {
+        let body = match self.app.awaited(open.mailbox.retrieve(uid, maildrop)).await? {
             Ok(body) => body,
             Err(error) => return self.refuse(number, &error).await,
         };
@@ -172,7 +172,7 @@ where
         if seen.is_empty() && deleted.is_empty() {
             return Ok(None);
         }
-        match self.app.meanwhile(open.mailbox.update(seen, deleted)).await? {
+        match self.app.to_the_end(open.mailbox.update(seen, deleted)).await {
             Ok(()) => {
                 self.done.deleted = deleted.len();
                 Ok(None)

@@ -10,6 +10,7 @@
 //! and the session is over. Dropping the handle ends the task and the connection. Between two asks the task listens, so
 //! that an end of the connection is found when it comes.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -294,41 +295,85 @@ impl Fetched {
     }
 }
 
+/// Whoever dropped the handle in the middle of a command that changes something may still have it done: so long.
+const UNHEARD: Duration = Duration::from_secs(60);
+
 /// Answers until nobody asks any more, or until the conversation is over.
 async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Receiver<Ask>) {
-    let mut held = false;
+    let (mut held, mut next) = (false, VecDeque::new());
     loop {
-        let Some(ask) = conversation.until_asked(&mut asks, held).await else { break };
+        let ask = match next.pop_front() {
+            Some(ask) => ask,
+            None => match conversation.until_asked(&mut asks, held).await {
+                Some(ask) => ask,
+                None => break,
+            },
+        };
         held = matches!(ask, Ask::Hold(_));
-        let usable = match ask {
-            Ask::Hold(settled) => {
-                let _ = settled.send(());
-                true
-            }
-            Ask::Run { name, command, reply } => {
-                answer(&mut conversation, reply, async |talk| talk.run(name, &command).await).await
-            }
-            Ask::Flight { commands, reply } => {
-                answer(&mut conversation, reply, async |talk| talk.flight(&commands).await).await
-            }
-            Ask::List { folder, known, reply } => {
-                answer(&mut conversation, reply, async |talk| talk.examine_and_list(&folder, known).await)
-                    .await
-            }
-            Ask::Headers { headers, reply } => {
-                answer(&mut conversation, reply, async |talk| talk.headers(&headers).await).await
-            }
-            Ask::Capabilities { reply } => {
-                answer(&mut conversation, reply, async |talk| Ok(talk.capabilities().await?.to_vec())).await
-            }
-            Ask::Fetch { wanted, sink } => conversation.fetch(wanted, sink).await == After::Usable,
-            Ask::ReadAhead(ahead) => conversation.read_ahead(ahead).await == After::Usable,
+        let unheard = if ask.changes() { UNHEARD } else { Duration::ZERO };
+        let usable = tokio::select! {
+            biased;
+            usable = obey(&mut conversation, ask) => usable,
+            () = given_up(&mut asks, &mut next, unheard) => false,
         };
         if !usable || conversation.heard().bye.is_some() {
             break;
         }
     }
     tracing::debug!(received = conversation.wire().received(), "upstream session ended");
+}
+
+async fn obey<S: Octets>(conversation: &mut Conversation<S>, ask: Ask) -> bool {
+    match ask {
+        Ask::Hold(settled) => {
+            let _ = settled.send(());
+            true
+        }
+        Ask::Run { name, command, reply } => {
+            answer(conversation, reply, async |talk| talk.run(name, &command).await).await
+        }
+        Ask::Flight { commands, reply } => {
+            answer(conversation, reply, async |talk| talk.flight(&commands).await).await
+        }
+        Ask::List { folder, known, reply } => {
+            answer(conversation, reply, async |talk| talk.examine_and_list(&folder, known).await).await
+        }
+        Ask::Headers { headers, reply } => {
+            answer(conversation, reply, async |talk| talk.headers(&headers).await).await
+        }
+        Ask::Capabilities { reply } => {
+            answer(conversation, reply, async |talk| Ok(talk.capabilities().await?.to_vec())).await
+        }
+        Ask::Fetch { wanted, sink } => conversation.fetch(wanted, sink).await == After::Usable,
+        Ask::ReadAhead(ahead) => conversation.read_ahead(ahead).await == After::Usable,
+    }
+}
+
+/// Returns when nobody has the handle any more, and `unheard` later; what is asked until then comes next. An upstream
+/// that never ends its answer keeps nothing for somebody who has left.
+async fn given_up(asks: &mut mpsc::Receiver<Ask>, next: &mut VecDeque<Ask>, unheard: Duration) {
+    while let Some(ask) = asks.recv().await {
+        next.push_back(ask);
+    }
+    tokio::time::sleep(unheard).await;
+}
+
+impl Ask {
+    /// Whether upstream may be in the middle of changing something.
+    fn changes(&self) -> bool {
+        const READING: &[&str] =
+            &["FETCH", "SEARCH", "NOOP", "LIST", "NAMESPACE", "EXAMINE", "SELECT", "CAPABILITY", "LOGOUT"];
+        match self {
+            Self::Run { name, .. } => !READING.contains(name),
+            Self::Flight { .. } => true,
+            Self::List { .. }
+            | Self::Headers { .. }
+            | Self::Capabilities { .. }
+            | Self::Fetch { .. }
+            | Self::ReadAhead(_)
+            | Self::Hold(_) => false,
+        }
+    }
 }
 
 /// Answers one ask; `false` if the conversation is over. Whoever asked may be gone: then it is not begun to be
@@ -345,4 +390,38 @@ async fn answer<S: Octets, T>(
     };
     let _ = reply.send(outcome);
     usable
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::time::timeout;
+
+    use super::super::script::session_over;
+    use super::*;
+
+    /// How long a session that nobody has any more goes on with a command to which upstream says something each second
+    /// and never the end.
+    async fn goes_on(name: &'static str) -> Duration {
+        let (mut upstream, ours) = duplex(1 << 16);
+        let session = session_over(ours);
+        let trickles = tokio::spawn(async move {
+            while upstream.write_all(b"* OK still working\r\n").await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let asked = timeout(Duration::from_secs(5), session.run(name, format!("{name} 1"))).await;
+        assert!(asked.is_err(), "{asked:?}");
+        drop(session);
+        let left = Instant::now();
+        timeout(Duration::from_secs(3600), trickles).await.expect("upstream is left").expect("no panic");
+        left.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_for_whoever_has_left() {
+        assert!(goes_on("SEARCH").await <= Duration::from_secs(1));
+        let removing = goes_on("MOVE").await;
+        assert!((UNHEARD..=UNHEARD + Duration::from_secs(1)).contains(&removing), "{removing:?}");
+    }
 }

@@ -52,6 +52,7 @@ pub(super) struct Mailbox {
     mails: Vec<Mail>,
     login_error: Option<fn() -> UpstreamError>,
     login_takes: Duration,
+    update_takes: Duration,
     update_error: Option<fn() -> UpstreamError>,
     opened: u32,
     closed: u32,
@@ -165,6 +166,8 @@ impl Inbox for Script {
 
     async fn update(&mut self, seen: &[Uid], deleted: &[Uid]) -> Result<(), UpstreamError> {
         let numbers = |uids: &[Uid]| uids.iter().map(|uid| uid.get()).collect();
+        let takes = self.seen().update_takes;
+        tokio::time::sleep(takes).await;
         let mut state = self.seen();
         state.updates.push((numbers(seen), numbers(deleted)));
         state.update_error.map_or(Ok(()), |error| Err(error()))

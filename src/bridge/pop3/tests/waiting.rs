@@ -169,3 +169,35 @@ async fn stopping_cuts_a_message_that_does_not_finish_without_a_dot() {
     assert_eq!(now.elapsed(), deadlines().stop);
     talk.over().await;
 }
+
+/// A provider that never comes to an end must not fill the bridge with apps that are long gone.
+#[tokio::test(start_paused = true)]
+async fn an_app_that_hung_up_waits_no_longer_for_upstream_than_one_that_stops_reading() {
+    let script = Script::default();
+    script.seen().login_takes = deadlines().app_stall - seconds(1);
+    let mut waiting = talk(&script);
+    waiting.send(LOGIN).await;
+    waiting.app.shutdown().await.expect("open");
+    assert!(waiting.rest_text().await.contains("+OK 0 messages"), "it may still want its answer");
+    script.seen().login_takes = Duration::MAX;
+    let mut gone = talk(&script);
+    gone.send(LOGIN).await;
+    gone.app.shutdown().await.expect("open");
+    let (begun, Talk { app, driver, .. }) = (Instant::now(), gone);
+    assert!(driver.await.expect("no panic").is_ok());
+    drop(app);
+    assert_eq!((begun.elapsed(), script.seen().opened), (deadlines().app_stall, 1));
+}
+
+/// RFC 1939 §6: QUIT came, and what it began is not left half done for a reply that nobody takes.
+#[tokio::test(start_paused = true)]
+async fn an_update_goes_to_its_end_though_the_app_is_gone() {
+    let script = Script::new([Mail::of(b"one\r\n")]);
+    script.seen().update_takes = seconds(5);
+    let mut talk = talk(&script).logged_in().await;
+    talk.send("NOOP\r\nDELE 1\r\nQUIT\r\n").await;
+    let Talk { app, driver, .. } = talk;
+    drop(app);
+    let _ = driver.await.expect("no panic");
+    assert_eq!(script.seen().updates, [(vec![], vec![10])]);
+}
