@@ -2,7 +2,7 @@
 
 use super::guarded;
 use super::plan::Plan;
-use super::work::Work;
+use super::work::{Command, Work};
 use crate::mail::Uid;
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Answer, Session, has};
@@ -71,6 +71,11 @@ impl Work {
         // Each moves what it names, whatever becomes of the others.
         let moves = self.commands("MOVE", &self.left, folder.len(), |set| format!("UID MOVE {set} {folder}"));
         let answers = self.run_all(session, moves).await?;
+        // None at all: servers have been seen that tell of no removals here, and their OK is what there is.
+        if answers.iter().all(|answer| answer.expunged == 0) {
+            self.left.clear();
+            return Ok(());
+        }
         self.removed(session, &answers).await
     }
 
@@ -96,22 +101,31 @@ impl Work {
         }
         // In one flight: where a mark is refused, what UID EXPUNGE still removes is what the app wanted to be rid of.
         let mut commands = self.storing(&self.left, "+FLAGS.SILENT (\\Deleted)");
-        commands.extend(self.commands("EXPUNGE", &self.left, 0, |set| format!("UID EXPUNGE {set}")));
+        commands.extend(self.expunging());
         let answers = self.run_all(session, commands).await?;
+        match self.removed(session, &answers).await {
+            Err(UpstreamError::Refused { .. }) if !self.left.is_empty() => {}
+            outcome => return outcome,
+        }
+        // A server may answer UID EXPUNGE before it has taken in the marks (Dovecot, beside another client). They are by now.
+        let answers = self.run_all(session, self.expunging()).await?;
         self.removed(session, &answers).await
     }
 
-    /// All that was named is gone, where upstream does not tell of fewer: then what is left is found out.
+    fn expunging(&self) -> Vec<Command> {
+        self.commands("EXPUNGE", &self.left, 0, |set| format!("UID EXPUNGE {set}"))
+    }
+
+    /// All that was named is gone where upstream tells of as many; else what is left is found out.
     async fn removed(&mut self, session: &Session, answers: &[Answer]) -> Result<(), UpstreamError> {
         let told = answers.iter().fold(0_usize, |told, answer| {
             told.saturating_add(usize::try_from(answer.expunged).unwrap_or(usize::MAX))
         });
-        // None at all: it tells of no removals here, and its OK is what there is.
-        self.left = match told {
-            0 => Vec::new(),
-            told if told >= self.left.len() => Vec::new(),
-            _ => self.present(session, &self.left).await?,
-        };
+        if told >= self.left.len() {
+            self.left.clear();
+            return Ok(());
+        }
+        self.left = self.present(session, &self.left).await?;
         if self.left.is_empty() {
             return Ok(());
         }

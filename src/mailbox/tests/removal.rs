@@ -106,17 +106,20 @@ async fn what_was_done_in_part_is_gone_on_with_as_long_as_it_gets_less() {
         check(Delete::Auto, &[joined(&stuck)]).await,
         r#"Refused { command: "MOVE", text: "it was done in part only: no more [MESSAGELIMIT 1 9]" }"#
     );
-    // No word of it, but fewer are gone than were named.
-    let fewer = joined(&[
-        &flown("UIDPLUS", ""),
-        "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nC: $b UID EXPUNGE 3:4,9",
-        "S: $a OK x\nS: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: $b OK x",
-        &there("3:4,9", "S: * 1 FETCH (UID 9)"),
-        &there("9", "S: * 1 FETCH (UID 9)"),
-        "C: $a UID STORE 9 +FLAGS.SILENT (\\Deleted)\nC: $b UID EXPUNGE 9",
-        "S: $a OK x\nS: * 1 EXPUNGE\nS: $b OK x",
-    ]);
+    // No word of it, but fewer are gone than were named, or none: a UID EXPUNGE behind marks that were not taken in yet.
+    let mark = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nC: $b UID EXPUNGE 3:4,9\nS: $a OK x";
+    let all = there("3:4,9", "S: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: * 3 FETCH (UID 9)");
+    let one = there("3:4,9", "S: * 1 FETCH (UID 9)");
+    let gone = |number: usize| format!("{}S: $a OK x", "S: * 1 EXPUNGE\n".repeat(number));
+    let fewer = joined(&[&flown("UIDPLUS", ""), mark, "S: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: $b OK x", &one]);
+    let fewer = joined(&[fewer, "C: $a UID EXPUNGE 9", &gone(1)]);
     assert_eq!(check(Delete::Auto, &[fewer]).await, "Ok");
+    let none = joined(&[&flown("UIDPLUS", ""), mark, "S: $b OK x", &all, "C: $a UID EXPUNGE 3:4,9"]);
+    assert_eq!(check(Delete::Auto, &[joined(&[none, &gone(3)])]).await, "Ok");
+    assert_eq!(
+        check(Delete::Auto, &[joined(&[none, &gone(0), &all, &all])]).await,
+        r#"Refused { command: "EXPUNGE", text: "it left messages in the mailbox" }"#
+    );
     let told = joined(&[
         &flown("MOVE MESSAGELIMIT=2", TRASH),
         "C: $a UID MOVE 3:4 \"Bin &AOk-\"\nC: $b UID MOVE 9 \"Bin &AOk-\"",
@@ -224,6 +227,9 @@ async fn without_move_a_copy_then_the_mark_then_uid_expunge() {
         C: $a UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)
         S: $a OK x
         C: $a UID EXPUNGE 3:4,9
+        S: * 3 EXPUNGE
+        S: * 3 EXPUNGE
+        S: * 3 EXPUNGE
         S: $a OK x"#,
     ]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
@@ -291,7 +297,7 @@ async fn a_refusal_for_the_sake_of_messages_that_are_gone_keeps_no_other() {
         refused("UID COPY 3:4,9 \"Bin &AOk-\""),
         "C: $a UID COPY 4 \"Bin &AOk-\"\nS: $a OK x",
         "C: $a UID STORE 4 +FLAGS.SILENT (\\Deleted)\nS: $a OK x",
-        "C: $a UID EXPUNGE 4\nS: $a OK x",
+        "C: $a UID EXPUNGE 4\nS: * 1 EXPUNGE\nS: $a OK x",
     ]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
     // And once more refused is refused.
@@ -327,6 +333,9 @@ async fn expunge_removes_by_uid_and_auto_does_where_there_is_no_trash() {
         C: $a UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)
         S: $a OK x
         C: $a UID EXPUNGE 3:4,9
+        S: * 3 EXPUNGE
+        S: * 3 EXPUNGE
+        S: * 3 EXPUNGE
         S: $a OK x"#;
     for folders in ["", r#"S: * LIST (\Noselect \Trash) "/" t"#] {
         let script = joined(&[&flown("UIDPLUS MOVE", folders), expunged]);
@@ -622,7 +631,7 @@ async fn a_copy_is_made_once_or_the_whole_is_given_up() {
         SELECTED,
         "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: $a OK x",
         CAPABLE,
-        "C: $a UID STORE 3:4 +FLAGS.SILENT (\\Deleted)\nS: $a OK x\nC: $a UID EXPUNGE 3:4\nS: $a OK x",
+        "C: $a UID STORE 3:4 +FLAGS.SILENT (\\Deleted)\nS: $a OK x\nC: $a UID EXPUNGE 3:4\nS: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: $a OK x",
     ]);
     assert_eq!(check(Delete::Auto, &[lost, rest]).await, "Ok");
     let unknown = joined(&[&flown("UIDPLUS", TRASH), "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nEOF"]);
@@ -725,6 +734,7 @@ async fn each_value_of_delete_at_each_kind_of_server() {
             let found = match *command {
                 LOOK if looks == 0 => "S: * SEARCH\n",
                 LOOK => "S: * SEARCH 3 4 9\n",
+                EXPUNGE => "S: * 3 EXPUNGE\nS: * 3 EXPUNGE\nS: * 3 EXPUNGE\n",
                 _ => "",
             };
             looks += usize::from(*command == LOOK);
