@@ -176,7 +176,7 @@ impl<S: AsyncWrite + Unpin> App<S> {
 
     /// The same for what is done to its end whatever becomes of the app; a reply that cannot be sent is found out by the
     /// next one.
-    pub(super) async fn to_the_end<F: Future>(&mut self, upstream: F) -> F::Output {
+    pub(super) async fn finished<F: Future>(&mut self, upstream: F) -> F::Output {
         let mut upstream = std::pin::pin!(upstream);
         tokio::select! {
             biased;

@@ -172,7 +172,7 @@ where
         if seen.is_empty() && deleted.is_empty() {
             return Ok(None);
         }
-        match self.app.to_the_end(open.mailbox.update(seen, deleted)).await {
+        match self.app.finished(open.mailbox.update(seen, deleted)).await {
             Ok(()) => {
                 self.done.deleted = deleted.len();
                 Ok(None)
