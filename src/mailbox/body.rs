@@ -19,7 +19,7 @@ pub struct Body {
     /// Of which so many were handed on.
     given: u64,
     source: Source,
-    /// Until the header has gone by.
+    /// Until the end: what goes by may yet turn out to be another message's.
     learning: Option<(HeaderIdentity, Learner)>,
 }
 
@@ -83,19 +83,27 @@ impl Body {
             }
             Err(error) => {
                 self.source = Source::Broken;
+                self.learning = None;
                 Err(error)
             }
         }
     }
 
-    /// Looks at the next octets, or knows that there are no more.
+    /// Looks at the next octets, or knows that there are no more and that all of them were the message's.
     fn learn(&mut self, octets: Option<&[u8]>) {
-        let Some((header, _)) = &mut self.learning else { return };
-        if octets.is_none_or(|octets| header.take(octets))
-            && let Some((header, learner)) = self.learning.take()
-            && let Some(identity) = header.finish(self.octets)
-        {
-            learner.learn(identity);
+        match octets {
+            Some(octets) => {
+                if let Some((header, _)) = &mut self.learning {
+                    header.take(octets);
+                }
+            }
+            None => {
+                if let Some((header, learner)) = self.learning.take()
+                    && let Some(identity) = header.finish(self.octets)
+                {
+                    learner.learn(identity);
+                }
+            }
         }
     }
 

@@ -435,3 +435,50 @@ async fn a_header_that_went_by_is_an_identity() {
     assert_eq!(page.before().await.unwrap().identities, [(uid(3), identity(36)), (uid(5), identity(26))]);
     provider.kept().await;
 }
+
+/// RFC 3501 §7.4.2: the UID may stand behind the body, and a server's count may be wrong. What is found out at the end
+/// of a body holds for its header: were it kept, the message could take another's unique-id.
+#[tokio::test(start_paused = true)]
+async fn the_header_of_a_body_that_is_refused_at_its_end_is_no_identity() {
+    for (why, came) in [
+        (
+            "another message's UID behind it",
+            r"R: * 1 FETCH (BODY[] {36}\r\nReceived: by x\r\nSubject: a\r\n\r\nbody\r\n UID 4)\r\n",
+        ),
+        (
+            "announced shorter than it is",
+            r"R: * 1 FETCH (UID 3 BODY[] {34}\r\nReceived: by x\r\nSubject: a\r\n\r\nbody\r\n)\r\n",
+        ),
+        (
+            "the connection lost within it",
+            r"R: * 1 FETCH (UID 3 BODY[] {36}\r\nReceived: by x\r\nSubject: a\r\n\r\nbo",
+        ),
+    ] {
+        let script = format!(
+            r#"
+            C: $a EXAMINE "INBOX"
+            C: $b UID FETCH 1:* (UID RFC822.SIZE)
+            S: * 1 EXISTS
+            S: * OK [UIDVALIDITY 7] numbers
+            S: * OK [UIDNEXT 9] next
+            S: $a OK done
+            S: * 1 FETCH (UID 3 RFC822.SIZE 36)
+            S: $b OK done
+            C: $c UID FETCH 3 (UID BODY.PEEK[])
+            {came}
+        "#
+        );
+        let (provider, _folder) = Provider::new(&[script.leak()]).ledger();
+        let maildrop = Maildrop::new(UniqueIds::inbox(UidValidity::FIRST), []);
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        let mut body = mailbox.retrieve_and_learn(uid(3), &maildrop).await.unwrap();
+        let (octets, end) = whole(&mut body).await;
+        assert!(octets.starts_with(b"Received: by x\r\n"), "{why}: the header has gone by");
+        end.unwrap_err();
+        drop(body);
+        mailbox.close().await;
+        provider.resources.ledger.written().await;
+        let page = provider.resources.ledger.page(&provider.account, "INBOX");
+        assert_eq!(page.before().await.unwrap().identities, [], "{why}");
+    }
+}
