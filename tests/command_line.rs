@@ -522,7 +522,20 @@ fn accounts_are_listed_and_what_is_kept_of_one_is_removed() {
         assert_eq!(names.count(), 1);
     }
     let before = std::fs::read(&path).expect("there");
+    // A sealed file does not tell whose it is.
+    let cached =
+        ["plain", "sealed"].map(|form| state.join("bodies").join(format!("{}.{form}", "0a".repeat(16))));
+    let cache = || {
+        std::fs::create_dir_all(state.join("bodies")).expect("made");
+        cached.iter().for_each(|body| std::fs::write(body, "a message").expect("written"));
+    };
+    cache();
     let removed = text(&account(&["remove", "BOB@gmx.net"]).stdout);
+    assert!(
+        removed.contains("bob@gmx.net: the cache is emptied, of other accounts' messages too"),
+        "{removed}"
+    );
+    assert_eq!(cached.each_ref().map(|body| body.exists()), [false, false]);
     assert!(removed.contains("bob@gmx.net: its bridge password is taken back"), "{removed}");
     assert!(
         removed.contains("bob@gmx.net: which messages are hidden from POP3 programs is forgotten"),
@@ -538,9 +551,24 @@ fn accounts_are_listed_and_what_is_kept_of_one_is_removed() {
     assert!(removed.contains(&format!("now delete lines 4 to 6 of {path}")), "{removed}");
     assert_eq!(std::fs::read(&path).expect("there"), before, "the configuration is its user's");
     assert!(text(&account(&["list"]).stdout).contains("env     0 "));
+    cache();
     let nobody = account(&["remove", "eve@gmx.net"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(text(&nobody.stderr).contains("nothing is kept for eve@gmx.net"));
+    assert_eq!(cached.each_ref().map(|body| body.exists()), [true, true], "for nobody nothing is removed");
+
+    // A bridge that runs and cannot be asked has the cache: what cannot be removed is not said to be.
+    let state_folder = footbridge::store::Folder::open(&state).expect("there");
+    let running = state_folder.hold_alone().expect("it can be locked").expect("none runs");
+    let busy = account(&["remove", "bob@gmx.net"]);
+    assert_eq!(busy.status.code(), Some(1));
+    let told = text(&busy.stderr);
+    assert!(
+        told.contains("bob@gmx.net: its messages are still in the cache") && told.contains("stop it first"),
+        "{told}"
+    );
+    assert_eq!(cached.each_ref().map(|body| body.exists()), [true, true]);
+    drop(running);
 }
 
 /// Whoever comes first makes it, the others wait for the lock and find it.

@@ -28,20 +28,22 @@ pub(super) fn stats(settings: &Settings, as_json: bool) -> u8 {
 /// Removes it, from memory and from the disk.
 pub(super) fn clear(settings: &Settings, as_json: bool) -> u8 {
     asked(settings, |state| {
-        let cleared = match control::ask::<Cleared>(state, Request::CacheClear)? {
-            Some(cleared) => cleared,
-            None => {
-                let disk = alone(state, disk::clear)?;
-                Cleared { memory: Removed::default(), disk }
-            }
-        };
-        let Cleared { memory, disk } = cleared;
+        let Cleared { memory, disk } = cleared(state)?;
         if as_json {
             return Ok(format!("{}\n", json!({ "memory": memory, "disk": disk })));
         }
         let of = |removed: &Removed| format!("{}, {}", messages(removed.bodies), size(removed.octets));
         Ok(format!("removed from memory: {}\nremoved from the disk: {}\n", of(&memory), of(&disk)))
     })
+}
+
+/// Has the bridge that runs remove all bodies, or removes those on the disk where none does.
+pub(super) fn cleared(state: &Path) -> Result<Cleared, String> {
+    if let Some(cleared) = control::ask(state, Request::CacheClear)? {
+        return Ok(cleared);
+    }
+    let disk = alone(state, disk::clear)?;
+    Ok(Cleared { memory: Removed::default(), disk })
 }
 
 /// The exit code of what is done with the state folder, and what came of it on standard output.

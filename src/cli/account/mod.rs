@@ -28,7 +28,8 @@ pub(super) enum Action {
     },
     /// Removes what is kept on this machine for an account: what the vault holds, and its bridge passwords.
     ///
-    /// Says which lines of the configuration are the account's, and leaves them to you. Nothing happens at the provider.
+    /// Empties the cache of messages, of other accounts' too: they are fetched again. Stop the bridge first, which may
+    /// fill it again. Says which lines of the configuration are the account's, and leaves them to you. Nothing happens at the provider.
     Remove {
         /// The account, also one whose lines are gone already.
         address: String,

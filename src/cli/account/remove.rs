@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use super::super::{DONE, FAILED, complain};
+use super::super::{DONE, FAILED, cache, complain};
 use crate::auth::Passwords;
 use crate::auth::vault::Vault;
 use crate::config::Settings;
+use crate::store::bodies::Cleared;
 use crate::store::{Folder, carried, views};
 
 /// Removes what is kept, and tells what was.
@@ -40,6 +41,14 @@ pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
     if renamed {
         told += &format!("{address}: the unique-ids kept for its renumbered mailboxes are forgotten\n");
     }
+    // Where nobody has heard of the address nothing of others is removed for it.
+    let known = position.is_some() || !told.is_empty();
+    let emptied = settings.state.as_deref().filter(|_| known).map_or(Ok(false), emptied);
+    if emptied == Ok(true) {
+        told += &format!(
+            "{address}: the cache is emptied, of other accounts' messages too; they are fetched again\n"
+        );
+    }
     if let Some(position) = position {
         let text = fs::read_to_string(file).unwrap_or_default();
         let place = match lines(&text, position, settings.accounts.len()) {
@@ -49,11 +58,26 @@ pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
         told += &format!("{address}: now delete {place}, and restart footbridge\n");
     }
     if told.is_empty() {
-        complain(&format!("nothing is kept for {address}, and no account has this address"));
+        complain(&format!(
+            "nothing is kept for {address}, and no account has this address; if one had it, messages of it may be in the \
+             cache until \"footbridge cache clear\""
+        ));
         return FAILED;
     }
     let _ = io::stdout().write_all(told.as_bytes());
-    DONE
+    match emptied {
+        Ok(_) => DONE,
+        Err(sentence) => {
+            complain(&format!("{address}: its messages are still in the cache: {sentence}"));
+            FAILED
+        }
+    }
+}
+
+/// Empties the cache of messages; `true` where there were any. Sealed files do not tell whose they are, so all go.
+fn emptied(state: &Path) -> Result<bool, String> {
+    let Cleared { memory, disk } = cache::cleared(state)?;
+    Ok(memory.bodies > 0 || disk.bodies > 0)
 }
 
 /// What was kept.
