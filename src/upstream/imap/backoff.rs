@@ -10,8 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::heard::Completion;
-use super::refusal;
+use super::completion::Completion;
 use crate::mail::Account;
 use crate::upstream::UpstreamError;
 
@@ -80,7 +79,7 @@ impl Backoff {
 
     /// Heeds a NO, a BAD or a BYE.
     pub(super) fn heed_refusal(&self, said: &Completion) {
-        if let Some(wait) = refusal::wait(said) {
+        if let Some(wait) = said.wait() {
             self.wait(wait, &said.text());
         }
     }

@@ -6,7 +6,8 @@ use async_imap::error::Error;
 use async_imap::{Client, Connection, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::heard::{Answer, Completion, Heard};
+use super::completion::Completion;
+use super::heard::{Answer, Heard};
 use super::refusal;
 use super::wire::Wire;
 use crate::net::Buffered;

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use memchr::memmem;
 use tokio::sync::{mpsc, oneshot};
 
+use super::completion::Completion;
 use super::conversation::{Conversation, Octets};
-use super::heard::Completion;
 use super::refusal;
 use crate::mail::{Uid, UidValidity};
 use crate::proto::imap::response::{self, Response, Status};

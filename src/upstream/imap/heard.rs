@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::backoff::Backoff;
+use super::completion::{Completion, clean};
 use crate::mail::{Uid, UidValidity};
 use crate::proto::imap::mutf7;
 use crate::proto::imap::response::{self, Response, Status, Text, words};
@@ -32,9 +33,6 @@ const PREFIXES: usize = 64;
 
 /// Attributes kept of a folder.
 const ATTRIBUTES: usize = 32;
-
-/// The longest text of upstream's that gets into a sentence or a log, in octets.
-const WORDS: usize = 200;
 
 /// What holds for the whole connection.
 #[derive(Debug, Default)]
@@ -87,17 +85,6 @@ pub struct Answer {
     pub found_more: bool,
     /// UIDs of FETCH, with RFC822.SIZE where it was told.
     pub fetched: Vec<(Uid, Option<u64>)>,
-}
-
-/// A tagged response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Completion {
-    /// OK, NO or BAD.
-    pub status: Status,
-    /// Its response code, upper case as far as it is a name; empty if there is none.
-    pub code: String,
-    /// Its words, cleaned.
-    pub words: String,
 }
 
 /// A row of LIST (RFC 3501 §7.2.2).
@@ -219,29 +206,6 @@ impl Answer {
     }
 }
 
-impl Completion {
-    /// What a tagged response says.
-    pub fn new(status: Status, text: &Text<'_>) -> Self {
-        let code = text.code.map(clean).unwrap_or_default().to_ascii_uppercase();
-        Self { status, code, words: clean(text.words) }
-    }
-
-    /// The code's name.
-    pub fn code_name(&self) -> &str {
-        self.code.split(' ').next().unwrap_or_default()
-    }
-
-    /// Code and words, for a person.
-    pub fn text(&self) -> String {
-        match (self.code.is_empty(), self.words.is_empty()) {
-            (true, true) => "it gives no reason".to_owned(),
-            (true, false) => self.words.clone(),
-            (false, true) => format!("[{}]", self.code),
-            (false, false) => clean(format!("{} [{}]", self.words, self.code).as_bytes()),
-        }
-    }
-}
-
 fn capabilities(list: &[u8]) -> Vec<String> {
     words(list).map(clean).collect()
 }
@@ -269,20 +233,6 @@ fn foreign(namespaces: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let prefixes =
         kinds.flatten().filter_map(lists).filter_map(|mut one| Some(one.next()?.octets()?.into_owned()));
     prefixes.filter(|prefix| !prefix.is_empty() && prefix.len() <= ROW)
-}
-
-/// Upstream's words made fit for a sentence: printable, one line, bounded.
-pub fn clean(words: &[u8]) -> String {
-    let words = String::from_utf8_lossy(words);
-    let printable = words.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut cleaned = String::new();
-    for character in printable {
-        if cleaned.len() + character.len_utf8() > WORDS {
-            break;
-        }
-        cleaned.push(character);
-    }
-    cleaned
 }
 
 #[cfg(test)]

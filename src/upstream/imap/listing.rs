@@ -10,8 +10,9 @@
 
 use std::cmp::Reverse;
 
+use super::completion::Completion;
 use super::conversation::{Conversation, Octets, has};
-use super::heard::{Answer, Completion};
+use super::heard::Answer;
 use super::refusal;
 use crate::mail::{Identity, Listed, MessageSize, Uid, UidValidity};
 use crate::proto::imap::response::{self, Response, Status};

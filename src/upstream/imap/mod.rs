@@ -2,6 +2,7 @@
 
 mod backoff;
 mod catch_up;
+mod completion;
 mod conversation;
 mod fetch;
 mod greeting;

@@ -7,7 +7,8 @@
 use std::io;
 use std::time::Duration;
 
-use super::heard::{Completion, Heard};
+use super::completion::Completion;
+use super::heard::Heard;
 use crate::proto::imap::response::Status;
 use crate::upstream::UpstreamError;
 
@@ -60,12 +61,6 @@ const ENDED_WORDS: &[&str] = &[
     "invalid credentials",
 ];
 
-/// Whatever upstream asks for, it is asked again after this: nobody waits for a day without looking.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
-
-/// How long is waited where upstream throttles and names no time.
-const THROTTLED: Duration = Duration::from_secs(60);
-
 /// What a refused login comes to.
 pub fn of_login(command: &'static str, completion: &Completion) -> UpstreamError {
     let code = completion.code_name();
@@ -88,7 +83,7 @@ pub fn of_command(command: &'static str, completion: &Completion) -> UpstreamErr
     if has_ended(completion) {
         return UpstreamError::Lost { command };
     }
-    if NOT_NOW.contains(&completion.code_name()) || wait(completion).is_some() {
+    if NOT_NOW.contains(&completion.code_name()) || completion.wait().is_some() {
         return not_now(completion);
     }
     UpstreamError::Refused { command, text: completion.text() }
@@ -101,7 +96,7 @@ pub fn of_fetch(completion: &Completion) -> UpstreamError {
     if has_ended(completion) {
         return UpstreamError::Lost { command: "FETCH" };
     }
-    match wait(completion) {
+    match completion.wait() {
         Some(_) => not_now(completion),
         None => UpstreamError::Refused { command: "FETCH", text: completion.text() },
     }
@@ -118,37 +113,12 @@ fn has_ended(completion: &Completion) -> bool {
 }
 
 fn not_now(completion: &Completion) -> UpstreamError {
-    UpstreamError::Unavailable { text: completion.text(), wait: wait(completion) }
+    UpstreamError::Unavailable { text: completion.text(), wait: completion.wait() }
 }
 
 fn says_not_now(words: &str) -> bool {
     let words = words.to_ascii_lowercase();
     NOT_NOW_WORDS.iter().any(|said| words.contains(said))
-}
-
-/// How long upstream asks us to wait, if it does.
-pub fn wait(said: &Completion) -> Option<Duration> {
-    wait_in(&said.words).or_else(|| (said.code_name() == "THROTTLED").then_some(THROTTLED))
-}
-
-/// The wait in `Suggested Backoff Time: 299961 milliseconds` or `try again in 5 minutes`, bounded.
-fn wait_in(words: &str) -> Option<Duration> {
-    let words = words.to_ascii_lowercase();
-    let behind = ["backoff time:", "try again in", "retry after", "retry in"]
-        .iter()
-        .find_map(|said| words.split_once(said).map(|(_, behind)| behind.trim_start()))?;
-    let digits = behind.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = behind.split_at(digits);
-    let number: u64 = number.parse().ok()?;
-    let unit = unit.trim_start();
-    let millis = if unit.starts_with("milli") || unit.starts_with("ms") {
-        number
-    } else if unit.starts_with("min") {
-        number.saturating_mul(60_000)
-    } else {
-        number.saturating_mul(1000)
-    };
-    Some(Duration::from_millis(millis).min(LONGEST))
 }
 
 /// What a fault of the stream during `command` comes to.
@@ -170,24 +140,5 @@ pub fn of_stream(
                 .unwrap_or(UpstreamError::Unavailable { text: bye.clone(), wait: None }),
             None => UpstreamError::Lost { command },
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wait_that_is_asked_for() {
-        let seconds = |words: &str| wait_in(words).map(|wait| wait.as_millis());
-        assert_eq!(
-            seconds("Request is throttled. Suggested Backoff Time: 299961 milliseconds"),
-            Some(299_961)
-        );
-        assert_eq!(seconds("Too many logins, try again in 5 minutes"), Some(300_000));
-        assert_eq!(seconds("retry after 30 seconds"), Some(30_000));
-        assert_eq!(seconds("try again in 99999999999 hours"), Some(900_000));
-        assert_eq!(seconds("try again in a while"), None);
-        assert_eq!(seconds("try again in 99999999999999999999999"), None);
     }
 }

@@ -19,9 +19,10 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::completion::Completion;
 use super::conversation::{Conversation, Octets};
 use super::fetch::{After, DRAINED, LOST, Part, fits};
-use super::heard::{Answer, Completion};
+use super::heard::Answer;
 use super::refusal;
 use super::shelf::{Begun, LARGE, Shelf};
 use crate::mail::{Uid, UidValidity};
