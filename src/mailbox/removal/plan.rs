@@ -133,6 +133,9 @@ impl Mailbox {
         match (delete, found) {
             (Delete::Archive | Delete::Flag, Some(_)) if here => Ok(Plan::Keep),
             (_, Some(_)) if here => Ok(Plan::Expunge),
+            (_, Some(folder)) if self.may_be_maildrop(folder, &listed.folders) => Err(doubt(
+                "a folder whose name differs from the open one's in nothing but its case may be the same",
+            )),
             (_, Some(folder)) => move_to(folder),
             // Nothing goes where others read it, and nothing is expunged because it would.
             (Delete::Auto, None)
@@ -181,6 +184,13 @@ impl Mailbox {
     fn is_maildrop(&self, folder: &Folder) -> bool {
         *folder.name == *self.folder
             || folder.name.eq_ignore_ascii_case("INBOX") && self.folder.eq_ignore_ascii_case("INBOX")
+    }
+
+    /// RFC 3501 §5.1 leaves it to the server whether case counts in names. Where it does the open folder is listed under
+    /// its own name.
+    fn may_be_maildrop(&self, folder: &Folder, folders: &[Folder]) -> bool {
+        folder.name.to_lowercase() == self.folder.to_lowercase()
+            && !folders.iter().any(|folder| self.is_maildrop(folder))
     }
 }
 

@@ -351,6 +351,23 @@ async fn expunge_removes_by_uid_and_auto_does_where_there_is_no_trash() {
     assert_eq!(update(provider).await, "Ok");
 }
 
+/// RFC 3501 §5.1: whether case counts in a folder's name is the server's to decide. Moved into its own folder a message
+/// would not go, or come back as new.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_moved_to_a_folder_that_may_be_the_open_one_in_another_case() {
+    let doubtful = joined(&[&flown("UIDPLUS MOVE", TRASH)]);
+    let script = doubtful.replace("\"INBOX\"", "\"bin &AMk-\"").leak();
+    let heard = update(Provider::new(&[script]).folder("bin É")).await;
+    assert!(heard.starts_with(r#"Refused { command: "LIST", text: "a folder whose name differs"#), "{heard}");
+    // Listed beside it: here case counts.
+    let both = format!("{TRASH}\nS: * LIST () \"/\" \"bin &AMk-\"");
+    let moved =
+        "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nS: * 3 EXPUNGE\nS: * 3 EXPUNGE\nS: * 3 EXPUNGE\nS: $a OK x";
+    let script = joined(&[&flown("UIDPLUS MOVE", &both), moved]);
+    let script = script.replace("\"INBOX\"", "\"bin &AMk-\"").leak();
+    assert_eq!(update(Provider::new(&[script]).folder("bin É")).await, "Ok");
+}
+
 #[tokio::test(start_paused = true)]
 async fn trash_and_archive_that_are_missing_are_found_out_before_anything_happens() {
     let script = joined(&[&flown("UIDPLUS MOVE", "")]);
