@@ -19,7 +19,7 @@ pub use date::Date;
 pub use deadlines::Deadlines;
 pub use identity::{HeaderIdentity, Identity, ObjectId};
 pub use key_choice::KeyChoice;
-pub use listed::{Listed, MessageSize};
+pub use listed::{Listed, MessageSize, ToldSize};
 pub use names::{Name, Names, Numbering};
 pub use oauth2::OAuth2;
 pub use quirk::{Quirk, Quirks};

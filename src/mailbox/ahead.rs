@@ -199,7 +199,7 @@ impl Mailbox {
             match shelf.coming(uid).await {
                 Ok(coming) => {
                     let fetched = Fetched::from_shelf(coming);
-                    return Ok(Body::coming(fetched, &self.resources.bodies, self.key(uid)));
+                    return Ok(self.coming(uid, fetched));
                 }
                 Err(Some(error)) => return Err(error),
                 Err(None) => {}
@@ -421,7 +421,10 @@ impl Mailbox {
     }
 
     async fn cache(&self, uid: Uid, body: &Bytes) {
-        if let Some(mut keeper) = self.resources.bodies.keeping(self.key(uid), body.len() as u64) {
+        let octets = body.len() as u64;
+        if !self.is_doubtful(uid, octets)
+            && let Some(mut keeper) = self.resources.bodies.keeping(self.key(uid), octets)
+        {
             keeper.take(body);
             keeper.complete(unstuffed_octets(body)).await;
         }

@@ -50,10 +50,10 @@ impl Body {
         Self::from(body.len() as u64, Source::Here(body))
     }
 
-    /// A body that is announced; kept in `bodies` once it is complete.
-    pub(super) fn coming(fetched: Fetched, bodies: &Bodies, key: BodyKey) -> Self {
+    /// A body that is announced; kept in `bodies` once it is complete, where it has a key.
+    pub(super) fn coming(fetched: Fetched, bodies: &Bodies, key: Option<BodyKey>) -> Self {
         let octets = fetched.octets;
-        let keeping = Keeping::begin(bodies, key, octets);
+        let keeping = key.and_then(|key| Keeping::begin(bodies, key, octets));
         Self::from(octets, Source::Coming(fetched, keeping))
     }
 

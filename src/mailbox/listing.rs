@@ -7,20 +7,24 @@
 //! ```
 
 use super::{Listing, Message};
-use crate::mail::{Listed, MessageSize, Names, Uid};
+use crate::mail::{Listed, MessageSize, Names, ToldSize, Uid};
 use crate::store::Page;
 use crate::upstream::imap::Examined;
 
-/// The mailbox as the app is shown it; what is new of it goes into the ledger.
-pub(super) fn listing(examined: Examined, names: Names, page: &Page) -> Listing {
+/// What upstream told of the messages' sizes, by ascending UID.
+pub(super) type Told = Vec<(Uid, ToldSize)>;
+
+/// The mailbox as the app is shown it, and what was told of it; what is new of it goes into the ledger.
+pub(super) fn listing(examined: Examined, names: Names, page: &Page) -> (Listing, Told) {
     let Examined { mut listed, as_known, lasting, identities } = examined;
     page.correct(&mut listed);
     if lasting && !as_known {
         page.write(to_remember(&listed), identities.unwrap_or_default());
     }
+    let told = listed.messages.iter().map(|(uid, size)| (*uid, size.as_told())).collect();
     let shown = |(uid, size): (_, MessageSize)| Message { uid, octets: size.octets() };
     let messages = listed.messages.into_iter().map(shown).collect();
-    Listing { uid_validity: listed.uid_validity, names, messages }
+    (Listing { uid_validity: listed.uid_validity, names, messages }, told)
 }
 
 /// Up to the first message of which no size was told: it, and what follows, is asked for again the next time.

@@ -42,12 +42,12 @@ pub use removal::RemovalPlan;
 pub use resources::Resources;
 
 use crate::auth::{Credentials, Proof};
-use crate::mail::{Account, Names, Uid, UidValidity};
+use crate::mail::{Account, MessageSize, Names, Quirk, ToldSize, Uid, UidValidity};
 use crate::net::Connector;
 use crate::proto::pop3::Maildrop;
 use crate::store::{BodyKey, Page};
 use crate::upstream::UpstreamError;
-use crate::upstream::imap::{Part, Session, Wanted};
+use crate::upstream::imap::{Fetched, Part, Session, Wanted};
 use ahead::Ahead;
 use held::{Claim, InUse};
 use hidden::Hiding;
@@ -66,6 +66,10 @@ pub struct Mailbox {
     whose: Arc<str>,
     folder: Arc<str>,
     uid_validity: UidValidity,
+    /// What upstream told of its messages' sizes.
+    told: listing::Told,
+    /// The body asked for last is not the message's as it was listed.
+    doubted: Option<Uid>,
     /// What the ledger has of it.
     page: Page,
     /// Upstream does not tell by what messages would be known again, so their headers have to.
@@ -173,12 +177,14 @@ impl Mailbox {
         let learns = lasting && examined.identities.is_none();
         let names = earlier.names(&mut examined, &session, &page).await;
         line.opened(session, uid_validity);
-        let listing = listing::listing(examined, names, &page);
+        let (listing, told) = listing::listing(examined, names, &page);
         let mut mailbox = Mailbox {
             line,
             whose: account.mailboxes().collect::<Vec<_>>().join(" ").into(),
             folder: folder.into(),
             uid_validity,
+            told,
+            doubted: None,
             page,
             learns,
             stall,
@@ -203,7 +209,8 @@ impl Mailbox {
     fn with_sizes_of_bodies(&self, mut listing: Listing) -> Listing {
         let exact = self.resources.bodies.pop3_octets(&self.whose, &self.folder, self.uid_validity);
         for message in &mut listing.messages {
-            message.octets = exact.get(&message.uid).copied().unwrap_or(message.octets);
+            message.octets =
+                exact.get(&(message.uid, self.told(message.uid))).copied().unwrap_or(message.octets);
         }
         listing
     }
@@ -211,7 +218,9 @@ impl Mailbox {
     /// A body of this mailbox went to an app whole, and POP3 counts so many octets of it: what LIST says from the next
     /// session on (RFC 1939 §11).
     pub fn learnt(&self, uid: Uid, octets: u64) {
-        self.page.learn(self.uid_validity, uid, octets);
+        if self.doubted != Some(uid) {
+            self.page.learn(self.uid_validity, uid, MessageSize::exact(octets, self.told(uid)));
+        }
     }
 
     /// The whole message, `BODY.PEEK[]`. Returns once upstream's literal has been announced, or from the cache.
@@ -239,7 +248,23 @@ impl Mailbox {
                 })
             })
             .await?;
-        Ok(Body::coming(fetched, &self.resources.bodies, self.key(uid)))
+        Ok(self.coming(uid, fetched))
+    }
+
+    fn coming(&self, uid: Uid, fetched: Fetched) -> Body {
+        let key = (!self.is_doubtful(uid, fetched.octets)).then(|| self.key(uid));
+        Body::coming(fetched, &self.resources.bodies, key)
+    }
+
+    /// Whether a body of so many octets may be another message's: where that is known to happen, one that is not as long
+    /// as upstream listed it is handed on, as there is no other, but nothing of it is remembered.
+    fn is_doubtful(&self, uid: Uid, octets: u64) -> bool {
+        self.account.quirks.has(Quirk::WrongBody) && self.told(uid).differs(ToldSize::of(octets))
+    }
+
+    fn told(&self, uid: Uid) -> ToldSize {
+        let at = self.told.binary_search_by_key(&uid, |(uid, _)| *uid).ok();
+        at.and_then(|at| self.told.get(at)).map_or(ToldSize::UNKNOWN, |(_, told)| *told)
     }
 
     /// [`Mailbox::retrieve`] of a message that is to be known again should upstream renumber its mailbox: what goes by of
@@ -249,7 +274,9 @@ impl Mailbox {
     /// As [`Mailbox::retrieve`].
     pub async fn retrieve_and_learn(&mut self, uid: Uid, maildrop: &Maildrop) -> Result<Body, UpstreamError> {
         let body = self.retrieve(uid, maildrop).await?;
-        let learner = self.learns.then(|| self.page.learner(self.uid_validity, uid)).flatten();
+        self.doubted = self.is_doubtful(uid, body.octets()).then_some(uid);
+        let learns = self.learns && self.doubted.is_none();
+        let learner = learns.then(|| self.page.learner(self.uid_validity, uid)).flatten();
         Ok(body.learning(learner))
     }
 
@@ -296,6 +323,7 @@ impl Mailbox {
             mailbox: self.folder.clone(),
             uid_validity: self.uid_validity,
             uid,
+            told: self.told(uid),
         }
     }
 }

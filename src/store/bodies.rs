@@ -17,7 +17,7 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
 use super::disk::{Disk, DiskTier, Found, Removed, Strand, Stream};
-use crate::mail::{Uid, UidValidity};
+use crate::mail::{ToldSize, Uid, UidValidity};
 
 /// The largest body kept in memory; what is larger would push out hundreds of others.
 pub const SMALL: u64 = 1 << 20;
@@ -28,7 +28,7 @@ const PIECE: usize = 64 * 1024;
 /// What an entry costs beyond its octets: the key, its reference counts and the cache's own bookkeeping, rounded up.
 const OVERHEAD: usize = 256;
 
-/// What names a body: all four parts, always.
+/// What names a body: all five parts, always.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BodyKey {
     /// The account: its address, and the server and user its mail is read from, which may change.
@@ -39,6 +39,8 @@ pub struct BodyKey {
     pub uid_validity: UidValidity,
     /// The message.
     pub uid: Uid,
+    /// What upstream tells of its size: a mailbox that was restored from a backup may hand out its UIDs again.
+    pub told: ToldSize,
 }
 
 /// Complete, checked bodies; shared by all sessions.
@@ -273,13 +275,18 @@ impl Bodies {
     }
 
     /// The exact POP3 sizes of the bodies of one mailbox that are in memory.
-    pub fn pop3_octets(&self, account: &str, mailbox: &str, uid_validity: UidValidity) -> HashMap<Uid, u64> {
+    pub fn pop3_octets(
+        &self,
+        account: &str,
+        mailbox: &str,
+        uid_validity: UidValidity,
+    ) -> HashMap<(Uid, ToldSize), u64> {
         let entries = self.memory.iter().flat_map(|memory| memory.iter());
         entries
             .filter(|(key, _)| {
                 *key.account == *account && *key.mailbox == *mailbox && key.uid_validity == uid_validity
             })
-            .map(|(key, entry)| (key.uid, entry.pop3_octets))
+            .map(|(key, entry)| ((key.uid, key.told), entry.pop3_octets))
             .collect()
     }
 }
@@ -358,6 +365,7 @@ mod tests {
             mailbox: mailbox.into(),
             uid_validity: UidValidity::new(uid_validity).unwrap(),
             uid: Uid::new(uid).unwrap(),
+            told: ToldSize::of(1),
         }
     }
 
@@ -372,7 +380,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_four_parts_name_a_body() {
+    async fn all_five_parts_name_a_body() {
         let bodies = Bodies::new(1 << 20);
         let kept = key("ana", "INBOX", 1, 1);
         bodies.insert(kept.clone(), Bytes::from_static(b"x"), 3).await;
@@ -382,12 +390,14 @@ mod tests {
             key("ana", "Trash", 1, 1),
             key("ana", "INBOX", 2, 1),
             key("ana", "INBOX", 1, 2),
+            BodyKey { told: ToldSize::of(2), ..kept.clone() },
+            BodyKey { told: ToldSize::UNKNOWN, ..kept.clone() },
         ] {
             assert_eq!(whole(&bodies, &other).await, None);
             assert!(!bodies.has(&other));
         }
         let sizes = bodies.pop3_octets("ana", "INBOX", UidValidity::new(1).unwrap());
-        assert_eq!(sizes, HashMap::from([(Uid::new(1).unwrap(), 3)]));
+        assert_eq!(sizes, HashMap::from([((Uid::new(1).unwrap(), ToldSize::of(1)), 3)]));
         assert!(bodies.pop3_octets("ana", "INBOX", UidValidity::new(2).unwrap()).is_empty());
     }
 

@@ -299,6 +299,92 @@ async fn an_exact_size_is_known_in_later_sessions_and_runs() {
     }
 }
 
+/// A mailbox that was restored from a backup, or made anew, may hand out its UIDs again under the same UIDVALIDITY, which
+/// RFC 3501 §2.3.1.1 forbids: the message is another one if its size is.
+#[tokio::test(start_paused = true)]
+async fn a_uid_handed_out_again_has_neither_the_size_nor_the_body_of_the_message_before() {
+    const OLD: &str = r"
+        C: $c UID FETCH 8 (UID BODY.PEEK[])
+        R: * 3 FETCH (UID 8 BODY[] {5}\r\nold\r\n)\r\n
+        S: $c OK done";
+    const NEW: &str = r"
+        C: $d UID FETCH 1:* (UID RFC822.SIZE)
+        S: * 1 FETCH (UID 3 RFC822.SIZE 30)
+        S: * 2 FETCH (UID 5 RFC822.SIZE 50)
+        S: * 3 FETCH (UID 8 RFC822.SIZE 81)
+        S: $d OK done
+        C: $c UID FETCH 8 (UID BODY.PEEK[])
+        R: * 3 FETCH (UID 8 BODY[] {6}\r\nother\n)\r\n
+        S: $c OK done";
+    let first: &str = format!("{FIRST}{OLD}").leak();
+    let no_listing = NEW.split_once("S: $d OK done").unwrap().1;
+    let by_itself: &str = format!("{FIRST}{no_listing}").replace("SIZE 80", "SIZE 81").leak();
+    for (ledger, second) in [
+        // The last message, of which upstream says its size in any case.
+        (true, again(3, 9, &format!("S: * 3 FETCH (UID 8 RFC822.SIZE 81)\nS: $b OK done{NEW}"))),
+        // UIDNEXT fell.
+        (true, again(3, 8, &format!("S: $b OK done{NEW}"))),
+        (false, by_itself),
+    ] {
+        let (mut provider, _folder) = Provider::new(&[first, second]).ledger();
+        if !ledger {
+            provider.resources.ledger = Ledger::none();
+        }
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        assert_eq!(whole(&mut mailbox.body(uid(8)).await.unwrap()).await.0, b"old\r\n");
+        mailbox.learnt(uid(8), 77);
+        mailbox.close().await;
+        provider.resources.ledger.written().await;
+        let (mut mailbox, listing) = provider.open().await.unwrap();
+        assert_eq!(shown(&listing), "7 3:30 5:50 8:81");
+        assert_eq!(whole(&mut mailbox.body(uid(8)).await.unwrap()).await.0, b"other\n");
+        mailbox.close().await;
+        provider.resources.ledger.written().await;
+        provider.kept().await;
+    }
+}
+
+/// Some servers now and then give another message's body under the UID that was asked for, which shows only by its size.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_may_be_another_messages_is_handed_on_and_not_remembered() {
+    let asked = |tag: &str, body: &str| {
+        let (octets, body) = (body.len(), body.replace("\r\n", "\\r\\n"));
+        format!(
+            "\nC: ${tag} UID FETCH 8 (UID BODY.PEEK[])\nR: * 3 FETCH (UID 8 BODY[] {{{octets}}}\\r\\n{body})\\r\\n\nS: ${tag} OK done"
+        )
+    };
+    let (wrong, right) =
+        ("Message-ID: <of@another>\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n\r\nx", "x".repeat(80));
+    let first: &str = format!("{FIRST}{}{}", asked("c", wrong), asked("d", &right)).leak();
+    let second = again(3, 9, "S: $b OK done");
+    let (provider, _folder) = Provider::new(&[first, second]).quirks(&[Quirk::WrongBody]).ledger();
+    let (mut mailbox, listing) = provider.open().await.unwrap();
+    provider.resources.ledger.written().await;
+    let maildrop = Maildrop::new(UniqueIds::inbox(listing.uid_validity), []);
+    let mut retrieved = mailbox.retrieve_and_learn(uid(8), &maildrop).await.unwrap();
+    let (octets, end) = whole(&mut retrieved).await;
+    assert!(octets == wrong.as_bytes() && end.is_ok());
+    mailbox.learnt(uid(8), octets.len() as u64);
+    let page = provider.resources.ledger.page(&provider.account, "INBOX");
+    let mut listed = page.before().await.unwrap();
+    page.correct(&mut listed.listed);
+    assert_eq!(listed.listed.messages.last().map(|(_, size)| size.octets()), Some(80));
+    assert_eq!(listed.identities, []);
+    assert!(!provider.resources.bodies.has(&mailbox.key(uid(8))));
+    // As long as it was listed it is the message's, and known from then on.
+    let mut retrieved = mailbox.retrieve_and_learn(uid(8), &maildrop).await.unwrap();
+    let (octets, _) = whole(&mut retrieved).await;
+    assert_eq!(octets, right.as_bytes());
+    mailbox.learnt(uid(8), 82);
+    assert!(provider.resources.bodies.has(&mailbox.key(uid(8))));
+    mailbox.close().await;
+    provider.resources.ledger.written().await;
+    let (mailbox, listing) = provider.open().await.unwrap();
+    assert_eq!(shown(&listing), "7 3:30 5:50 8:82");
+    mailbox.close().await;
+    provider.kept().await;
+}
+
 /// What the ledger has of identities after the mailbox was found like this, one time after the other.
 async fn known(scripts: &[&'static str]) -> Vec<(u32, Identity)> {
     let (provider, _folder) = Provider::new(scripts).ledger();

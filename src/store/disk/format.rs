@@ -1,7 +1,7 @@
 //! A body's file: octets in, octets out; no disk, no clock.
 //!
 //! ```text
-//! "footbridge-body 1" LF │ form │ salt (19) │ octets (u64) │ length of the key (u16) │ the key
+//! "footbridge-body 2" LF │ form │ salt (19) │ octets (u64) │ length of the key (u16) │ the key
 //! chunk 0 (65,536) │ check (16)        every chunk but the last is full
 //! ...
 //! octets POP3 counts (u64) │ check (16)
@@ -34,7 +34,7 @@ pub(super) const CHECK: usize = 16;
 pub(super) const LAST: usize = 8 + CHECK;
 
 /// This format. Files of another one are not read.
-const MAGIC: &[u8] = b"footbridge-body 1\n";
+const MAGIC: &[u8] = b"footbridge-body 2\n";
 
 const SALT: usize = 19;
 
@@ -215,14 +215,15 @@ impl Code {
     }
 }
 
-/// All four parts, none of which can run into the next.
+/// All five parts, none of which can run into the next.
 fn encoded(key: &BodyKey) -> Vec<u8> {
-    let mut octets = Vec::with_capacity(key.account.len() + key.mailbox.len() + 24);
+    let mut octets = Vec::with_capacity(key.account.len() + key.mailbox.len() + 26);
     for part in [&key.account, &key.mailbox] {
         octets.extend_from_slice(&(part.len() as u64).to_be_bytes());
         octets.extend_from_slice(part.as_bytes());
     }
     octets.extend_from_slice(&key.uid_validity.get().to_be_bytes());
     octets.extend_from_slice(&key.uid.get().to_be_bytes());
+    octets.extend_from_slice(&key.told.bits().to_be_bytes());
     octets
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  head        UIDVALIDITY 4 | UIDNEXT 4, 0: not told | messages 4 | sum of the blocks' checksums 8 | checksum 8
-//!  block       checksum 8 | 8 a message: octets 48 bits, UID within the block 15 bits, exact 1 bit
+//!  block       checksum 8 | 8 a message: octets 41 bits, mark of what upstream told of an exact one
+//!              13 bits, UID within the block 9 bits, exact 1 bit
 //!  identities  checksum 8 | 18 a message whose identity is known: UID within the block 2, identity 16
 //! ```
 //!
@@ -12,7 +13,7 @@
 
 use ring::digest::{Context, SHA256};
 
-use crate::mail::{Identity, MessageSize, Uid, UidValidity};
+use crate::mail::{Identity, MessageSize, ToldSize, Uid, UidValidity};
 
 /// UIDs a block is about: as many as let a full block fit a page of the file.
 pub(super) const UIDS: u32 = 480;
@@ -20,9 +21,11 @@ pub(super) const UIDS: u32 = 480;
 /// UIDs a block of identities is about: a third of a block's, so that these fit a page too.
 pub(super) const IDENTITY_UIDS: u32 = UIDS / 3;
 
-/// 256 TiB; nobody has such a message.
-const OCTETS: u64 = (1 << 48) - 1;
-const UID_SHIFT: u32 = 48;
+/// 2 TiB; nobody has such a message.
+const OCTETS: u64 = (1 << MARK_SHIFT) - 1;
+const MARK_SHIFT: u32 = 41;
+const MARK: u64 = (1 << UID_SHIFT) - 1 - OCTETS;
+const UID_SHIFT: u32 = 54;
 const EXACT: u64 = 1 << 63;
 
 /// An entry, a checksum.
@@ -87,7 +90,10 @@ pub(super) fn encode(
 ) -> (Vec<u8>, u64) {
     let mut octets = vec![0; EIGHT];
     for (uid, size) in messages {
-        let exact = if size.is_exact() { EXACT } else { 0 };
+        let exact = match size.is_exact() {
+            true => EXACT | (u64::from(size.as_told().bits()) << MARK_SHIFT) & MARK,
+            false => 0,
+        };
         let entry = size.octets().min(OCTETS) | (u64::from(uid.get() % UIDS) << UID_SHIFT) | exact;
         octets.extend(entry.to_le_bytes());
     }
@@ -120,7 +126,11 @@ pub(super) fn decode(
             return Err(Damaged);
         }
         let octets = entry & OCTETS;
-        let size = if entry & EXACT == 0 { MessageSize::told(octets) } else { MessageSize::exact(octets) };
+        let mark = u16::try_from((entry & MARK) >> MARK_SHIFT).map_err(|_| Damaged)?;
+        let size = match entry & EXACT {
+            0 => MessageSize::told(octets),
+            _ => MessageSize::exact(octets, ToldSize::from_bits(mark)),
+        };
         messages.push((uid, size));
     }
     Ok(sum)
@@ -214,8 +224,9 @@ mod tests {
 
     #[test]
     fn a_full_block_and_what_names_it_fit_a_page() {
-        let messages: Vec<_> =
-            (UIDS..UIDS * 2).map(|number| (uid(number), MessageSize::exact(OCTETS))).collect();
+        let messages: Vec<_> = (UIDS..UIDS * 2)
+            .map(|number| (uid(number), MessageSize::exact(OCTETS, ToldSize::of(OCTETS))))
+            .collect();
         assert!(encode(1, validity(1), 1, &messages).0.len() + 100 < 4096);
         let identities: Vec<_> =
             (IDENTITY_UIDS..IDENTITY_UIDS * 2).map(|at| (uid(at), identity(9))).collect();
@@ -236,7 +247,8 @@ mod tests {
         ) {
             let messages: Vec<_> = numbers.into_iter().map(|(within, (octets, exact))| {
                 let octets = octets.min(OCTETS);
-                let size = if exact { MessageSize::exact(octets) } else { MessageSize::told(octets) };
+                let told = ToldSize::of(octets ^ 1);
+                let size = if exact { MessageSize::exact(octets, told) } else { MessageSize::told(octets) };
                 (uid(block * UIDS + within), size)
             }).collect();
             let (mut octets, sum) = encode(7, validity(3), block, &messages);

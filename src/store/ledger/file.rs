@@ -15,9 +15,9 @@ use super::Before;
 use super::block::{self, Damaged, Head, Key};
 use crate::mail::{Identity, Listed, MessageSize, Uid, UidValidity};
 
-/// What the file holds, and how. A newer one is left alone; an older one had no identities, and is begun anew, so that
-/// all of a mailbox's come in with the next listing.
-pub(super) const FORMAT: u64 = 2;
+/// What the file holds, and how. A newer one is left alone; an older one had no identities, or did not say of which
+/// message an exact size is, and is begun anew, so that all of a mailbox's come in with the next listing.
+pub(super) const FORMAT: u64 = 3;
 
 /// The one row says the format.
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
@@ -128,6 +128,7 @@ fn begin(database: &Database) -> Result<(), Fault> {
     writing.open_table(ABOUT)?.insert(FORMAT_ROW, FORMAT)?;
     writing.delete_table(MAILBOXES)?;
     writing.delete_table(BLOCKS)?;
+    writing.delete_table(IDENTITIES)?;
     writing.open_table(MAILBOXES)?;
     writing.open_table(BLOCKS)?;
     writing.open_table(IDENTITIES)?;
@@ -184,13 +185,13 @@ pub(super) struct News {
 pub(super) struct Learnt {
     pub(super) uid_validity: UidValidity,
     /// Exact sizes.
-    pub(super) sizes: Vec<(Uid, u64)>,
+    pub(super) sizes: Vec<(Uid, MessageSize)>,
     /// Identities made of headers, which take the place of none that upstream told.
     pub(super) identities: Vec<(Uid, Identity)>,
 }
 
 /// Writes a mailbox as it was listed, and what was learnt of its messages; on the disk when this returns. Exact sizes
-/// stay, whatever the listing says. Where nothing is new nothing is written.
+/// stay where the listing does not tell that the messages are others. Where nothing is new nothing is written.
 pub(super) fn write(
     database: &Database,
     key: Key,
@@ -297,11 +298,11 @@ impl Page<'_> {
         {
             let Some((first, _)) = sizes.first() else { continue };
             self.replace(head, block::block_of(*first), |mut messages| {
-                for (uid, octets) in sizes {
+                for (uid, exact) in sizes {
                     if let Ok(at) = messages.binary_search_by_key(uid, |(uid, _)| *uid)
                         && let Some((_, size)) = messages.get_mut(at)
                     {
-                        *size = MessageSize::exact(*octets);
+                        size.correct(*exact);
                     }
                 }
                 messages

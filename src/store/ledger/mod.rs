@@ -116,7 +116,7 @@ struct Book {
 #[derive(Clone, Debug)]
 struct Notes {
     uid_validity: UidValidity,
-    octets: BTreeMap<Uid, u64>,
+    octets: BTreeMap<Uid, MessageSize>,
     identities: BTreeMap<Uid, Identity>,
 }
 
@@ -259,8 +259,8 @@ impl Page {
         })
     }
 
-    /// A body was seen whole, and POP3 counts so many octets of it.
-    pub fn learn(&self, uid_validity: UidValidity, uid: Uid, octets: u64) {
+    /// A body was seen whole: its exact size.
+    pub fn learn(&self, uid_validity: UidValidity, uid: Uid, octets: MessageSize) {
         let Some(book) = &self.book else { return };
         book.note(self.key, uid_validity, |notes| {
             notes.octets.insert(uid, octets);
@@ -318,7 +318,7 @@ impl Notes {
             if let Ok(at) = listed.messages.binary_search_by_key(uid, |(uid, _)| *uid)
                 && let Some((_, size)) = listed.messages.get_mut(at)
             {
-                *size = MessageSize::exact(*octets);
+                size.correct(*octets);
             }
         }
     }

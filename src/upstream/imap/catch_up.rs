@@ -6,6 +6,9 @@
 //!  known + new < EXISTS   what is known is wrong, or the server is: listed as if nothing were known
 //! ```
 //!
+//! Where the last message upstream has is one of the known it names that, and what it says of its size has to be as before:
+//! a mailbox that was restored from a backup may hand out its UIDs again, under the same UIDVALIDITY.
+//!
 //! No message is taken for there, or for gone, unless the numbers add up.
 
 use super::conversation::{Conversation, Octets, has};
@@ -34,6 +37,12 @@ impl<S: Octets> Conversation<S> {
         else {
             return Ok(None);
         };
+        if let Some((uid, size)) = new.last_known
+            && let Ok(at) = messages.binary_search_by_key(&uid, |(uid, _)| *uid)
+            && messages.get(at).is_some_and(|(_, known)| known.as_told().differs(size.as_told()))
+        {
+            return Ok(None);
+        }
         new.settle();
         // Mail that came since the mailbox was opened is welcome, but was not counted.
         let counted = new.messages.partition_point(|(uid, _)| *uid < uid_next);

@@ -284,6 +284,8 @@ pub(super) struct List {
     /// Messages below were not asked for: `n:*` names the last one even where it is below n (RFC 3501 §6.4.8).
     from: Option<Uid>,
     pub(super) messages: Vec<(Uid, MessageSize)>,
+    /// That last one.
+    pub(super) last_known: Option<(Uid, MessageSize)>,
     /// The FETCH item that is asked for beside the size.
     identity: Option<&'static str>,
     identities: Identities,
@@ -296,11 +298,14 @@ pub(super) struct List {
 impl List {
     fn take(&mut self, items: &[u8]) {
         let items = value::items(items);
-        if let Some(uid) =
-            items.uid.and_then(Uid::new).filter(|uid| self.from.is_none_or(|from| *uid >= from))
-        {
+        if let Some(uid) = items.uid.and_then(Uid::new) {
             let octets = items.size.filter(|octets| *octets <= BELIEVABLE);
-            self.messages.push((uid, octets.map_or(MessageSize::UNKNOWN, MessageSize::told)));
+            let message = (uid, octets.map_or(MessageSize::UNKNOWN, MessageSize::told));
+            if self.from.is_some_and(|from| uid < from) {
+                self.last_known = Some(message);
+                return;
+            }
+            self.messages.push(message);
             if let Some(id) = items.object_id.filter(|_| self.identity.is_some()) {
                 self.identities.push((uid, Identity::told(id)));
             }

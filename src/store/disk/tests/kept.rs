@@ -71,3 +71,18 @@ async fn small_bodies_are_in_both_tiers_and_large_ones_on_the_disk() {
     let stats = again.stats().await;
     assert_eq!((stats.from_memory, stats.from_disk, stats.missed), (1, 3, 1));
 }
+
+/// A mailbox that hands out its UIDs again has other messages under them.
+#[tokio::test]
+async fn a_body_is_not_there_where_another_size_is_told_of_the_message() {
+    for seal in [None, Some([7; 32])] {
+        let room = Room::new();
+        let disk = room.start(1 << 20, seal);
+        let kept = BodyKey { told: ToldSize::of(100), ..key("ana", 1) };
+        put(&disk, kept.clone(), &body(100, 1)).await;
+        assert_there(&disk, &kept, &body(100, 1)).await;
+        for told in [ToldSize::of(101), ToldSize::UNKNOWN] {
+            assert!(taken(&disk, &BodyKey { told, ..kept.clone() }).await.is_none());
+        }
+    }
+}

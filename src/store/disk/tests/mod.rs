@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::format::{CHUNK, LAST};
 use super::reader::BATCH;
 use super::*;
-use crate::mail::{Uid, UidValidity};
+use crate::mail::{ToldSize, Uid, UidValidity};
 use crate::store::bodies::SMALL;
 use crate::store::{Bodies, Damaged};
 
@@ -101,6 +101,7 @@ fn key(account: &str, uid: u32) -> BodyKey {
         mailbox: "INBOX".into(),
         uid_validity: UidValidity::new(7).unwrap(),
         uid: Uid::new(uid).unwrap(),
+        told: ToldSize::UNKNOWN,
     }
 }
 
