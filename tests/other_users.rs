@@ -149,9 +149,11 @@ async fn the_log_tells_of_a_user_once_a_minute() {
 async fn the_demo_is_for_its_own_user_and_root() {
     must_be_root();
     let folder = support::process::folder("footbridge-other-users-");
-    // Where the tests are built, another user may not be able to go.
+    // Where the tests are built, another user may not be able to go. Copied by another process: one that a test beside this
+    // one starts meanwhile would have our file open for writing, and a program that is written to cannot be run.
     let program = folder.path().join("footbridge");
-    std::fs::copy(env!("CARGO_BIN_EXE_footbridge"), &program).expect("room for a copy");
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_footbridge")).arg(&program).status().await;
+    assert!(copied.expect("cp is there").success());
     let (_demo, ports) = demo(&program, OTHER).await;
     for ((protocol, farewell, greeting, refusal), port) in PROTOCOLS.into_iter().zip(ports) {
         for user in [OTHER, 0] {
