@@ -2,7 +2,7 @@
 
 use super::guarded;
 use super::plan::Plan;
-use super::work::{Command, Work};
+use super::work::{Work, there};
 use crate::mail::Uid;
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Answer, Session, has};
@@ -71,12 +71,7 @@ impl Work {
         // Each moves what it names, whatever becomes of the others.
         let moves = self.commands("MOVE", &self.left, folder.len(), |set| format!("UID MOVE {set} {folder}"));
         let answers = self.run_all(session, moves).await?;
-        // None at all: servers have been seen that tell of no removals here, and their OK is what there is.
-        if answers.iter().all(|answer| answer.expunged == 0) {
-            self.left.clear();
-            return Ok(());
-        }
-        self.removed(session, &answers).await
+        self.moved(session, &answers).await
     }
 
     /// Copies what has no copy yet. An error leaves everything where it is.
@@ -99,37 +94,34 @@ impl Work {
         if !has(&capabilities, "UIDPLUS") {
             return guarded::expunge(session, self).await;
         }
-        // In one flight: where a mark is refused, what UID EXPUNGE still removes is what the app wanted to be rid of.
-        let mut commands = self.storing(&self.left, "+FLAGS.SILENT (\\Deleted)");
-        commands.extend(self.expunging());
+        // Not in one flight: beside another client Dovecot has brought a message back that was expunged before it had
+        // taken in the mark.
+        self.store(session, &self.left, "+FLAGS.SILENT (\\Deleted)").await?;
+        // How many EXPUNGE responses come tells nothing, for they may be those of another client's removals: so a look
+        // at what is there still travels along.
+        let mut commands = self.commands("EXPUNGE", &self.left, 0, |set| format!("UID EXPUNGE {set}"));
+        let before = commands.len();
+        commands.extend(self.looking(&self.left));
         let answers = self.run_all(session, commands).await?;
-        match self.removed(session, &answers).await {
-            Err(UpstreamError::Refused { .. }) if !self.left.is_empty() => {}
-            outcome => return outcome,
-        }
-        // A server may answer UID EXPUNGE before it has taken in the marks (Dovecot, beside another client). They are by now.
-        let answers = self.run_all(session, self.expunging()).await?;
-        self.removed(session, &answers).await
-    }
-
-    fn expunging(&self) -> Vec<Command> {
-        self.commands("EXPUNGE", &self.left, 0, |set| format!("UID EXPUNGE {set}"))
+        self.left = there(&self.left, answers.into_iter().skip(before));
+        if self.left.is_empty() { Ok(()) } else { Err(left_there()) }
     }
 
     /// All that was named is gone where upstream tells of as many; else what is left is found out.
-    async fn removed(&mut self, session: &Session, answers: &[Answer]) -> Result<(), UpstreamError> {
+    async fn moved(&mut self, session: &Session, answers: &[Answer]) -> Result<(), UpstreamError> {
         let told = answers.iter().fold(0_usize, |told, answer| {
             told.saturating_add(usize::try_from(answer.expunged).unwrap_or(usize::MAX))
         });
-        if told >= self.left.len() {
-            self.left.clear();
-            return Ok(());
-        }
-        self.left = self.present(session, &self.left).await?;
-        if self.left.is_empty() {
-            return Ok(());
-        }
-        let text = "it left messages in the mailbox".to_owned();
-        Err(UpstreamError::Refused { command: "EXPUNGE", text })
+        // None at all: it does not tell of them here, and its OK is what there is.
+        self.left = match told {
+            0 => Vec::new(),
+            told if told >= self.left.len() => Vec::new(),
+            _ => self.present(session, &self.left).await?,
+        };
+        if self.left.is_empty() { Ok(()) } else { Err(left_there()) }
     }
+}
+
+fn left_there() -> UpstreamError {
+    UpstreamError::Refused { command: "EXPUNGE", text: "it left messages in the mailbox".to_owned() }
 }

@@ -8,7 +8,7 @@
 //!    hide      nothing is removed: see `hidden`
 //! ```
 //!
-//! What need not wait for an answer goes in one flight: SELECT with LIST, the mark with what removes it, the parts of a
+//! What need not wait for an answer goes in one flight: SELECT with LIST, UID EXPUNGE with a look at what is left, the parts of a
 //! long set; never a copy with what relies on it. So QUIT costs two round trips where MOVE or UIDPLUS alone do it.
 //!
 //! Never a sequence number, never CLOSE, never a set that ends in `*`. A copy that fails stops everything: what is

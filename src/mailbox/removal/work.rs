@@ -163,10 +163,12 @@ impl Work {
 
     /// Which of these are there.
     pub(super) async fn present(&self, session: &Session, uids: &[Uid]) -> Result<Vec<Uid>, UpstreamError> {
-        let fetches = self.commands("FETCH", uids, 0, |set| format!("UID FETCH {set} (UID)"));
-        let answers = self.run_all(session, fetches).await?.into_iter();
-        let there: BTreeSet<Uid> = answers.flat_map(|answer| answer.fetched).map(|(uid, _)| uid).collect();
-        Ok(uids.iter().copied().filter(|uid| there.contains(uid)).collect())
+        let answers = self.run_all(session, self.looking(uids)).await?;
+        Ok(there(uids, answers))
+    }
+
+    pub(super) fn looking(&self, uids: &[Uid]) -> Vec<Command> {
+        self.commands("FETCH", uids, 0, |set| format!("UID FETCH {set} (UID)"))
     }
 
     fn sets(&self, uids: &[Uid], taken: usize) -> Vec<String> {
@@ -195,6 +197,13 @@ impl Drop for Work {
             tracing::warn!("marks of another program that were lifted for EXPUNGE could not be put back");
         }
     }
+}
+
+/// Those of `uids` of which these answers to FETCH tell.
+pub(super) fn there(uids: &[Uid], answers: impl IntoIterator<Item = Answer>) -> Vec<Uid> {
+    let there: BTreeSet<Uid> =
+        answers.into_iter().flat_map(|answer| answer.fetched).map(|(uid, _)| uid).collect();
+    uids.iter().copied().filter(|uid| there.contains(uid)).collect()
 }
 
 /// A set and the UIDs it names.
