@@ -1,5 +1,6 @@
 //! Which messages of a listing meet a search key (RFC 3501 §6.4.4).
 
+use super::removal::LIMITED;
 use super::{Mailbox, Message};
 use crate::mail::{Quirk, Uid};
 use crate::upstream::UpstreamError;
@@ -7,9 +8,6 @@ use crate::upstream::UpstreamError;
 /// How many messages one SEARCH is about: an answer that names each by itself stays well below the longest response
 /// we hold.
 const MOST: usize = 50_000;
-
-/// The same where upstream looks at so many messages at a time only (RFC 9738); none is known that looks at fewer.
-const LIMITED: usize = 500;
 
 impl Mailbox {
     /// The UIDs of those of `messages`, ascending, that meet `key`; others may be among them. Where upstream does such a

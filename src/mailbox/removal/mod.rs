@@ -31,8 +31,8 @@ use crate::mail::{Quirk, Uid};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Session, has};
 pub(super) use plan::Plan;
-pub(super) use work::FLIGHT;
 use work::Work;
+pub(super) use work::{FLIGHT, LIMITED};
 
 pub use plan::RemovalPlan;
 

@@ -20,7 +20,7 @@ pub(in crate::mailbox) const FLIGHT: usize = 16;
 pub(super) type Command = (&'static str, String);
 
 /// What servers that cut commands short take of messages in one (RFC 9738); what they say is never less.
-const LIMITED: usize = 500;
+pub(in crate::mailbox) const LIMITED: usize = 500;
 
 /// What is to be done, and what is known to have been done.
 #[derive(Debug)]
