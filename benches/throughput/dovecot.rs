@@ -78,6 +78,7 @@ fn configuration(folder: &Path, mail: Mail<'_>, imap: SocketAddr, pop3: SocketAd
             let introspection = format!("http://{issuer}/introspect");
             text.push_str(words.certificate());
             text.push_str(&words.mail("maildir"));
+            text.push_str(TRASH);
             text.push_str(&words.tokens().replace("URL", &introspection));
             if words == Words::Old {
                 fs::write(folder.join("oauth2"), INTROSPECTION.replace("URL", &introspection))?;
@@ -150,6 +151,15 @@ protocols = imap pop3
 auth_mechanisms = plain login
 mail_max_userip_connections = 1000
 first_valid_uid = 1
+";
+
+/// Whoever has a folder of this name is told its use (RFC 6154).
+const TRASH: &str = "namespace inbox {
+  inbox = yes
+  mailbox Trash {
+    special_use = \\Trash
+  }
+}
 ";
 
 /// What its documentation recommends for POP3; 2.4 has it on by itself.

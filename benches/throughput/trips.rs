@@ -23,6 +23,8 @@ pub struct Trip {
     pub bar: &'static str,
     /// How much mail there is.
     pub mail: Amount,
+    /// The user has a Trash, too.
+    pub trash: bool,
     /// What is done before, with no delay and uncounted.
     pub before: Before,
     /// What is timed and counted.
@@ -61,6 +63,7 @@ pub const ALL: &[Trip] = &[
         name: "pop3 maildrop",
         bar: "<= 8 R for any n; n=1000 at 50 ms: time <= 1.2 x reference",
         mail: Amount::Few,
+        trash: false,
         before: Before::Nothing,
         work: maildrop,
         reference: Some(one_fetch),
@@ -70,15 +73,27 @@ pub const ALL: &[Trip] = &[
         name: "pop3 maildrop, held",
         bar: "<= 3 R for any n",
         mail: Amount::Few,
+        trash: false,
         before: Before::Held(check),
         work: maildrop,
         reference: None,
         peers: any,
     },
     Trip {
-        name: "pop3 maildrop, DELE of all",
-        bar: "2 R more than without (4 R without MOVE)",
+        name: "pop3 maildrop, DELE to Trash",
+        bar: "2 R more than without DELE",
         mail: Amount::Few,
+        trash: true,
+        before: Before::Nothing,
+        work: maildrop_removed,
+        reference: None,
+        peers: any,
+    },
+    Trip {
+        name: "pop3 maildrop, DELE for good",
+        bar: "4 R more than without DELE",
+        mail: Amount::Few,
+        trash: false,
         before: Before::Nothing,
         work: maildrop_removed,
         reference: None,
@@ -88,6 +103,7 @@ pub const ALL: &[Trip] = &[
         name: "pop3 RETR again",
         bar: "0 body octets upstream; time at 0 ms <= 0.4 x direct",
         mail: Amount::Few,
+        trash: false,
         before: Before::Held(maildrop),
         work: maildrop,
         reference: None,
@@ -97,6 +113,7 @@ pub const ALL: &[Trip] = &[
         name: "pop3 check, first ever",
         bar: "<= 7 R for any n",
         mail: Amount::Many,
+        trash: false,
         before: Before::Nothing,
         work: check,
         reference: None,
@@ -106,6 +123,7 @@ pub const ALL: &[Trip] = &[
         name: "pop3 check, again",
         bar: "<= 6 R and <= 20 KB",
         mail: Amount::Many,
+        trash: false,
         before: Before::Kept(check),
         work: check,
         reference: None,
@@ -115,6 +133,7 @@ pub const ALL: &[Trip] = &[
         name: "pop3 check, held",
         bar: "<= 1 R, watched 0 R",
         mail: Amount::Many,
+        trash: false,
         before: Before::Held(check),
         work: check,
         reference: None,
@@ -124,6 +143,7 @@ pub const ALL: &[Trip] = &[
         name: "imap bodies one by one, again",
         bar: "<= 2 % of the octets upstream",
         mail: Amount::Few,
+        trash: false,
         before: Before::Held(one_by_one),
         work: one_by_one,
         reference: None,
@@ -133,6 +153,7 @@ pub const ALL: &[Trip] = &[
         name: "imap login",
         bar: "cold 4 R (5 with capabilities), held 0 R",
         mail: Amount::None,
+        trash: false,
         before: Before::Nothing,
         work: imap_login,
         reference: None,
@@ -142,6 +163,7 @@ pub const ALL: &[Trip] = &[
         name: "pop3 login",
         bar: "4 R (5 with capabilities)",
         mail: Amount::None,
+        trash: false,
         before: Before::Nothing,
         work: pop3_login,
         reference: None,
@@ -151,6 +173,7 @@ pub const ALL: &[Trip] = &[
         name: "pop3 login, held",
         bar: "0 R",
         mail: Amount::None,
+        trash: false,
         before: Before::Held(check),
         work: pop3_login,
         reference: None,
@@ -160,6 +183,7 @@ pub const ALL: &[Trip] = &[
         name: "smtp login",
         bar: "cold 4 R (5 with capabilities), held 0 R",
         mail: Amount::None,
+        trash: false,
         before: Before::Nothing,
         work: smtp_login,
         reference: None,
@@ -169,6 +193,7 @@ pub const ALL: &[Trip] = &[
         name: "smtp message, first",
         bar: "<= 8 R",
         mail: Amount::None,
+        trash: false,
         before: Before::Nothing,
         work: submission,
         reference: None,
@@ -178,6 +203,7 @@ pub const ALL: &[Trip] = &[
         name: "smtp message, next",
         bar: "<= 3 R within the hold time",
         mail: Amount::None,
+        trash: false,
         before: Before::Held(submission),
         work: submission,
         reference: None,
@@ -230,6 +256,9 @@ impl Trip {
     fn once(&self, kind: Kind, bench: &Bench<'_>, round_trip: Duration) -> Outcome<(Duration, Counts)> {
         let count = self.count(kind, bench);
         let mailbox = bench.upstream.mailbox(&bench.user(), bench.messages, count)?;
+        if self.trash {
+            bench.upstream.trash(&mailbox)?;
+        }
         let lines = Lines::new(&mailbox.account, round_trip)?;
         let mut peer = Peer::start(kind, &lines.account, Cache::On)?;
         match self.before {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
 
@@ -80,10 +80,7 @@ impl Upstream {
     /// A new user with the first `count` of `messages` in INBOX.
     pub fn mailbox(&self, user: &str, messages: &Messages, count: usize) -> Outcome<Mailbox> {
         let folder = self.folder.path().join("mail").join(user);
-        for folder in [folder.clone(), folder.join("cur"), folder.join("new"), folder.join("tmp")] {
-            fs::create_dir(&folder)?;
-            self.owner.give(&folder)?;
-        }
+        self.maildir(&folder)?;
         for number in messages.numbers().take(count) {
             let octets = messages.octets(number);
             // The names carry the sizes, so that Dovecot need not look for them.
@@ -101,6 +98,19 @@ impl Upstream {
             issuer: self.issuer,
         };
         Ok(Mailbox { account, folder })
+    }
+
+    /// Its user has a folder for what is deleted, too, by the name that the configuration gives a use.
+    pub fn trash(&self, mailbox: &Mailbox) -> Outcome<()> {
+        self.maildir(&mailbox.folder.join(".Trash"))
+    }
+
+    fn maildir(&self, folder: &Path) -> Outcome<()> {
+        for folder in [folder.to_owned(), folder.join("cur"), folder.join("new"), folder.join("tmp")] {
+            fs::create_dir(&folder)?;
+            self.owner.give(&folder)?;
+        }
+        Ok(())
     }
 }
 
