@@ -98,7 +98,8 @@
 //! - **A wait that upstream asks for is the whole account's, a quarter of an hour at most**, and a minute where
 //!   `[THROTTLED]` names none: no login and no FETCH of ours goes upstream before that, nor does a session that is lost
 //!   come back. `[LIMIT]` without a time is none, since it ends when another connection does. An IMAP app that is logged
-//!   in hears upstream itself, and submission is asked what the app asks.
+//!   in hears upstream itself and goes on as it likes, but the others wait where it was throttled; submission is asked what
+//!   the app asks.
 //! - **New connections to one server follow one another**, 64 at once and 32 a second beyond that, two a second where it
 //!   fails, unevenly spaced: a provider that restarts is not met by all the apps of all the bridges in one moment. The
 //!   bridge itself never reconnects unasked, so it needs no back-off besides.

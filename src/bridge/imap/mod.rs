@@ -57,8 +57,8 @@ where
     };
     let Opened { account, wire, conversation, seat: _seat } = opened;
     let deadlines = context.connector.deadlines().clone();
-    let meter = context.resources.meters.of(&account);
-    let splice = Splice::new(app, wire, conversation, deadlines).counted_on(meter);
+    let (meter, backoff) = (context.resources.meters.of(&account), context.resources.backoffs.of(&account));
+    let splice = Splice::new(app, wire, conversation, deadlines).counted_on(meter).backing_off(backoff);
     let facts = splice.run(&account, &context.stopping).await;
     if let Ending::Upstream(error) = &facts.ending {
         warn!("{}", error.sentence(&account));

@@ -21,7 +21,7 @@ use crate::mail::{Account, Deadlines};
 use crate::net::{Buffered, QuickAck, linger};
 use crate::proto::imap::splice::{Act, Conversation, Patience};
 use crate::upstream::UpstreamError;
-use crate::upstream::imap::Meter;
+use crate::upstream::imap::{Backoff, Meter};
 
 /// Upstream's IDLE is renewed after this long: below the 29 minutes of RFC 2177 §3 and the 30 after which a server may
 /// log out (RFC 3501 §5.4), with room for a slow line.
@@ -46,6 +46,8 @@ pub(super) struct Splice<A, U> {
     /// Where what comes from upstream is counted, and what has been.
     meter: Meter,
     metered: u64,
+    /// Who waits where upstream asks this app to.
+    backoff: Backoff,
     /// Upstream takes no more octets.
     up_broken: bool,
     /// How much the app had been told when its pieces were last to be acknowledged at once, which lasts until it is
@@ -109,6 +111,7 @@ where
             moved: Instant::now(),
             progress: 0,
             meter: Meter::default(),
+            backoff: Backoff::default(),
             metered: 0,
             up_broken: false,
             acknowledged: None,
@@ -119,6 +122,11 @@ where
     /// Has what comes from upstream counted there.
     pub(super) fn counted_on(self, meter: Meter) -> Self {
         Self { meter, ..self }
+    }
+
+    /// Has the account's other sessions wait as long as upstream asks this one to.
+    pub(super) fn backing_off(self, backoff: Backoff) -> Self {
+        Self { backoff, ..self }
     }
 
     /// Carries octets until one side ends it, says the last words to the app and drops both. Upstream never hears a
@@ -218,7 +226,13 @@ where
             if self.conversation.finished() {
                 return Poll::Ready(Ending::Finished);
             }
-            self.down.judge(|input| self.conversation.from_upstream(input));
+            self.down.judge(|input| {
+                let act = self.conversation.from_upstream(input);
+                if let Some(line) = self.conversation.take_refusal() {
+                    self.backoff.heed_line(&line);
+                }
+                act
+            });
             if self.down.has_output() {
                 continue;
             }

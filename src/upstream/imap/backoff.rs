@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::completion::Completion;
 use crate::mail::Account;
+use crate::proto::imap::response::{Response, parse};
 use crate::upstream::UpstreamError;
 
 /// All accounts'; a clone shares them.
@@ -84,6 +85,18 @@ impl Backoff {
         }
     }
 
+    /// Heeds what goes by to an app that is logged in for itself: `a1 NO [THROTTLED] later`, without its line end. Only
+    /// what is said of the account as a whole: any other wait is about what that app wants.
+    pub fn heed_line(&self, line: &[u8]) {
+        if let Some(Response::Tagged { status, text, .. } | Response::Untagged { status, text }) = parse(line)
+        {
+            let said = Completion::new(status, &text);
+            if said.throttles() {
+                self.heed_refusal(&said);
+            }
+        }
+    }
+
     fn wait(&self, wait: Duration, text: &str) {
         let mut asked = self.asked();
         if asked.as_ref().is_none_or(|asked| asked.left() < wait) {
@@ -128,5 +141,22 @@ mod tests {
         backoff.heed(&Err::<(), _>(UpstreamError::Gone));
         tokio::time::sleep(Duration::from_secs(6)).await;
         assert_eq!(left(&backoff), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_by_to_an_app_counts_where_it_is_about_the_account() {
+        let (long, short, none) = (Some(300), Some(60), None);
+        for (line, waits) in [
+            ("a1 NO Request is throttled. Suggested Backoff Time: 300000 milliseconds", long),
+            ("* BYE [THROTTLED] later", short),
+            ("a1 NO [throttled] later", short),
+            ("a1 NO [INUSE] Another program has this folder, try again in 5 minutes", none),
+            ("a1 NO", none),
+            ("throttled", none),
+        ] {
+            let backoff = Backoff::default();
+            backoff.heed_line(line.as_bytes());
+            assert_eq!(left(&backoff), waits, "{line}");
+        }
     }
 }

@@ -46,6 +46,12 @@ impl Completion {
         }
     }
 
+    /// Whether it is the account that was asked for too much: in the code of RFC 9051 §7.1, or in Exchange's words.
+    pub fn throttles(&self) -> bool {
+        let words = self.words.to_ascii_lowercase();
+        self.code_name() == "THROTTLED" || words.contains("throttled") || words.contains("backoff time:")
+    }
+
     /// How long upstream asks us to wait, if it does.
     pub fn wait(&self) -> Option<Duration> {
         wait_in(&self.words).or_else(|| (self.code_name() == "THROTTLED").then_some(THROTTLED))

@@ -17,6 +17,7 @@ struct Between {
     stopping: CancellationToken,
     splice: JoinHandle<Facts>,
     meter: Meter,
+    backoff: Backoff,
 }
 
 fn account() -> Arc<Account> {
@@ -46,9 +47,10 @@ where
         Deadlines::default(),
     );
     let meter = Meter::allowing(1_000_000);
-    let splice = splice.counted_on(meter.clone());
+    let backoff = Backoff::default();
+    let splice = splice.counted_on(meter.clone()).backing_off(backoff.clone());
     let splice = tokio::spawn(async move { splice.run(&account(), &token).await });
-    Between { app, upstream, stopping, splice, meter }
+    Between { app, upstream, stopping, splice, meter, backoff }
 }
 
 async fn say(peer: &mut DuplexStream, octets: impl AsRef<[u8]>) {
@@ -85,6 +87,22 @@ async fn octets_pass_both_ways_and_logout_ends_it() {
     let facts = splice.await.expect("no panic");
     assert!(matches!(facts.ending, Ending::Finished) && facts.logout);
     assert_eq!((facts.up, facts.down, meter.counted()), (26, 45, 45));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_upstream_throttles_an_app_the_account_waits() {
+    // RFC 9051 §7.1: THROTTLED; the app hears it in upstream's own words, however they come.
+    let Between { mut app, mut upstream, backoff, .. } = between("IMAP4rev1", 4096);
+    say(&mut app, "a FETCH 1 BODY[]\r\n").await;
+    hear(&mut upstream, "a FETCH 1 BODY[]\r\n").await;
+    say(&mut upstream, "* OK throttled, but not you\r\na NO Request is throttled. Suggested Backoff Ti")
+        .await;
+    hear(&mut app, "* OK throttled, but not you\r\na NO Request is throttled. Suggested Backoff Ti").await;
+    assert!(backoff.allows().is_ok());
+    say(&mut upstream, "me: 299961 milliseconds\r\n").await;
+    hear(&mut app, "me: 299961 milliseconds\r\n").await;
+    let refusal = backoff.allows().expect_err("a wait").to_string();
+    assert!(refusal.contains("Request is throttled"), "{refusal}");
 }
 
 #[tokio::test(start_paused = true)]

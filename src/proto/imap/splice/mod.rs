@@ -57,6 +57,9 @@ const COMMANDS: usize = 256;
 /// Commands in a row that we ourselves answer BAD before we say BYE. Upstream counts its own.
 const BAD_COMMANDS: u32 = 20;
 
+/// As much of a refusal is looked at for what it asks of us: what servers say of a wait is within the first words.
+pub const REFUSAL: usize = 512;
+
 /// One session after login.
 #[derive(Debug)]
 pub struct Conversation {
@@ -89,6 +92,9 @@ pub struct Conversation {
     /// Something came from upstream that may let the app's octets go on.
     news: bool,
     started: Option<&'static str>,
+    /// A refusal of upstream's that is going by, as far as it has come.
+    refusal: Option<Vec<u8>>,
+    refused: Option<Vec<u8>>,
 }
 
 type Tag = Box<[u8]>;
@@ -168,6 +174,8 @@ impl Conversation {
             lost_count: false,
             news: false,
             started: None,
+            refusal: None,
+            refused: None,
         }
     }
 
@@ -205,6 +213,12 @@ impl Conversation {
     /// The name of the command that began since the last call.
     pub fn take_started(&mut self) -> Option<&'static str> {
         self.started.take()
+    }
+
+    /// The line with which upstream refused something since the last call, `a1 NO [THROTTLED] later` or `* BYE later`,
+    /// without its line end; no more than its first [`REFUSAL`] octets.
+    pub fn take_refusal(&mut self) -> Option<Vec<u8>> {
+        self.refused.take()
     }
 
     /// The command upstream is to answer now, and how long its silence is let pass.

@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 use super::response::{self, Start, Status};
-use super::{Act, Conversation, Entry, Purpose, Stage, Tag};
+use super::{Act, Conversation, Entry, Purpose, REFUSAL, Stage, Tag};
 use crate::proto::imap::capability::{self, Literals};
 use crate::proto::imap::frame::Piece;
 
@@ -70,6 +70,9 @@ impl Conversation {
             return Act::Wait;
         };
         let hidden = self.upstream_course == Course::Hide;
+        if let (Some(refusal), Some(octets)) = (&mut self.refusal, input.get(..piece.octets())) {
+            refusal.extend(octets.iter().take(REFUSAL.saturating_sub(refusal.len())));
+        }
         if matches!(piece, Piece::End { literal: None, .. }) {
             self.response_ended();
         }
@@ -96,6 +99,7 @@ impl Conversation {
             self.from_upstream.line_is_text();
         }
         self.upstream_course = Course::Pass;
+        self.refusal = refuses(start).then(Vec::new);
         match start {
             Start::Data => {}
             Start::Continuation => self.continuation(),
@@ -117,7 +121,12 @@ impl Conversation {
             }
             Start::Tagged { tag, list, .. } => match self.complete(tag) {
                 Seen::Hidden => self.upstream_course = Course::Hide,
-                Seen::Renamed(shown) => return Some(Act::Replace(tag.len(), shown.into())),
+                Seen::Renamed(shown) => {
+                    if let Some(refusal) = &mut self.refusal {
+                        refusal.extend(&*shown);
+                    }
+                    return Some(Act::Replace(tag.len(), shown.into()));
+                }
                 Seen::Shown => {
                     if let Some(list) = list {
                         self.upstream_course = Course::Rewrite(list);
@@ -229,5 +238,13 @@ impl Conversation {
     fn response_ended(&mut self) {
         self.upstream_course = Course::Start;
         self.finished |= self.closing;
+        if let Some(refusal) = self.refusal.take() {
+            self.refused = Some(refusal.trim_ascii_end().to_owned());
+        }
     }
+}
+
+fn refuses(start: Start<'_>) -> bool {
+    let (Start::Tagged { status, .. } | Start::Text { status, .. }) = start else { return false };
+    matches!(status, Status::No | Status::Bad | Status::Bye)
 }
