@@ -1,7 +1,8 @@
 //! What POP3 asks of a mailbox: listing, bodies, removal.
 //!
 //! ```text
-//!  Mailbox ─┬─ line      the upstream session, replaced when it is lost
+//!  Mailbox ─┬─ opening   from a login to what is in it
+//!           ├─ line      the upstream session, replaced when it is lost
 //!           ├─ body      from the cache, or as it comes
 //!           ├─ rest      what the cache could not give to its end
 //!           ├─ ahead     what an app that goes from message to message will ask for next
@@ -24,6 +25,7 @@ mod keeping;
 mod line;
 mod listing;
 mod names;
+mod opening;
 mod recent;
 mod removal;
 mod resources;
@@ -41,9 +43,7 @@ pub use held::Held;
 pub use removal::RemovalPlan;
 pub use resources::Resources;
 
-use crate::auth::{Credentials, Proof};
 use crate::mail::{Account, MessageSize, Names, Quirk, ToldSize, Uid, UidValidity};
-use crate::net::Connector;
 use crate::proto::pop3::Maildrop;
 use crate::store::{BodyKey, Page};
 use crate::upstream::UpstreamError;
@@ -51,8 +51,7 @@ use crate::upstream::imap::{Fetched, Part, Session, Wanted};
 use ahead::Ahead;
 use held::{Claim, InUse};
 use hidden::Hiding;
-use line::{Dial, Line};
-use names::Earlier;
+use line::Line;
 use rest::Rest;
 
 /// One app's view of one mailbox; holds an upstream session while it lasts and replaces a lost one
@@ -108,113 +107,6 @@ pub struct Message {
 }
 
 impl Mailbox {
-    /// Logs in, examines the mailbox (read-only until [`Mailbox::update`]) and lists it in one stream.
-    ///
-    /// With a `proof`, over a session that an earlier login left behind, where there is one and this login may have it.
-    pub async fn open(
-        connector: Connector,
-        account: Arc<Account>,
-        credentials: Credentials,
-        proof: Option<Proof>,
-        resources: Resources,
-    ) -> Result<(Mailbox, Listing), UpstreamError> {
-        let stall = connector.deadlines().app_stall;
-        let hold = connector.deadlines().hold;
-        let claim = proof.map(|proof| Claim::new(&account, proof, hold));
-        let (backoff, meter) = (resources.backoffs.of(&account), resources.meters.of(&account));
-        let dial = line::provider(connector, account.clone(), credentials, backoff, meter);
-        Self::open_by(dial, account, resources, stall, claim).await
-    }
-
-    async fn open_by(
-        dial: Dial,
-        account: Arc<Account>,
-        resources: Resources,
-        stall: Duration,
-        claim: Option<Claim>,
-    ) -> Result<(Mailbox, Listing), UpstreamError> {
-        let folder = account.pop3.folder.clone();
-        // What is held stays so.
-        resources.backoffs.of(&account).allows()?;
-        let in_use = resources.held.enter(&account);
-        let mut page = resources.ledger.page(&account, &folder);
-        let renamed = resources.carried.mailbox(&account, &folder);
-        let hiding = Hiding::of(&account, &resources.views);
-        let mut line = Line::new(dial, folder.clone());
-        let mut left = match &claim {
-            Some(claim) => in_use.take(claim).await,
-            None => None,
-        };
-        let (session, mut examined, earlier, hidden) = loop {
-            let held = left.is_some();
-            let session = async {
-                match left.take() {
-                    Some(session) => Ok(session),
-                    None => line.dial().await,
-                }
-            };
-            // What is hidden is older than the listing then: what is not listed of it is gone.
-            let hidden = async {
-                match &hiding {
-                    Some(hiding) => Some(hiding.read().await),
-                    None => None,
-                }
-            };
-            let (session, known, kept, hidden) = tokio::join!(session, page.read(), renamed.read(), hidden);
-            let session = session?;
-            let was = known.as_ref().map(|known| known.uid_validity);
-            match session.list(&folder, known).await {
-                Ok(examined) => break (session, examined, Earlier { was, kept, renamed }, hidden),
-                Err(error) if !held || matches!(error, UpstreamError::Unavailable { .. }) => {
-                    return Err(error);
-                }
-                // Silent, broken, or of a login that counts no longer: a fresh one knows.
-                Err(error) => tracing::debug!(%error, "a session that was held is of no use"),
-            }
-        };
-        let (uid_validity, lasting) = (examined.listed.uid_validity, examined.lasting);
-        let uid_next = examined.listed.uid_next;
-        let learns = lasting && examined.identities.is_none();
-        let names = earlier.names(&mut examined, &session, &page).await;
-        line.opened(session, uid_validity);
-        let (listing, told) = listing::listing(examined, names, &page);
-        let mut mailbox = Mailbox {
-            line,
-            whose: account.mailboxes().collect::<Vec<_>>().join(" ").into(),
-            folder: folder.into(),
-            uid_validity,
-            told,
-            doubted: None,
-            page,
-            learns,
-            stall,
-            hiding,
-            plan: None,
-            ahead: Ahead::default(),
-            claim,
-            in_use,
-            account,
-            resources,
-        };
-        let listing = mailbox.with_sizes_of_bodies(listing);
-        let listing = match hidden {
-            Some(hidden) if lasting => mailbox.not_hidden(listing, hidden, uid_next).await?,
-            _ => listing,
-        };
-        let listing = mailbox.recent(listing).await?;
-        Ok((mailbox, listing))
-    }
-
-    /// With the exact sizes of the bodies that are in memory.
-    fn with_sizes_of_bodies(&self, mut listing: Listing) -> Listing {
-        let exact = self.resources.bodies.pop3_octets(&self.whose, &self.folder, self.uid_validity);
-        for message in &mut listing.messages {
-            message.octets =
-                exact.get(&(message.uid, self.told(message.uid))).copied().unwrap_or(message.octets);
-        }
-        listing
-    }
-
     /// A body of this mailbox went to an app whole, and POP3 counts so many octets of it: what LIST says from the next
     /// session on (RFC 1939 §11).
     pub fn learnt(&self, uid: Uid, octets: u64) {

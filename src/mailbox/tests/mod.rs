@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::line::Dial;
 use super::*;
 use crate::mail::account::{
     Auth, BareNewline, Delete, Endpoint, FolderNames, Pop3Options, SecretSource, Security, Seen, Service,
