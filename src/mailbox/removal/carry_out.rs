@@ -11,8 +11,7 @@ impl Work {
     /// Does what is left to do in the mailbox that `session` has selected.
     pub(super) async fn carry_out(&mut self, session: &Session, plan: &Plan) -> Result<(), UpstreamError> {
         if self.again {
-            self.store(session, &self.lifted, "+FLAGS.SILENT (\\Deleted)").await?;
-            self.lifted.clear();
+            guarded::put_back(session, self).await?;
             self.left = self.present(session, &self.left).await?;
         }
         self.store(session, &self.seen, "+FLAGS.SILENT (\\Seen)").await?;
@@ -65,7 +64,11 @@ impl Work {
         self.heed_limit(&capabilities);
         if self.no_move || !has(&capabilities, "MOVE") {
             self.marks_last()?;
-            self.copy(session, folder).await?;
+            let uncopied = self.uncopied();
+            if !uncopied.is_empty() && !has(&capabilities, "UIDPLUS") {
+                guarded::rehearse(session, self).await?;
+            }
+            self.copy(session, &uncopied, folder).await?;
             return self.expunge(session).await;
         }
         // Each moves what it names, whatever becomes of the others.
@@ -74,10 +77,13 @@ impl Work {
         self.moved(session, &answers).await
     }
 
-    /// Copies what has no copy yet. An error leaves everything where it is.
-    async fn copy(&mut self, session: &Session, folder: &str) -> Result<(), UpstreamError> {
-        let wanted: Vec<Uid> = self.left.iter().copied().filter(|uid| !self.copied.contains(uid)).collect();
-        for part in self.parts(&wanted, folder.len()) {
+    fn uncopied(&self) -> Vec<Uid> {
+        self.left.iter().copied().filter(|uid| !self.copied.contains(uid)).collect()
+    }
+
+    /// An error leaves everything where it is.
+    async fn copy(&mut self, session: &Session, uids: &[Uid], folder: &str) -> Result<(), UpstreamError> {
+        for part in self.parts(uids, folder.len()) {
             self.copying = true;
             let copied = self.run(session, "COPY", format!("UID COPY {} {folder}", part.set)).await;
             self.copying = matches!(copied, Err(UpstreamError::Lost { .. }));

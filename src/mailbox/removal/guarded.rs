@@ -9,7 +9,12 @@
 //!  UID STORE foreign +\Deleted
 //! ```
 //!
-//! Any doubt on the way takes our marks back, puts theirs back, and is an error. One race is left: a message that
+//! Any doubt on the way takes our marks back, puts theirs back, and is an error. Where the messages have to be copied
+//! first, what can be in doubt is looked at before that: else a server that always leaves some would be given one more
+//! copy with every QUIT. Ours are not marked for that look. A server, or another program, may expunge what is marked, and
+//! only what is copied bears that.
+//!
+//! One race is left: a message that
 //! another program marks between the second SEARCH and EXPUNGE, which is one round trip, is removed with ours. Who
 //! cannot live with it sets `delete = "flag"`, which never expunges.
 //!
@@ -27,23 +32,55 @@ use crate::upstream::imap::Session;
 /// Removes what is left of `work`, and nothing else.
 pub(super) async fn expunge(session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
     let marked = deleted(session, work).await?;
-    match mark_and_expunge(session, work, &marked).await {
-        Ok(()) => {}
-        // The session is over: the next one goes on, or takes back.
-        Err(
-            error @ (UpstreamError::Lost { .. } | UpstreamError::TimedOut { .. } | UpstreamError::TooLarge),
-        ) => return Err(error),
-        // Our UIDs may name other messages now: nothing can be taken back by them.
-        Err(error @ UpstreamError::UidValidityChanged { .. }) => return Err(error),
-        Err(error) => {
-            take_back(session, work).await;
-            return Err(error);
-        }
-    }
+    let expunged = mark_and_expunge(session, work, &marked).await;
+    or_take_back(session, work, expunged).await?;
     // What cannot be put back is told when `work` ends.
     let _ = put_back(session, work).await;
     work.left = work.present(session, &work.left).await?;
     if work.left.is_empty() { Ok(()) } else { Err(doubt("it left messages in the mailbox")) }
+}
+
+/// Whether [`expunge`] would do it, as far as that shows without a mark of ours.
+///
+/// # Errors
+/// It would not; everything is as it was.
+pub(super) async fn rehearse(session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
+    let marked = deleted(session, work).await?;
+    if marked.is_empty() {
+        return finds_ours(session, work).await;
+    }
+    let lifted = lift(session, work, &marked).await;
+    or_take_back(session, work, lifted).await?;
+    put_back(session, work).await
+}
+
+/// Where nothing is marked SEARCH may also be one that never finds anything.
+async fn finds_ours(session: &Session, work: &Work) -> Result<(), UpstreamError> {
+    let searches = work.commands("SEARCH", &work.left, 0, |set| format!("UID SEARCH UID {set}"));
+    let answers = work.run_all(session, searches).await?;
+    let found: BTreeSet<Uid> = answers.into_iter().flat_map(|answer| answer.found).collect();
+    let unseen: Vec<Uid> = work.left.iter().copied().filter(|uid| !found.contains(uid)).collect();
+    none_there(session, work, &unseen).await
+}
+
+/// Lifts what others have `marked`, and looks whether that was all.
+async fn lift(
+    session: &Session,
+    work: &mut Work,
+    marked: &BTreeSet<Uid>,
+) -> Result<BTreeSet<Uid>, UpstreamError> {
+    let ours: BTreeSet<Uid> = work.left.iter().copied().collect();
+    let foreign: Vec<Uid> = marked.difference(&ours).copied().collect();
+    if !foreign.is_empty() {
+        // Beside what an earlier attempt could not put back.
+        work.lifted.extend(&foreign);
+        work.store(session, &foreign, "-FLAGS.SILENT (\\Deleted)").await?;
+    }
+    let now = deleted(session, work).await?;
+    if !now.is_subset(&ours) {
+        return Err(doubt("other messages are marked deleted and would go too"));
+    }
+    Ok(now)
 }
 
 /// Makes ours the only marks there are, and expunges; `marked` are those that were there before.
@@ -52,21 +89,20 @@ async fn mark_and_expunge(
     work: &mut Work,
     marked: &BTreeSet<Uid>,
 ) -> Result<(), UpstreamError> {
-    let ours: BTreeSet<Uid> = work.left.iter().copied().collect();
-    work.marked.extend(ours.difference(marked));
+    work.marked.extend(work.left.iter().filter(|uid| !marked.contains(uid)));
     work.store(session, &work.left, "+FLAGS.SILENT (\\Deleted)").await?;
-    work.lifted = marked.difference(&ours).copied().collect();
-    work.store(session, &work.lifted, "-FLAGS.SILENT (\\Deleted)").await?;
-    let now = deleted(session, work).await?;
-    if !now.is_subset(&ours) {
-        return Err(doubt("other messages are marked deleted and would go too"));
-    }
-    // A SEARCH that does not find ours would not have found foreign ones either.
-    let unseen: Vec<Uid> = ours.difference(&now).copied().collect();
-    if !work.present(session, &unseen).await?.is_empty() {
-        return Err(doubt("it does not tell which messages are marked deleted"));
-    }
+    let now = lift(session, work, marked).await?;
+    let unseen: Vec<Uid> = work.left.iter().copied().filter(|uid| !now.contains(uid)).collect();
+    none_there(session, work, &unseen).await?;
     work.run(session, "EXPUNGE", "EXPUNGE".to_owned()).await.map(drop)
+}
+
+/// What SEARCH should have found and did not must be gone: one that is blind to ours is so to foreign marks too.
+async fn none_there(session: &Session, work: &Work, unseen: &[Uid]) -> Result<(), UpstreamError> {
+    if work.present(session, unseen).await?.is_empty() {
+        return Ok(());
+    }
+    Err(doubt("it does not tell which messages are marked deleted"))
 }
 
 async fn deleted(session: &Session, work: &Work) -> Result<BTreeSet<Uid>, UpstreamError> {
@@ -78,6 +114,23 @@ fn doubt(text: &str) -> UpstreamError {
     UpstreamError::Refused { command: "EXPUNGE", text: text.to_owned() }
 }
 
+/// Undoes what an error has left half done, where that can be.
+async fn or_take_back<T>(
+    session: &Session,
+    work: &mut Work,
+    outcome: Result<T, UpstreamError>,
+) -> Result<T, UpstreamError> {
+    match &outcome {
+        // The session is over: the next one goes on, or takes back.
+        Ok(_)
+        | Err(UpstreamError::Lost { .. } | UpstreamError::TimedOut { .. } | UpstreamError::TooLarge) => {}
+        // Our UIDs may name other messages now: nothing can be taken back by them.
+        Err(UpstreamError::UidValidityChanged { .. }) => {}
+        Err(_) => take_back(session, work).await,
+    }
+    outcome
+}
+
 /// As if nothing had been, as far as that is still possible.
 pub(super) async fn take_back(session: &Session, work: &mut Work) {
     let marked: Vec<Uid> = std::mem::take(&mut work.marked).into_iter().collect();
@@ -86,8 +139,10 @@ pub(super) async fn take_back(session: &Session, work: &mut Work) {
     let _ = put_back(session, work).await;
 }
 
-async fn put_back(session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
-    work.store(session, &work.lifted, "+FLAGS.SILENT (\\Deleted)").await?;
+/// Gives others the marks back that were lifted.
+pub(super) async fn put_back(session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
+    let lifted: Vec<Uid> = work.lifted.iter().copied().collect();
+    work.store(session, &lifted, "+FLAGS.SILENT (\\Deleted)").await?;
     work.lifted.clear();
     Ok(())
 }

@@ -12,10 +12,11 @@
 //! long set; never a copy with what relies on it. So QUIT costs two round trips where MOVE does it, three with UIDPLUS.
 //!
 //! Never a sequence number, never CLOSE, never a set that ends in `*`. A copy that fails stops everything: what is
-//! not safe elsewhere is not removed here. A connection that is lost on the way is replaced once, and what is left to
-//! do is found out by UID; what may have happened and must not happen twice is not repeated. Once [`Mailbox::update`]
-//! has returned, nothing is done any more. Where it is dropped, as by a bridge that is stopped, the one command that
-//! was sent may still be done and no further one is: after a COPY that is a second copy, never none.
+//! not safe elsewhere is not removed here. Nor is anything copied that cannot be removed here, as far as that shows
+//! beforehand. A connection that is lost on the way is replaced once, and what is left to do is found out by UID; what may
+//! have happened and must not happen twice is not repeated. Once [`Mailbox::update`] has returned, nothing is done any
+//! more. Where it is dropped, as by a bridge that is stopped, the one command that was sent may still be done and no
+//! further one is: after a COPY that is a second copy, never none.
 
 mod carry_out;
 mod guarded;

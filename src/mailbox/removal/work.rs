@@ -36,7 +36,7 @@ pub(super) struct Work {
     /// Of those, what bears a `\Deleted` that is ours.
     pub(super) marked: BTreeSet<Uid>,
     /// Foreign `\Deleted` marks that were lifted and must be put back.
-    pub(super) lifted: Vec<Uid>,
+    pub(super) lifted: BTreeSet<Uid>,
     /// A session was lost: what is left has to be found out.
     pub(super) again: bool,
     pub(super) no_move: bool,
@@ -61,7 +61,7 @@ impl Work {
             copied: BTreeSet::new(),
             copying: false,
             marked: BTreeSet::new(),
-            lifted: Vec::new(),
+            lifted: BTreeSet::new(),
             again: false,
             no_move: quirks.has(Quirk::NoMove),
             forgets_marks: false,

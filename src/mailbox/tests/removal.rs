@@ -591,6 +591,68 @@ async fn any_doubt_about_the_bare_expunge_takes_everything_back() {
     }
 }
 
+/// Before a COPY: nothing is marked, and SEARCH finds what is there.
+const UNMARKED: &str = r#"
+    C: $a UID SEARCH DELETED
+    S: * SEARCH
+    S: $a OK x
+    C: $a UID SEARCH UID 3:4,9
+    S: * SEARCH 3 4 9
+    S: $a OK x"#;
+
+/// RFC 3501 §6.4.3: a copy that is made before the doubt would be one more in the Trash with every QUIT.
+#[tokio::test(start_paused = true)]
+async fn what_the_bare_expunge_would_leave_is_not_copied_however_often_it_is_asked_for() {
+    let lifted = "C: $a UID SEARCH DELETED\nS: * SEARCH 1 2 4\nS: $a OK x\nC: $a UID STORE 1:2 -FLAGS.SILENT (\\Deleted)";
+    let put_back = "C: $a UID STORE 1:2 +FLAGS.SILENT (\\Deleted)\nS: $a OK x";
+    let still =
+        format!("{lifted}\nS: $a OK x\nC: $a UID SEARCH DELETED\nS: * SEARCH 1 4\nS: $a OK x\n{put_back}");
+    let kept = format!("{lifted}\nS: $a NO [NOPERM] not yours\n{put_back}");
+    let blind = UNMARKED.replace("    S: * SEARCH 3 4 9\n", "") + THERE;
+    for (doubt, text) in [
+        ("C: $a UID SEARCH DELETED\nS: $a NO cannot search", "cannot search"),
+        (&blind, "it does not tell which messages are marked deleted"),
+        (&still, "other messages are marked deleted and would go too"),
+        (&kept, "not yours"),
+    ] {
+        let script = joined(&[&flown("", TRASH), doubt, THERE]);
+        let provider = Provider::new(&[script, script]);
+        for _ in 0..2 {
+            let (mut mailbox, _) = provider.open().await.unwrap();
+            let heard = mailbox.update(&[], &[uid(9), uid(3), uid(4)]).await.unwrap_err();
+            assert!(
+                matches!(&heard, UpstreamError::Refused { text: told, .. } if told.contains(text)),
+                "{heard:?}"
+            );
+            mailbox.close().await;
+        }
+        provider.kept().await;
+    }
+}
+
+/// While messages are copied, which may take long, the marks of others are where they were.
+#[tokio::test(start_paused = true)]
+async fn foreign_marks_are_lifted_for_a_look_before_the_copy_and_again_behind_it() {
+    let looked = EXPUNGED.split("    C: $a UID STORE 3:4,9").next().unwrap();
+    let lifted = r#"
+    C: $a UID STORE 1:2 -FLAGS.SILENT (\Deleted)
+    S: $a OK x
+    C: $a UID SEARCH DELETED
+    S: * SEARCH 4
+    S: $a OK x
+    C: $a UID STORE 1:2 +FLAGS.SILENT (\Deleted)"#;
+    let copied = "S: $a OK x\nC: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x";
+    let script = joined(&[&flown("", TRASH), looked, lifted, copied, EXPUNGED]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+    // Theirs do not come back: nothing is copied, and a fresh connection tries.
+    let refused = joined(&[&flown("", TRASH), looked, lifted, "S: $a NO busy", THERE]);
+    let put_back = joined(&[SELECTED, "C: $a UID STORE 1:2 +FLAGS.SILENT (\\Deleted)\nS: $a OK x"]);
+    assert_eq!(
+        check(Delete::Auto, &[refused, put_back]).await,
+        r#"Refused { command: "STORE", text: "busy" }"#
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_bare_expunge_undoes_only_what_it_did() {
     let refused = "S: $a NO not now";
@@ -709,24 +771,26 @@ async fn each_value_of_delete_at_each_kind_of_server() {
     const EXPUNGE: &str = "UID EXPUNGE 3:4,9";
     const LOOK: &str = "UID SEARCH DELETED";
     const LEFT: &str = "UID FETCH 3:4,9 (UID)";
+    const SEES: &str = "UID SEARCH UID 3:4,9";
     let guarded = [LOOK, MARK, LOOK, "EXPUNGE", LEFT];
     let (both, uidplus, none) = ("UIDPLUS MOVE", "UIDPLUS", "");
     let folders = &format!("{TRASH}\n        S: * LIST (\\Archive) \"/\" Old");
     let copied = |behind: &[&'static str]| [&[COPY], behind].concat();
     let archived = |behind: &[&'static str]| [&[r#"UID COPY 3:4,9 "Old""#], behind].concat();
+    let rehearsed = |copied: Vec<&'static str>| [vec![LOOK, SEES], copied].concat();
     for (delete, capabilities, folders, said) in [
         (Delete::Auto, both, folders.as_str(), vec![MOVE]),
         (Delete::Auto, uidplus, folders, copied(&[MARK, EXPUNGE, LEFT])),
-        (Delete::Auto, none, folders, copied(&guarded)),
+        (Delete::Auto, none, folders, rehearsed(copied(&guarded))),
         (Delete::Auto, both, "", vec![MARK, EXPUNGE, LEFT]),
         (Delete::Auto, uidplus, "", vec![MARK, EXPUNGE, LEFT]),
         (Delete::Auto, none, "", guarded.to_vec()),
         (Delete::Trash, both, folders, vec![MOVE]),
         (Delete::Trash, uidplus, folders, copied(&[MARK, EXPUNGE, LEFT])),
-        (Delete::Trash, none, folders, copied(&guarded)),
+        (Delete::Trash, none, folders, rehearsed(copied(&guarded))),
         (Delete::Archive, both, folders, vec![ARCHIVE]),
         (Delete::Archive, uidplus, folders, archived(&[MARK, EXPUNGE, LEFT])),
-        (Delete::Archive, none, folders, archived(&guarded)),
+        (Delete::Archive, none, folders, rehearsed(archived(&guarded))),
         (Delete::Expunge, both, folders, vec![MARK, EXPUNGE, LEFT]),
         (Delete::Expunge, uidplus, folders, vec![MARK, EXPUNGE, LEFT]),
         (Delete::Expunge, none, folders, guarded.to_vec()),
@@ -744,15 +808,14 @@ async fn each_value_of_delete_at_each_kind_of_server() {
             ),
             _ => flown(capabilities, folders),
         };
-        let (mut script, mut looks) = (vec![opened], 0);
+        let (mut script, mut marked) = (vec![opened], false);
         for command in &said {
-            // Our own marks are there the second time.
+            marked |= *command == MARK;
             let found = match *command {
-                LOOK if looks == 0 => "S: * SEARCH\n",
-                LOOK => "S: * SEARCH 3 4 9\n",
+                LOOK if !marked => "S: * SEARCH\n",
+                LOOK | SEES => "S: * SEARCH 3 4 9\n",
                 _ => "",
             };
-            looks += usize::from(*command == LOOK);
             script.push(format!("C: $a {command}\n{found}S: $a OK x"));
         }
         let script: &'static str = script.join("\n").leak();
@@ -780,6 +843,7 @@ async fn a_server_that_expunges_at_the_mark_loses_nothing_that_was_to_be_moved()
     // With the bare EXPUNGE alone.
     let script = joined(&[
         &flown("", TRASH),
+        UNMARKED,
         "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x",
         "C: $a UID SEARCH DELETED\nS: * SEARCH\nS: $a OK x",
         marked,
