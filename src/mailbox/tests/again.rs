@@ -85,6 +85,30 @@ async fn what_is_new_comes_in_the_same_flight_and_is_known_the_next_time() {
     assert_eq!(listings(&[FIRST, new, then]).await, "7 3:30 5:50 8:80 10:100 12:120");
 }
 
+/// An app may look again at once, over a session that is held, and a disk may be slow.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_on_the_disk_yet_is_known_to_the_next_login() {
+    let new = again(4, 10, "S: * 4 FETCH (UID 9 RFC822.SIZE 90)\nS: $b OK done");
+    let unchanged = new
+        .replace("FETCH 9:*", "FETCH 10:*")
+        .split_once("S: * 4 FETCH")
+        .map(|(before, _)| format!("{before}S: $b OK done"))
+        .unwrap();
+    let (provider, _folder) = Provider::new(&[FIRST, new, unchanged.leak()]).ledger();
+    let held_up = provider.resources.ledger.hold_up().await;
+    for expected in ["7 3:30 5:50 8:80", "7 3:30 5:50 8:80 9:90"] {
+        let (mailbox, listing) = provider.open().await.unwrap();
+        assert_eq!(shown(&listing), expected);
+        mailbox.close().await;
+    }
+    drop(held_up);
+    provider.resources.ledger.written().await;
+    let (mailbox, listing) = provider.open().await.unwrap();
+    assert_eq!(shown(&listing), "7 3:30 5:50 8:80 9:90");
+    mailbox.close().await;
+    provider.kept().await;
+}
+
 /// RFC 3501 §6.4.4: the known are searched for by UID, whatever else there is.
 #[tokio::test(start_paused = true)]
 async fn what_vanished_is_found_by_search() {

@@ -123,6 +123,25 @@ async fn what_is_the_same_by_emailid_keeps_its_unique_id() {
     );
 }
 
+/// What the messages were may not be on the disk yet, for the first login was a moment ago.
+#[tokio::test(start_paused = true)]
+async fn what_is_the_same_keeps_its_unique_id_also_where_the_ledger_is_not_written_yet() {
+    let scripts = [
+        with_ids(7, 1, &[(3, 30, "M3"), (5, 50, "M5")]),
+        with_ids(8, 6, &[(1, 50, "M5"), (2, 60, "M6")]),
+        with_ids(9, 3, &[(1, 60, "M6"), (2, 50, "M5")]),
+    ];
+    let scripts: Vec<&'static str> = scripts.into_iter().map(|script| &*script.leak()).collect();
+    let (provider, _folder) = Provider::new(&scripts).ledger();
+    let _held_up = provider.resources.ledger.hold_up().await;
+    for ids in ["7.3 7.5", "7.5 8.2", "8.2 7.5"] {
+        let (mailbox, listing) = provider.open().await.unwrap();
+        assert_eq!(shown(&listing), ids);
+        mailbox.close().await;
+    }
+    provider.kept().await;
+}
+
 /// RFC 3501 §2.3.1.1 forbids it; if a server does it all the same, its numbers are no proof.
 #[tokio::test(start_paused = true)]
 async fn an_old_uidvalidity_that_comes_back_gives_no_unique_id_to_another_message() {

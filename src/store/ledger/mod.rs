@@ -2,23 +2,26 @@
 //! again under other UIDs.
 //!
 //! ```text
-//!  ledger.redb ─ block ─ heads and blocks, each with a checksum
-//!       │        file ── the tables, a transaction for each reading and writing
-//!  Ledger ────── Page ── one mailbox's part, as a login has it
+//!  ledger.redb ─ block ─── heads and blocks, each with a checksum
+//!       │        file ──── the tables, a transaction for each reading and writing
+//!       │        waiting ─ what is yet to be written, and is read from memory until it is
+//!  Ledger ────── Page ──── one mailbox's part, as a login has it
 //! ```
 //!
 //! It spares work and never decides anything: what is read is a mailbox as it once stood, which a login brings up to
 //! date by what upstream says. So it may be lost at any time. A damaged one is removed and begun anew; one that
 //! cannot be had, or that a newer footbridge wrote, is left alone and done without. One warning tells of it.
 //!
-//! Everything that touches the disk runs on threads of its own, few at a time, and nobody waits for them long. Its
-//! writer is redb: after a crash there is the last state that was written whole, or one before it. A panic in redb
+//! Everything that touches the disk runs on threads of its own, few at a time, and nobody waits for them long, nor for
+//! what another login writes: that is read from memory as long as it is not on the disk. What cannot be written is
+//! forgotten, and what was not when the process ends is lost. The file's writer is redb: after a crash there is the last state that was written whole, or one before it. A panic in redb
 //! over a file that somebody changed under us is damage like any other.
 
 mod block;
 mod file;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -39,6 +42,7 @@ use super::{Folder, FolderError};
 use crate::mail::{Account, Identity, Listed, MessageSize, Uid, UidValidity};
 use block::Key;
 use file::{Fault, Learnt, News};
+use waiting::Waiting;
 
 /// The file, in the state folder.
 const FILE: &str = "ledger.redb";
@@ -106,6 +110,8 @@ struct Book {
     door: Mutex<Door>,
     /// What may not be in the file yet.
     learnt: Mutex<HashMap<Key, Notes>>,
+    /// At most [`WRITERS`].
+    waiting: Waiting,
     readers: Arc<Semaphore>,
     writers: Arc<Semaphore>,
     /// One writing after another, so that none waits in a thread.
@@ -160,6 +166,7 @@ impl Ledger {
             folder: folder.to_owned(),
             door: Mutex::default(),
             learnt: Mutex::default(),
+            waiting: Waiting::default(),
             readers: Arc::new(Semaphore::new(READERS)),
             writers: Arc::new(Semaphore::new(WRITERS)),
             turn: Arc::new(Semaphore::new(1)),
@@ -177,6 +184,12 @@ impl Ledger {
             // Held by each writing from the first to the last.
             let _all = book.writers.acquire_many(u32::try_from(WRITERS).unwrap_or(u32::MAX)).await;
         }
+    }
+
+    /// Nothing is written as long as what comes back lives.
+    #[cfg(test)]
+    pub(crate) async fn hold_up(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        self.0.as_ref()?.turn.clone().acquire_owned().await.ok()
     }
 
     /// Waits for what is being written, not for long, and closes the file.
@@ -207,12 +220,16 @@ fn key(account: &Account, folder: &str) -> Key {
 }
 
 impl Page {
-    /// The mailbox as it was written last; `None` where it never was, or where that cannot be told in time.
+    /// The mailbox as it was written last, or is being written; `None` where it never was, or where that cannot be told
+    /// in time.
     pub async fn read(&mut self) -> Option<Listed> {
         let (book, key) = (self.book.clone()?, self.key);
+        // Before the file is read: what is in neither then is nowhere.
         self.unwritten = lock(&book.learnt).get(&key).cloned();
+        let waiting = book.waiting.about(key);
         let look = move |book: &Book| book.with(|database| file::read(database, key)).flatten();
-        self.looked_up(READING, look).await
+        let written = self.looked_up(READING, look).await;
+        waiting.into_iter().fold(written, |before, news| Some(news.over(before)))
     }
 
     /// Gives the messages the exact sizes that were learnt and may not be in the file yet.
@@ -227,15 +244,15 @@ impl Page {
     /// renumbered, before it writes it anew.
     pub async fn before(&self) -> Option<Before> {
         let (book, key) = (self.book.clone()?, self.key);
+        let waiting = book.waiting.about(key);
         let look = move |book: &Book| book.with(|database| file::read_all(database, key)).flatten();
-        let Before { listed, mut identities } = self.looked_up(READING_ALL, look).await?;
-        if let Some(notes) = lock(&book.learnt).get(&key).filter(|it| it.uid_validity == listed.uid_validity)
-        {
-            let mut known: BTreeMap<Uid, Identity> = notes.identities.clone();
-            known.extend(identities);
-            identities = known.into_iter().collect();
+        let written = self.looked_up(READING_ALL, look).await;
+        let mut before = waiting.into_iter().fold(written, |before, news| Some(news.over_all(before)))?;
+        let uid_validity = before.listed.uid_validity;
+        if let Some(notes) = lock(&book.learnt).get(&key).filter(|it| it.uid_validity == uid_validity) {
+            before.fill_in(notes.identities.iter().map(|(uid, identity)| (*uid, *identity)));
         }
-        Some(Before { listed, identities })
+        Some(before)
     }
 
     /// What is in the file, if the disk tells in time.
@@ -277,6 +294,19 @@ impl Page {
     pub fn write(&self, listed: Listed, identities: Vec<(Uid, Identity)>) {
         if let Some(book) = &self.book {
             book.clone().write(self.key, Some(News { listed, identities }));
+        }
+    }
+}
+
+impl Before {
+    /// Takes the identities of those messages of which none is known, each UID once.
+    fn fill_in(&mut self, known: impl Iterator<Item = (Uid, Identity)>) {
+        let there = &self.identities;
+        let is_new = |uid: &Uid| there.binary_search_by_key(uid, |(uid, _)| *uid).is_err();
+        let new: Vec<_> = known.filter(|(uid, _)| is_new(uid)).collect();
+        if !new.is_empty() {
+            self.identities.extend(new);
+            self.identities.sort_unstable();
         }
     }
 }
@@ -346,12 +376,16 @@ impl Book {
         else {
             return;
         };
+        self.waiting.push(key, news);
         runtime.spawn(async move {
             let _room = room;
             let Ok(turn) = self.turn.clone().acquire_owned().await else { return };
             let writing = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                self.write_down(key, news.as_ref());
+                // Not always what this task was begun for: tasks do not keep their order.
+                if let Some(oldest) = self.waiting.oldest() {
+                    self.write_down(oldest.key, oldest.news.as_deref());
+                }
             });
             let _ = writing.await;
         });
