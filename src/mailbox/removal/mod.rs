@@ -75,7 +75,7 @@ impl Mailbox {
     }
 
     async fn remove(&mut self, seen: &[Uid], deleted: &[Uid]) -> Result<(), UpstreamError> {
-        let nothing = deleted.is_empty() || self.settled_plan() == Some(Plan::Keep);
+        let nothing = deleted.is_empty() || self.keeps();
         if nothing && seen.is_empty() {
             return Ok(());
         }
@@ -115,7 +115,11 @@ impl Mailbox {
     }
 
     async fn attempt(&mut self, session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
-        let plan = if work.left.is_empty() { Some(Plan::Keep) } else { self.settled_plan() };
+        let plan = match &self.plan {
+            _ if work.left.is_empty() => Some(Plan::Keep),
+            Some(plan) => Some(plan.clone()),
+            None => self.settled_plan(&session.capabilities().await?),
+        };
         let (selected, plan) = match plan {
             Some(plan) => (session.open("SELECT", &self.folder).await?, Ok(plan)),
             None => self.open_and_plan(session).await?,

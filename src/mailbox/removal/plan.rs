@@ -73,24 +73,34 @@ enum Role {
 impl Mailbox {
     /// Found out once a session of the app.
     pub(super) async fn plan(&mut self) -> Result<Plan, UpstreamError> {
-        if let Some(plan) = self.settled_plan() {
+        let capabilities = match &self.plan {
+            Some(plan) => return Ok(plan.clone()),
+            None => self.line.read(|session| Box::pin(session.capabilities())).await?,
+        };
+        if let Some(plan) = self.settled_plan(&capabilities) {
             return Ok(plan);
         }
         let special_use_bad = self.account.quirks.has(Quirk::ListSpecialUseBad);
         let listed = self.line.read(|session| Box::pin(folders(session, special_use_bad))).await?;
-        let plan = self.plan_with(&listed)?;
+        let plan = self.plan_with(&listed, &capabilities)?;
         Ok(self.plan.insert(plan).clone())
     }
 
+    /// Whether what is deleted is left as it is.
+    pub(super) fn keeps(&self) -> bool {
+        self.account.pop3.delete == Delete::Keep || self.plan == Some(Plan::Keep)
+    }
+
     /// The plan, where it does not depend on folders that were not looked up yet.
-    pub(super) fn settled_plan(&self) -> Option<Plan> {
-        match self.account.pop3.delete {
+    pub(super) fn settled_plan(&mut self, capabilities: &[String]) -> Option<Plan> {
+        self.plan = self.plan.take().or_else(|| match self.account.pop3.delete {
             Delete::Keep => Some(Plan::Keep),
-            Delete::Flag if !self.trash_only() => Some(Plan::Flag),
             Delete::Hide => Some(Plan::Hide),
-            Delete::Expunge if !self.trash_only() => Some(Plan::Expunge),
-            _ => self.plan.clone(),
-        }
+            Delete::Flag if !self.trash_only(capabilities) => Some(Plan::Flag),
+            Delete::Expunge if !self.trash_only(capabilities) => Some(Plan::Expunge),
+            _ => None,
+        });
+        self.plan.clone()
     }
 
     /// Opens the mailbox for writing and makes the plan, in one flight.
@@ -100,14 +110,15 @@ impl Mailbox {
     ) -> Result<(Selected, Result<Plan, UpstreamError>), UpstreamError> {
         let extended = list_extended(session, self.account.quirks.has(Quirk::ListSpecialUseBad)).await?;
         let list = if extended { LIST_SPECIAL_USE } else { LIST };
-        let namespaces = has(&session.capabilities().await?, "NAMESPACE");
+        let capabilities = session.capabilities().await?;
+        let namespaces = has(&capabilities, "NAMESPACE");
         let (selected, listed) =
             session.open_and_list_folders("SELECT", &self.folder, list, namespaces).await?;
         let listed = match listed {
             Err(UpstreamError::Refused { .. }) if extended => folders(session, true).await,
             listed => listed,
         };
-        let plan = listed.and_then(believed).and_then(|listed| self.plan_with(&listed));
+        let plan = listed.and_then(believed).and_then(|listed| self.plan_with(&listed, &capabilities));
         if let Ok(plan) = &plan {
             self.plan = Some(plan.clone());
         }
@@ -116,14 +127,31 @@ impl Mailbox {
 
     /// Where EXPUNGE takes a label off, or does what a setting on the web says, and a mark alone may be enough for that:
     /// removing is what its Trash does, and what must not be removed is safe in the folder where everything is.
-    fn trash_only(&self) -> bool {
-        self.account.quirks.has(Quirk::Labels) || self.account.quirks.has(Quirk::ExpungeArchives)
+    fn trash_only(&self, capabilities: &[String]) -> bool {
+        self.has_labels(capabilities) || self.account.quirks.has(Quirk::ExpungeArchives)
     }
 
-    fn plan_with(&self, listed: &Answer) -> Result<Plan, UpstreamError> {
+    /// By its provider, or by what it says itself: it may be reached through a tunnel, or by a name of a company's own.
+    fn has_labels(&self, capabilities: &[String]) -> bool {
+        self.account.quirks.has(Quirk::Labels) || has(capabilities, GMAIL)
+    }
+
+    fn plan_with(&self, listed: &Answer, capabilities: &[String]) -> Result<Plan, UpstreamError> {
+        let plan = self.plan_among(listed, capabilities)?;
+        let moves = has(capabilities, "MOVE") && !self.account.quirks.has(Quirk::NoMove);
+        if matches!(plan, Plan::MoveTo { .. }) && self.trash_only(capabilities) && !moves {
+            // A COPY there is no copy, only one more label, and EXPUNGE may remove for ever what bears it.
+            let text =
+                "its folders are labels, and without MOVE nobody knows what removing one does".to_owned();
+            return Err(UpstreamError::Refused { command: "MOVE", text });
+        }
+        Ok(plan)
+    }
+
+    fn plan_among(&self, listed: &Answer, capabilities: &[String]) -> Result<Plan, UpstreamError> {
         let delete = self.account.pop3.delete;
         let role = match delete {
-            Delete::Archive if self.account.quirks.has(Quirk::Labels) => Role::All,
+            Delete::Archive if self.has_labels(capabilities) => Role::All,
             Delete::Archive => Role::Archive,
             Delete::Flag => Role::All,
             _ => Role::Trash,
@@ -147,7 +175,7 @@ impl Mailbox {
             (Delete::Auto, None) if listed.unread_folders > 0 => {
                 Err(doubt("its list of folders cannot be read"))
             }
-            (Delete::Auto, None) if !self.trash_only() => Ok(Plan::Expunge),
+            (Delete::Auto, None) if !self.trash_only(capabilities) => Ok(Plan::Expunge),
             (_, None) => Err(UpstreamError::NoFolder { folder: self.likeliest(role) }),
         }
     }
@@ -193,6 +221,9 @@ impl Mailbox {
             && !folders.iter().any(|folder| self.is_maildrop(folder))
     }
 }
+
+/// The capability of Gmail alone: its own extensions.
+const GMAIL: &str = "X-GM-EXT-1";
 
 const LIST: &str = r#"LIST "" "*""#;
 
