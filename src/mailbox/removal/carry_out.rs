@@ -54,22 +54,38 @@ impl Work {
                 self.marks_last()?;
                 self.store(session, &self.left, "+FLAGS.SILENT (\\Deleted)").await
             }
-            Plan::Expunge => self.expunge(session).await,
-            Plan::MoveTo { argument, .. } => self.move_to(session, argument).await,
+            Plan::Expunge => {
+                let capabilities = self.heeded(session).await?;
+                self.expunge(session, &capabilities).await
+            }
+            Plan::MoveTo { argument, .. } => {
+                let capabilities = self.heeded(session).await?;
+                self.move_to(session, argument, &capabilities).await
+            }
         }
     }
 
-    async fn move_to(&mut self, session: &Session, folder: &str) -> Result<(), UpstreamError> {
+    /// What this session's server can do, and how much of it at a time: the next one's may be another, behind the same name.
+    async fn heeded(&mut self, session: &Session) -> Result<Vec<String>, UpstreamError> {
         let capabilities = session.capabilities().await?;
         self.heed_limit(&capabilities);
-        if self.no_move || !has(&capabilities, "MOVE") {
+        Ok(capabilities)
+    }
+
+    async fn move_to(
+        &mut self,
+        session: &Session,
+        folder: &str,
+        capabilities: &[String],
+    ) -> Result<(), UpstreamError> {
+        if self.no_move || !has(capabilities, "MOVE") {
             self.marks_last()?;
             let uncopied = self.uncopied();
-            if !uncopied.is_empty() && !has(&capabilities, "UIDPLUS") {
+            if !uncopied.is_empty() && !has(capabilities, "UIDPLUS") {
                 guarded::rehearse(session, self).await?;
             }
             self.copy(session, &uncopied, folder).await?;
-            return self.expunge(session).await;
+            return self.expunge(session, capabilities).await;
         }
         // Each moves what it names, whatever becomes of the others.
         let moves = self.commands("MOVE", &self.left, folder.len(), |set| format!("UID MOVE {set} {folder}"));
@@ -93,11 +109,9 @@ impl Work {
         Ok(())
     }
 
-    async fn expunge(&mut self, session: &Session) -> Result<(), UpstreamError> {
+    async fn expunge(&mut self, session: &Session, capabilities: &[String]) -> Result<(), UpstreamError> {
         self.marks_last()?;
-        let capabilities = session.capabilities().await?;
-        self.heed_limit(&capabilities);
-        if !has(&capabilities, "UIDPLUS") {
+        if !has(capabilities, "UIDPLUS") {
             return guarded::expunge(session, self).await;
         }
         // Not in one flight: beside another client Dovecot has brought a message back that was expunged before it had
