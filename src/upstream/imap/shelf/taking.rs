@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{LOST, PIECE, Place, Wanting};
+use super::slot::Place;
+use super::{LOST, PIECE, Wanting};
 use crate::mail::Uid;
 use crate::upstream::UpstreamError;
 

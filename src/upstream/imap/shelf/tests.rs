@@ -1,3 +1,4 @@
+use bytes::BytesMut;
 use tokio::sync::Semaphore;
 
 use super::*;
