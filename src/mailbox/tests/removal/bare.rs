@@ -1,0 +1,153 @@
+//! Where the server can only expunge whatever is marked.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn the_bare_expunge_lifts_foreign_marks_and_puts_them_back() {
+    let script = joined(&[&flown("", ""), EXPUNGED]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+}
+
+/// All of ours are there.
+const THERE: &str = r#"
+    C: $a UID FETCH 3:4,9 (UID)
+    S: * 3 FETCH (UID 3)
+    S: * 4 FETCH (UID 4)
+    S: * 5 FETCH (UID 9)
+    S: $a OK x"#;
+
+#[tokio::test(start_paused = true)]
+async fn any_doubt_about_the_bare_expunge_takes_everything_back() {
+    // RFC 3501 §6.4.3.
+    let until = |step: &str| EXPUNGED.split(step).next().unwrap();
+    for (before, line, text) in [
+        (
+            "S: * SEARCH 3 4 9",
+            "S: * SEARCH 3 4 9 1\nS: $a OK x",
+            "other messages are marked deleted and would go too",
+        ),
+        ("S: * SEARCH 3 4 9", "S: $a NO cannot search", "cannot search"),
+        (
+            "S: * SEARCH 3 4 9",
+            "S: $a OK and nothing else\nC: $a UID FETCH 3:4,9 (UID)\nS: * 3 FETCH (UID 9)\nS: $a OK x",
+            "it does not tell which messages are marked deleted",
+        ),
+        ("S: * 3 EXPUNGE", "S: $a NO not now", "not now"),
+    ] {
+        let script = joined(&[&flown("", ""), until(before), line, TAKEN_BACK, THERE]);
+        let heard = check(Delete::Auto, &[script]).await;
+        assert!(heard.starts_with("Refused") && heard.contains(text), "{heard}");
+    }
+}
+
+/// Before a COPY: nothing is marked, and SEARCH finds what is there.
+const UNMARKED: &str = r#"
+    C: $a UID SEARCH DELETED
+    S: * SEARCH
+    S: $a OK x
+    C: $a UID SEARCH UID 3:4,9
+    S: * SEARCH 3 4 9
+    S: $a OK x"#;
+
+/// RFC 3501 §6.4.3: a copy that is made before the doubt would be one more in the Trash with every QUIT.
+#[tokio::test(start_paused = true)]
+async fn what_the_bare_expunge_would_leave_is_not_copied_however_often_it_is_asked_for() {
+    let lifted = "C: $a UID SEARCH DELETED\nS: * SEARCH 1 2 4\nS: $a OK x\nC: $a UID STORE 1:2 -FLAGS.SILENT (\\Deleted)";
+    let put_back = "C: $a UID STORE 1:2 +FLAGS.SILENT (\\Deleted)\nS: $a OK x";
+    let still =
+        format!("{lifted}\nS: $a OK x\nC: $a UID SEARCH DELETED\nS: * SEARCH 1 4\nS: $a OK x\n{put_back}");
+    let kept = format!("{lifted}\nS: $a NO [NOPERM] not yours\n{put_back}");
+    let blind = UNMARKED.replace("    S: * SEARCH 3 4 9\n", "") + THERE;
+    for (doubt, text) in [
+        ("C: $a UID SEARCH DELETED\nS: $a NO cannot search", "cannot search"),
+        (&blind, "it does not tell which messages are marked deleted"),
+        (&still, "other messages are marked deleted and would go too"),
+        (&kept, "not yours"),
+    ] {
+        let script = joined(&[&flown("", TRASH), doubt, THERE]);
+        let provider = Provider::new(&[script, script]);
+        for _ in 0..2 {
+            let (mut mailbox, _) = provider.open().await.unwrap();
+            let heard = mailbox.update(&[], &[uid(9), uid(3), uid(4)]).await.unwrap_err();
+            assert!(
+                matches!(&heard, UpstreamError::Refused { text: told, .. } if told.contains(text)),
+                "{heard:?}"
+            );
+            mailbox.close().await;
+        }
+        provider.kept().await;
+    }
+}
+
+/// While messages are copied, which may take long, the marks of others are where they were.
+#[tokio::test(start_paused = true)]
+async fn foreign_marks_are_lifted_for_a_look_before_the_copy_and_again_behind_it() {
+    let looked = EXPUNGED.split("    C: $a UID STORE 3:4,9").next().unwrap();
+    let lifted = r#"
+    C: $a UID STORE 1:2 -FLAGS.SILENT (\Deleted)
+    S: $a OK x
+    C: $a UID SEARCH DELETED
+    S: * SEARCH 4
+    S: $a OK x
+    C: $a UID STORE 1:2 +FLAGS.SILENT (\Deleted)"#;
+    let copied = "S: $a OK x\nC: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x";
+    let script = joined(&[&flown("", TRASH), looked, lifted, copied, EXPUNGED]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+    // Theirs do not come back: nothing is copied, and a fresh connection tries.
+    let refused = joined(&[&flown("", TRASH), looked, lifted, "S: $a NO busy", THERE]);
+    let put_back = joined(&[SELECTED, "C: $a UID STORE 1:2 +FLAGS.SILENT (\\Deleted)\nS: $a OK x"]);
+    assert_eq!(
+        check(Delete::Auto, &[refused, put_back]).await,
+        r#"Refused { command: "STORE", text: "busy" }"#
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bare_expunge_undoes_only_what_it_did() {
+    let refused = "S: $a NO not now";
+    let until = |step: &str| EXPUNGED.split(step).next().unwrap();
+    // Nothing was marked yet.
+    let script = joined(&[&flown("", ""), until("S: * SEARCH 1 2 4"), refused, THERE]);
+    assert!(check(Delete::Auto, &[script]).await.starts_with("Refused"));
+    // Nothing was lifted yet.
+    let script = joined(&[
+        &flown("", ""),
+        until("S: $a OK x\n    C: $a UID STORE 1:2 -FLAGS"),
+        refused,
+        "C: $a UID STORE 3,9 -FLAGS.SILENT (\\Deleted)\nS: $a OK x",
+        THERE,
+    ]);
+    assert!(check(Delete::Auto, &[script]).await.starts_with("Refused"));
+}
+
+/// A mark alone removes at once: what is to go elsewhere has been copied by then, and what UID EXPUNGE does not find is
+/// gone as it should be.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_expunges_at_the_mark_loses_nothing_that_was_to_be_moved() {
+    let marked = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: * 3 EXPUNGE\nS: * 3 EXPUNGE\nS: * 3 EXPUNGE\nS: $a OK x";
+    for answer in ["S: $a OK nothing to do", "S: $a NO no such messages", "S: $a BAD what messages"] {
+        let looked = "C: $a UID FETCH 3:4,9 (UID)\nS: $a OK x";
+        let refused = if answer.contains("$a OK") { "" } else { looked };
+        let expunged = format!("C: $a UID EXPUNGE 3:4,9\n{answer}\n{looked}\n{refused}");
+        let script = joined(&[
+            &flown("UIDPLUS", TRASH),
+            "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x",
+            marked,
+            &expunged,
+        ]);
+        assert_eq!(check(Delete::Auto, &[script]).await, "Ok", "{answer}");
+    }
+    // With the bare EXPUNGE alone.
+    let script = joined(&[
+        &flown("", TRASH),
+        UNMARKED,
+        "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x",
+        "C: $a UID SEARCH DELETED\nS: * SEARCH\nS: $a OK x",
+        marked,
+        "C: $a UID SEARCH DELETED\nS: * SEARCH\nS: $a OK x",
+        "C: $a UID FETCH 3:4,9 (UID)\nS: $a OK x",
+        "C: $a EXPUNGE\nS: $a OK x",
+        "C: $a UID FETCH 3:4,9 (UID)\nS: $a OK x",
+    ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+}

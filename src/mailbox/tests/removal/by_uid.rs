@@ -1,0 +1,303 @@
+//! By UID alone: MOVE, COPY and UID EXPUNGE, and marks that stay.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_in_part_is_gone_on_with_as_long_as_it_gets_less() {
+    // RFC 9738 §3: an OK to the first of them, and the capability that says how many.
+    let moved = |uids: &str| format!("C: $a UID MOVE {uids} \"Bin &AOk-\"");
+    let there = |uids: &str, left: &str| format!("C: $a UID FETCH {uids} (UID)\n{left}\nS: $a OK x");
+    let cut = [
+        &flown("MOVE", TRASH),
+        &moved("3:4,9"),
+        "S: * 1 EXPUNGE\nS: $a OK [MESSAGELIMIT 1 4] no more",
+        &there("3:4,9", "S: * 1 FETCH (UID 4)\nS: * 2 FETCH (UID 9)"),
+        &moved("4,9"),
+        "S: $a OK [MESSAGELIMIT 1 9] no more",
+    ];
+    let rest = [&there("4,9", "S: * 1 FETCH (UID 9)"), &moved("9"), "S: * 1 EXPUNGE\nS: $a OK x"];
+    assert_eq!(check(Delete::Auto, &[joined(&[cut.as_slice(), &rest].concat())]).await, "Ok");
+    // Where nothing more is done, it ends.
+    let stuck = [there("4,9", "S: * 1 FETCH (UID 4)\nS: * 2 FETCH (UID 9)")];
+    let stuck: Vec<&str> = cut.into_iter().chain(stuck.iter().map(String::as_str)).collect();
+    assert_eq!(
+        check(Delete::Auto, &[joined(&stuck)]).await,
+        r#"Refused { command: "MOVE", text: "it was done in part only: no more [MESSAGELIMIT 1 9]" }"#
+    );
+    // UID EXPUNGE that removes a part, and another client's removals told beside it.
+    let part = |uids: &str, left: &str| {
+        format!(
+            "C: $a UID STORE {uids} +FLAGS.SILENT (\\Deleted)\nS: $a OK x\n\
+             C: $b UID EXPUNGE {uids}\nC: $c UID FETCH {uids} (UID)\n\
+             S: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: $b OK x\n{left}\nS: $c OK x"
+        )
+    };
+    let one = "S: * 1 FETCH (UID 9)";
+    let first = [flown("UIDPLUS", ""), part("3:4,9", one), there("9", one)].join("\n");
+    assert_eq!(check(Delete::Auto, &[joined(&[&first, &part("9", "")])]).await, "Ok");
+    assert_eq!(
+        check(Delete::Auto, &[joined(&[&first, &part("9", one), &there("9", one)])]).await,
+        r#"Refused { command: "EXPUNGE", text: "it left messages in the mailbox" }"#
+    );
+    let told = joined(&[
+        &flown("MOVE MESSAGELIMIT=2", TRASH),
+        "C: $a UID MOVE 3:4 \"Bin &AOk-\"\nC: $b UID MOVE 9 \"Bin &AOk-\"",
+        "S: $a OK x\nS: $b OK x",
+    ]);
+    assert_eq!(check(Delete::Auto, &[told]).await, "Ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_deletion_marks_do_not_last_nothing_is_copied_or_marked() {
+    // RFC 4314 §4: without the right "t" STORE is not refused, the mark is just not there.
+    let forgets = |script: String| {
+        let flags = "S: * OK [PERMANENTFLAGS (\\Seen \\*)] x\nS: * OK [UIDVALIDITY 7] x\n        S: $a OK [READ-WRITE] x";
+        script.replace("S: * OK [UIDVALIDITY 7] x\n        S: $a OK [READ-WRITE] x", flags)
+    };
+    let left = "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: * 3 FETCH (UID 9)\nS: $a OK x";
+    let refused =
+        r#"Refused { command: "STORE", text: "it does not let this account mark messages deleted there" }"#;
+    let script = joined(&[&forgets(flown("UIDPLUS", TRASH)), left]);
+    assert_eq!(check(Delete::Auto, &[script]).await, refused);
+    let script = joined(&[&forgets(flown("UIDPLUS", "")), left]);
+    assert_eq!(check(Delete::Auto, &[script]).await, refused);
+    let selected = SELECTED.replace("    S: * OK", "    S: * OK [PERMANENTFLAGS (\\Seen)] x\n    S: * OK");
+    assert_eq!(check(Delete::Flag, &[joined(&[OPENED, CAPABLE, &selected, left])]).await, refused);
+    // MOVE needs no mark.
+    let script = joined(&[&forgets(flown("MOVE", TRASH)), "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nS: $a OK x"]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_move_a_copy_then_the_mark_then_uid_expunge() {
+    // RFC 4315 §2.1: foreign marks survive.
+    let script = joined(&[
+        &flown("UIDPLUS", TRASH),
+        r#"
+        C: $a UID COPY 3:4,9 "Bin &AOk-"
+        S: $a OK [COPYUID 1 3:4,9 1:3] x
+        C: $a UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)
+        S: $a OK x
+        C: $a UID EXPUNGE 3:4,9
+        S: $a OK x
+        C: $a UID FETCH 3:4,9 (UID)
+        S: $a OK x"#,
+    ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+    // Quirk NoMove: the capability is there and not to be believed.
+    let script = script.replace("IMAP4rev1 UIDPLUS", "IMAP4rev1 UIDPLUS MOVE").leak();
+    assert_eq!(update(Provider::new(&[script]).quirks(&[Quirk::NoMove])).await, "Ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_fails_stops_everything() {
+    let script = joined(&[
+        &flown("UIDPLUS", TRASH),
+        r#"
+        C: $a UID COPY 3:4,9 "Bin &AOk-"
+        S: $a NO [OVERQUOTA] full
+        C: $a UID FETCH 3:4,9 (UID)
+        S: * 1 FETCH (UID 3)
+        S: * 2 FETCH (UID 4)
+        S: * 3 FETCH (UID 9)
+        S: $a OK x"#,
+    ]);
+    assert_eq!(
+        check(Delete::Auto, &[script]).await,
+        r#"Refused { command: "COPY", text: "full [OVERQUOTA]" }"#
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_move_is_looked_into() {
+    let refused = |left: &str| {
+        joined(&[
+            &flown("MOVE", TRASH),
+            r#"
+        C: $a UID MOVE 3:4,9 "Bin &AOk-"
+        S: $a NO [SERVERBUG2] half
+        C: $a UID FETCH 3:4,9 (UID)"#,
+            left,
+            "S: $a OK x",
+        ])
+    };
+    assert_eq!(check(Delete::Auto, &[refused("")]).await, "Ok");
+    // All are there still: no more is tried.
+    let all = "S: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: * 3 FETCH (UID 9)";
+    let heard = check(Delete::Auto, &[refused(all)]).await;
+    assert_eq!(heard, r#"Refused { command: "MOVE", text: "half [SERVERBUG2]" }"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_for_the_sake_of_messages_that_are_gone_keeps_no_other() {
+    // RFC 5530 §3 EXPUNGEISSUED: another program was quicker with 3 and 9.
+    let refused = |command: &str| {
+        joined(&[
+            &format!("C: $a {command}\nS: $a NO [EXPUNGEISSUED] some are gone"),
+            "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x",
+        ])
+    };
+    let script = joined(&[
+        &flown("MOVE", TRASH),
+        refused("UID MOVE 3:4,9 \"Bin &AOk-\""),
+        "C: $a UID MOVE 4 \"Bin &AOk-\"\nS: $a OK x",
+    ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+    let script = joined(&[
+        &flown("UIDPLUS", TRASH),
+        refused("UID COPY 3:4,9 \"Bin &AOk-\""),
+        "C: $a UID COPY 4 \"Bin &AOk-\"\nS: $a OK x",
+        "C: $a UID STORE 4 +FLAGS.SILENT (\\Deleted)\nS: $a OK x",
+        "C: $a UID EXPUNGE 4\nS: $a OK x\nC: $a UID FETCH 4 (UID)\nS: $a OK x",
+    ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+    // And once more refused is refused.
+    let script = joined(&[
+        OPENED,
+        CAPABLE,
+        SELECTED,
+        refused("UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)"),
+        "C: $a UID STORE 4 +FLAGS.SILENT (\\Deleted)\nS: $a NO not that one",
+        "C: $a UID FETCH 4 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x",
+    ]);
+    assert_eq!(check(Delete::Flag, &[script]).await, r#"Refused { command: "STORE", text: "not that one" }"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trash_that_is_gone_meanwhile_is_not_made() {
+    let script = joined(&[
+        &flown("MOVE", TRASH),
+        r#"
+        C: $a UID MOVE 3:4,9 "Bin &AOk-"
+        S: $a NO [TRYCREATE] no such folder
+        C: $a UID FETCH 3:4,9 (UID)
+        S: * 1 FETCH (UID 3)
+        S: * 2 FETCH (UID 4)
+        S: * 3 FETCH (UID 9)
+        S: $a OK x"#,
+    ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, r#"NoFolder { folder: "Bin é" }"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn expunge_removes_by_uid_and_auto_does_where_there_is_no_trash() {
+    let expunged = r#"
+        C: $a UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)
+        S: $a OK x
+        C: $a UID EXPUNGE 3:4,9
+        S: $a OK x
+        C: $a UID FETCH 3:4,9 (UID)
+        S: $a OK x"#;
+    for folders in ["", r#"S: * LIST (\Noselect \Trash) "/" t"#] {
+        let script = joined(&[&flown("UIDPLUS MOVE", folders), expunged]);
+        assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+    }
+    // No folder matters here.
+    const CAPABLE: &str = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 MOVE UIDPLUS\nS: $a OK x";
+    let script = joined(&[OPENED, CAPABLE, SELECTED, expunged]);
+    assert_eq!(check(Delete::Expunge, &[script]).await, "Ok");
+    // The maildrop is the Trash: moving it there would remove nothing.
+    let script = joined(&[&flown("UIDPLUS MOVE", TRASH), expunged]);
+    let provider = Provider::new(&[script.replace("\"INBOX\"", "\"Bin &AOk-\"").leak()]).folder("Bin é");
+    assert_eq!(update(provider).await, "Ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn singly_where_sets_fail() {
+    let one = |uid: &str| format!("C: $a UID STORE {uid} +FLAGS.SILENT (\\Deleted)\nS: $a OK x");
+    let script = joined(&[OPENED, CAPABLE, SELECTED, &one("3"), &one("4"), &one("9")]);
+    let provider = Provider::new(&[script]).delete(Delete::Flag).quirks(&[Quirk::DeleteSingly]);
+    assert_eq!(update(provider).await, "Ok");
+}
+
+/// Each round trip of a QUIT is one that the next command has to wait for: the mark and what removes it go together, and
+/// so do the parts of a set that is too long for a line.
+#[tokio::test(start_paused = true)]
+async fn what_does_not_wait_for_an_answer_travels_together() {
+    let script = joined(&[
+        &flown("UIDPLUS MOVE", ""),
+        r#"
+        C: $a UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)
+        S: $a OK x
+        C: $b UID EXPUNGE 3:4,9
+        C: $c UID FETCH 3:4,9 (UID)
+        S: * 1 EXPUNGE
+        S: $b OK x
+        S: $c OK x"#,
+    ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+    let singly = |answers: &str| {
+        let moves = r#"
+        C: $a UID MOVE 3 "Bin &AOk-"
+        C: $b UID MOVE 4 "Bin &AOk-"
+        C: $c UID MOVE 9 "Bin &AOk-""#;
+        joined(&[&flown("MOVE", TRASH), moves, answers])
+    };
+    let provider = |script| Provider::new(&[script]).quirks(&[Quirk::DeleteSingly]);
+    assert_eq!(update(provider(singly("S: $a OK x\nS: $b OK x\nS: $c OK x"))).await, "Ok");
+    // One of them is refused: the others are done all the same, and that one is tried once more.
+    let look = "C: $a UID FETCH 3 (UID)\nC: $b UID FETCH 4 (UID)\nC: $c UID FETCH 9 (UID)\n\
+                S: $a OK x\nS: * 1 FETCH (UID 4)\nS: $b OK x\nS: $c OK x\n";
+    let refused = format!("S: $a OK x\nS: $b NO busy\nS: $c OK x\n{look}C: $a UID MOVE 4 \"Bin &AOk-\"\n");
+    assert_eq!(update(provider(singly(&format!("{refused}S: $a OK x")))).await, "Ok");
+    let there = "C: $a UID FETCH 4 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x";
+    let again = singly(&format!("{refused}S: $a NO [OVERQUOTA] full\n{there}"));
+    assert_eq!(update(provider(again)).await, r#"Refused { command: "MOVE", text: "full [OVERQUOTA]" }"#);
+    // Renumbered in the middle: nothing more is asked by numbers that are void.
+    let renumbered = singly("S: $a NO busy\nS: * OK [UIDVALIDITY 8] rebuilt\nS: $b OK x\nS: $c OK x");
+    assert!(update(provider(renumbered)).await.starts_with("UidValidityChanged"));
+    // A copy that is missing keeps its original: copies are waited for.
+    let script = joined(&[
+        &flown("UIDPLUS", TRASH),
+        r#"
+        C: $a UID COPY 3 "Bin &AOk-"
+        S: $a NO [OVERQUOTA] full"#,
+        &look.replace(
+            "S: * 1 FETCH (UID 4)",
+            "S: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: * 3 FETCH (UID 9)",
+        ),
+    ]);
+    assert!(update(provider(script)).await.starts_with("Refused"));
+}
+
+/// More parts than go into a flight: the next one waits for its end, and is not begun where something failed.
+#[tokio::test(start_paused = true)]
+async fn a_flight_is_bounded_and_the_last_that_fails() {
+    let numbers: Vec<u32> = (1..=20).collect();
+    let asked = |range: std::ops::RangeInclusive<u32>, command: &str| {
+        let tag = |at: u32| char::from_u32(u32::from('a') + at).unwrap();
+        let lines =
+            range.clone().map(|at| format!("C: ${} {}\n", tag(at), command.replace('@', &at.to_string())));
+        let answers = range.map(|at| format!("S: ${} OK x\n", tag(at)));
+        lines.chain(answers).collect::<String>()
+    };
+    let mark = r"UID STORE @ +FLAGS.SILENT (\Deleted)";
+    let deleted: Vec<Uid> = numbers.iter().map(|number| uid(*number)).collect();
+    for (script, expected) in [
+        (joined(&[OPENED, CAPABLE, SELECTED, &asked(1..=16, mark), &asked(17..=20, mark)]), true),
+        (
+            joined(&[
+                OPENED,
+                CAPABLE,
+                SELECTED,
+                &asked(1..=16, mark).replacen("S: $b OK x", "S: $b NO busy", 1),
+                // Looked into: all are there, so no more is tried.
+                &asked(1..=16, "UID FETCH @ (UID)").replace("S: $b OK x", &fetched(1..=16)),
+                &asked(17..=20, "UID FETCH @ (UID)").replace("S: $r OK x", &fetched(17..=20)),
+            ]),
+            false,
+        ),
+    ] {
+        let provider = Provider::new(&[script]).delete(Delete::Flag).quirks(&[Quirk::DeleteSingly]);
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        assert_eq!(mailbox.update(&[], &deleted).await.is_ok(), expected);
+        mailbox.close().await;
+        provider.kept().await;
+    }
+}
+
+fn fetched(range: std::ops::RangeInclusive<u32>) -> String {
+    let tag = if *range.start() == 1 { 'b' } else { 'r' };
+    let rows = range.map(|at| format!("S: * {at} FETCH (UID {at})\n"));
+    rows.chain([format!("S: ${tag} OK x")]).collect()
+}

@@ -1,0 +1,95 @@
+//! What DELE comes to at QUIT, and what its tests share.
+
+mod bare;
+mod by_uid;
+mod plan;
+mod sessions;
+
+use super::*;
+
+const OPENED: &str = r#"
+    C: $a EXAMINE "INBOX"
+    C: $b UID FETCH 1:* (UID RFC822.SIZE)
+    S: * 0 EXISTS
+    S: * OK [UIDVALIDITY 7] x
+    S: $a OK x
+    S: $b OK x
+"#;
+
+const SELECTED: &str = r#"
+    C: $a SELECT "INBOX"
+    S: * OK [UIDVALIDITY 7] x
+    S: $a OK [READ-WRITE] x
+"#;
+
+/// Nothing special: what a removal that depends on no folder asks for.
+const CAPABLE: &str = r#"
+    C: $a CAPABILITY
+    S: * CAPABILITY IMAP4rev1
+    S: $a OK x
+"#;
+
+/// Capabilities, then the mailbox and the folders in one flight.
+fn flown(capabilities: &str, folders: &str) -> String {
+    format!(
+        "{OPENED}
+        C: $a CAPABILITY
+        S: * CAPABILITY IMAP4rev1 {capabilities}
+        S: $a OK x
+        C: $a SELECT \"INBOX\"
+        C: $b LIST \"\" \"*\"
+        S: * OK [UIDVALIDITY 7] x
+        S: $a OK [READ-WRITE] x
+        S: * LIST () \"/\" INBOX
+        {folders}
+        S: $b OK x"
+    )
+}
+
+fn joined(parts: &[&str]) -> &'static str {
+    parts.join("\n").leak()
+}
+
+const TRASH: &str = r#"S: * LIST (\HasNoChildren \Trash) "/" "Bin &AOk-""#;
+
+/// What `update` says for DELE of 3, 4 and 9.
+async fn update(provider: Provider) -> String {
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    let outcome = mailbox.update(&[], &[uid(9), uid(3), uid(4)]).await;
+    mailbox.close().await;
+    provider.kept().await;
+    match outcome {
+        Ok(()) => "Ok".to_owned(),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+async fn check(delete: Delete, scripts: &[&'static str]) -> String {
+    update(Provider::new(scripts).delete(delete)).await
+}
+
+const EXPUNGED: &str = r#"
+    C: $a UID SEARCH DELETED
+    S: * SEARCH 1 2 4
+    S: $a OK x
+    C: $a UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)
+    S: $a OK x
+    C: $a UID STORE 1:2 -FLAGS.SILENT (\Deleted)
+    S: $a OK x
+    C: $a UID SEARCH DELETED
+    S: * SEARCH 3 4 9
+    S: $a OK x
+    C: $a EXPUNGE
+    S: * 3 EXPUNGE
+    S: $a OK x
+    C: $a UID STORE 1:2 +FLAGS.SILENT (\Deleted)
+    S: $a OK x
+    C: $a UID FETCH 3:4,9 (UID)
+    S: $a OK x"#;
+
+/// Our marks and no other: 4 was marked by somebody else, as 1 and 2 were.
+const TAKEN_BACK: &str = r#"
+    C: $a UID STORE 3,9 -FLAGS.SILENT (\Deleted)
+    S: $a OK x
+    C: $a UID STORE 1:2 +FLAGS.SILENT (\Deleted)
+    S: $a OK x"#;

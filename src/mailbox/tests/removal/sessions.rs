@@ -1,0 +1,151 @@
+//! Over sessions that are lost, silent, renumbered or read-only.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_died_in_silence_before_quit_is_replaced() {
+    let asleep = joined(&[OPENED, "C: $a NOOP"]);
+    let flagged = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a OK x";
+    let provider = Provider::new(&[asleep, joined(&[CAPABLE, SELECTED, flagged])]).delete(Delete::Flag);
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    mailbox.update(&[], &[uid(9), uid(3), uid(4)]).await.unwrap();
+    mailbox.close().await;
+    provider.kept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_removed_from_another_numbering_or_a_read_only_mailbox() {
+    // RFC 3501 §2.3.1.1.
+    let script = joined(&[
+        OPENED,
+        CAPABLE,
+        r#"
+        C: $a SELECT "INBOX"
+        S: * OK [UIDVALIDITY 8] x
+        S: $a OK [READ-WRITE] x"#,
+    ]);
+    assert!(check(Delete::Flag, &[script]).await.starts_with("UidValidityChanged"));
+    let script = joined(&[
+        OPENED,
+        CAPABLE,
+        r#"
+        C: $a SELECT "INBOX"
+        S: * OK [UIDVALIDITY 7] x
+        S: $a OK [READ-ONLY] x"#,
+    ]);
+    assert!(check(Delete::Flag, &[script]).await.starts_with("Refused"));
+    let script = joined(&[
+        OPENED,
+        CAPABLE,
+        r#"
+        C: $a SELECT "INBOX"
+        S: $a NO [NONEXISTENT] gone"#,
+    ]);
+    assert!(check(Delete::Flag, &[script]).await.starts_with("NoFolder"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_renumbered_during_the_removal_ends_it() {
+    // RFC 2683 §3.4.3: upstream may say so unasked.
+    let renumbered = "S: * OK [UIDVALIDITY 8] rebuilt\nS: $a OK x";
+    let script = joined(&[&flown("UIDPLUS", TRASH), "C: $a UID COPY 3:4,9 \"Bin &AOk-\"", renumbered]);
+    assert!(check(Delete::Auto, &[script]).await.starts_with("UidValidityChanged"));
+    let script = joined(&[&flown("", ""), EXPUNGED.split("S: * SEARCH 3 4 9").next().unwrap(), renumbered]);
+    assert!(check(Delete::Auto, &[script]).await.starts_with("UidValidityChanged"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_is_replaced_once_and_what_is_left_goes_on() {
+    const CAPABLE: &str = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 MOVE UIDPLUS\nS: $a OK x";
+    let lost = joined(&[&flown("MOVE UIDPLUS", TRASH), "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nEOF"]);
+    let left = "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 9)\nS: $a OK x";
+    let moved = "C: $a UID MOVE 9 \"Bin &AOk-\"\nS: $a OK x";
+    assert_eq!(check(Delete::Auto, &[lost, joined(&[SELECTED, left, CAPABLE, moved])]).await, "Ok");
+    // Renumbered meanwhile: nothing more is touched.
+    let renumbered = joined(&["C: $a SELECT \"INBOX\"\nS: * OK [UIDVALIDITY 9] x\nS: $a OK x"]);
+    assert!(check(Delete::Auto, &[lost, renumbered]).await.starts_with("UidValidityChanged"));
+    // Lost again: once is enough.
+    let again = joined(&["C: $a SELECT \"INBOX\"\nEOF"]);
+    assert_eq!(check(Delete::Auto, &[lost, again]).await, r#"Lost { command: "SELECT" }"#);
+    // Asleep since login, with a farewell.
+    let asleep = joined(&[OPENED, "S: * BYE idle for too long\nEOF"]);
+    let flagged = joined(&[
+        CAPABLE,
+        SELECTED,
+        "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 9)\nS: $a OK x",
+        "C: $a UID STORE 9 +FLAGS.SILENT (\\Deleted)\nS: $a OK x",
+    ]);
+    assert_eq!(check(Delete::Flag, &[asleep, flagged]).await, "Ok");
+    // The access token of the login has ended meanwhile.
+    let ended = joined(&[
+        OPENED,
+        CAPABLE,
+        "C: $a SELECT \"INBOX\"\nS: * BYE Session invalidated - AccessTokenExpired\nS: $a NO no",
+    ]);
+    let planned = flagged.strip_prefix(CAPABLE).unwrap();
+    assert_eq!(check(Delete::Flag, &[ended, planned]).await, "Ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_made_once_or_the_whole_is_given_up() {
+    const CAPABLE: &str = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 UIDPLUS\nS: $a OK x";
+    let copied = "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x\nC: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nEOF";
+    let lost = joined(&[&flown("UIDPLUS", TRASH), copied]);
+    let rest = joined(&[
+        SELECTED,
+        "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: $a OK x",
+        CAPABLE,
+        "C: $a UID STORE 3:4 +FLAGS.SILENT (\\Deleted)\nS: $a OK x\nC: $a UID EXPUNGE 3:4\nS: $a OK x\nC: $a UID FETCH 3:4 (UID)\nS: $a OK x",
+    ]);
+    assert_eq!(check(Delete::Auto, &[lost, rest]).await, "Ok");
+    let unknown = joined(&[&flown("UIDPLUS", TRASH), "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nEOF"]);
+    assert_eq!(check(Delete::Auto, &[unknown]).await, r#"Lost { command: "COPY" }"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn marks_lifted_over_a_lost_connection_are_put_back_over_the_next() {
+    const CAPABLE: &str = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1\nS: $a OK x";
+    let lost =
+        joined(&[&flown("", ""), EXPUNGED.split("C: $a EXPUNGE").next().unwrap(), "C: $a EXPUNGE\nEOF"]);
+    let rest = joined(&[
+        SELECTED,
+        r#"
+        C: $a UID STORE 1:2 +FLAGS.SILENT (\Deleted)
+        S: $a OK x
+        C: $a UID FETCH 3:4,9 (UID)
+        S: * 1 FETCH (UID 3)
+        S: * 2 FETCH (UID 4)
+        S: * 3 FETCH (UID 9)
+        S: $a OK x"#,
+        CAPABLE,
+        EXPUNGED,
+    ]);
+    assert_eq!(check(Delete::Auto, &[lost, rest]).await, "Ok");
+}
+
+/// RFC 3501 §6.4.3: the guarded way again, its server silent while foreign marks are lifted: a fresh connection puts
+/// them back, takes ours back, and nothing is expunged.
+#[tokio::test(start_paused = true)]
+async fn marks_lifted_before_a_silence_are_put_back_over_a_fresh_connection() {
+    let until = |step: &str| EXPUNGED.split(step).next().unwrap();
+    for silent in [until("S: * SEARCH 3 4 9"), until("S: * 3 EXPUNGE")] {
+        let silent = joined(&[&flown("", ""), silent]);
+        let mended = joined(&[SELECTED, TAKEN_BACK]);
+        let heard = check(Delete::Auto, &[silent, mended]).await;
+        assert!(heard.starts_with("TimedOut"), "{heard}");
+    }
+    // Renumbered meanwhile: a mark would be another message's.
+    let silent = joined(&[&flown("", ""), until("S: * SEARCH 3 4 9")]);
+    let renumbered = joined(&["C: $a SELECT \"INBOX\"\nS: * OK [UIDVALIDITY 9] x\nS: $a OK x"]);
+    assert!(check(Delete::Auto, &[silent, renumbered]).await.starts_with("TimedOut"));
+    // Lost, and once more lost: the third connection puts them back.
+    let lost = joined(&[&flown("", ""), until("C: $a EXPUNGE"), "C: $a EXPUNGE\nEOF"]);
+    let again = joined(&[SELECTED, "C: $a UID STORE 1:2 +FLAGS.SILENT (\\Deleted)\nEOF"]);
+    let put_back = joined(&[
+        SELECTED,
+        "C: $a UID STORE 3,9 -FLAGS.SILENT (\\Deleted)\nS: $a OK x",
+        "C: $a UID STORE 1:2 +FLAGS.SILENT (\\Deleted)\nS: $a OK x",
+    ]);
+    assert!(check(Delete::Auto, &[lost, again, put_back]).await.starts_with("Lost"));
+}
