@@ -54,9 +54,9 @@
 //! **A POP3 login.** `store::ledger` tells the mailbox as it stood the last time, while `upstream::imap` logs in; EXAMINE
 //! and one UID FETCH of what came since are one flight, and where the numbers do not add up a SEARCH tells what is left, or
 //! all is listed anew. The ledger is written behind the app's back, and never believed without upstream; a login that comes
-//! meanwhile reads what is yet to be written. An exact size, and a body in the cache, are those of the message of which upstream tells the same RFC822.SIZE: UIDs have been handed out
-//! again under the same UIDVALIDITY, by mailboxes restored from a backup. Where upstream
-//! has another UIDVALIDITY, `mailbox::names` compares what the ledger knows of each message's identity with what upstream
+//! meanwhile reads what is yet to be written. An exact size, and a body in the cache, are those of the message of which
+//! upstream tells the same RFC822.SIZE: UIDs have been handed out again under the same UIDVALIDITY, by mailboxes restored
+//! from a backup. Where upstream has another UIDVALIDITY, `mailbox::names` compares what the ledger knows of each message's identity with what upstream
 //! says of it now, and what is the same keeps its unique-id: in `store::carried`, on the disk before it is shown.
 //! The session upstream is the one of the login before, where `mailbox` holds it still and this login would show upstream
 //! the same: then the flight is all there is. It has five seconds for its first octet; then a fresh one takes over.

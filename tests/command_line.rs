@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Output, Stdio};
 
-use footbridge::mail::{Uid, UidValidity};
-use footbridge::store::{Carried, Hidden, Renumbered, Runs, Views};
+use footbridge::mail::{Listed, MessageSize, Uid, UidValidity};
+use footbridge::store::{Carried, Hidden, Ledger, Renumbered, Runs, Views};
 use tempfile::TempDir;
 
 /// The program, away from the user's own configuration.
@@ -521,6 +521,9 @@ fn accounts_are_listed_and_what_is_kept_of_one_is_removed() {
         });
         assert_eq!(names.count(), 1);
     }
+    let known = || known_to_the_ledger(&state, &settings);
+    listed_by_the_ledger(&state, &settings);
+    assert_eq!(known(), [true, true]);
     let before = std::fs::read(&path).expect("there");
     // A sealed file does not tell whose it is.
     let cached =
@@ -537,17 +540,20 @@ fn accounts_are_listed_and_what_is_kept_of_one_is_removed() {
     );
     assert_eq!(cached.each_ref().map(|body| body.exists()), [false, false]);
     assert!(removed.contains("bob@gmx.net: its bridge password is taken back"), "{removed}");
-    assert!(
-        removed.contains("bob@gmx.net: which messages are hidden from POP3 programs is forgotten"),
-        "{removed}"
-    );
-    let kept = |at| runtime.block_on(view(at).read());
-    assert_eq!((kept(0), kept(1)), (Hidden::These(number, Runs::default()), Hidden::Nothing));
-    assert!(
-        removed.contains("bob@gmx.net: the unique-ids kept for its renumbered mailboxes are forgotten"),
-        "{removed}"
-    );
-    assert_eq!([0, 1].map(|at| runtime.block_on(renamed(at).read()).is_there()), [true, false]);
+    assert!(removed.contains("bob@gmx.net: what the ledger knew of its mailboxes is removed"), "{removed}");
+    assert_eq!(known(), [true, false]);
+    // What nobody else knows stays for an account that is added again, and its user is told where.
+    let begins =
+        |line: &&str| line.starts_with("bob@gmx.net: which messages are hidden from its POP3 programs stays");
+    let line = removed.lines().find(begins).expect("it is told");
+    assert!(line.contains(&format!("delete {}", state.join("hidden-").display())), "{line}");
+    let begins = |line: &&str| line.starts_with("bob@gmx.net: by which unique-ids");
+    let line = removed.lines().find(begins).expect("it is told");
+    assert!(line.contains(&format!("delete {}", state.join("unique-ids-").display())), "{line}");
+    for at in [0, 1] {
+        assert_eq!(runtime.block_on(view(at).read()), Hidden::These(number, Runs::default()));
+        assert_eq!(runtime.block_on(renamed(at).read()).names(now).expect("kept").count(), 1);
+    }
     assert!(removed.contains(&format!("now delete lines 4 to 6 of {path}")), "{removed}");
     assert_eq!(std::fs::read(&path).expect("there"), before, "the configuration is its user's");
     assert!(text(&account(&["list"]).stdout).contains("env     0 "));
@@ -569,6 +575,87 @@ fn accounts_are_listed_and_what_is_kept_of_one_is_removed() {
     );
     assert_eq!(cached.each_ref().map(|body| body.exists()), [true, true]);
     drop(running);
+}
+
+/// Writes a message of the INBOX of each account down.
+fn listed_by_the_ledger(state: &std::path::Path, settings: &footbridge::config::Settings) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let ledger = Ledger::in_folder(state);
+        for account in &settings.accounts {
+            let messages = vec![(Uid::FIRST, MessageSize::told(1))];
+            let listed = Listed { uid_validity: UidValidity::FIRST, uid_next: None, messages };
+            ledger.page(account, "INBOX").write(listed, Vec::new());
+        }
+        ledger.written().await;
+        ledger.close().await;
+    });
+}
+
+/// Of which accounts anything is known.
+fn known_to_the_ledger(state: &std::path::Path, settings: &footbridge::config::Settings) -> Vec<bool> {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let ledger = Ledger::in_folder(state);
+        let mut known = Vec::new();
+        for account in &settings.accounts {
+            known.push(ledger.page(account, "INBOX").read().await.is_some());
+        }
+        ledger.close().await;
+        known
+    })
+}
+
+/// It knows nothing that the provider does not know, so an account is never kept for its sake.
+#[test]
+fn an_account_is_removed_whatever_is_wrong_with_the_ledger() {
+    let (folder, path) = written(ACCOUNT);
+    let state = folder.path().join("state");
+    let start = ["--config", &path, "--state", state.to_str().expect("UTF-8"), "account"];
+    let account = |more: &[&str]| {
+        footbridge(&[&start, more].concat()).env("ANA_MAIL", "x").output().expect("it starts")
+    };
+    let remove = |code: i32, begins: &str, says: &str| {
+        let stored = "[[account]]\naddress = \"ana@gmx.net\"\nsecret = { env = \"ANA_MAIL\" }\n";
+        std::fs::write(&path, stored).expect("written");
+        assert_eq!(account(&["password", "ana@gmx.net"]).status.code(), Some(0));
+        let output = account(&["remove", "ana@gmx.net"]);
+        let (told, complaint) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{told}{complaint}");
+        assert!(told.contains("ana@gmx.net: its bridge password is taken back"), "{told}{complaint}");
+        assert_eq!(complaint.lines().count(), usize::try_from(code).expect("0 or 1"), "{complaint}");
+        let all = told + &complaint;
+        let line = all.lines().find(|line| line.contains("ledger")).unwrap_or_else(|| panic!("{all}"));
+        assert!(line.contains(begins) && line.contains(says), "{line}");
+    };
+    let settings = footbridge::config::parse(ACCOUNT, std::path::Path::new(&path)).expect("it is good");
+    let file = state.join("ledger.redb");
+    let still = "ana@gmx.net: what the ledger knows of its mailboxes is still there";
+
+    listed_by_the_ledger(&state, &settings);
+    remove(0, "ana@gmx.net: what the ledger knew of its mailboxes is removed", "");
+    assert_eq!(known_to_the_ledger(&state, &settings), [false]);
+
+    // Somebody else has it open, and is no bridge that runs with the folder.
+    listed_by_the_ledger(&state, &settings);
+    let database = redb::Database::open(&file).expect("nobody has it open");
+    remove(1, still, "another footbridge has this file open");
+    let format: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("about");
+    let writing = database.begin_write().expect("it can be written");
+    writing.open_table(format).expect("there").insert("format", 1000).expect("written");
+    writing.commit().expect("written");
+    drop(database);
+    let before = std::fs::read(&file).expect("there");
+    remove(1, still, "a newer footbridge wrote this file");
+    assert!(std::fs::read(&file).expect("there") == before, "left alone");
+
+    std::fs::remove_file(&file).expect("there");
+    listed_by_the_ledger(&state, &settings);
+    let mut damaged = std::fs::read(&file).expect("there");
+    damaged[4096..].fill(0xff);
+    std::fs::write(&file, damaged).expect("written");
+    remove(0, "ana@gmx.net: the ledger was damaged", "all of it is removed");
+    assert_eq!(known_to_the_ledger(&state, &settings), [false]);
 }
 
 /// Whoever comes first makes it, the others wait for the lock and find it.
@@ -704,6 +791,18 @@ fn one_bridge_runs_with_a_state_folder_and_answers_the_command_line() {
     assert!(runs(&path));
     let (code, told, _) = cache(&path, &["clear"]);
     assert!(code == Some(0) && told.contains("removed from memory: 0 messages"), "{told}");
+    // It opens the ledger itself when it is asked about it, and has it open from then on.
+    let state = state_of(&path);
+    let settings = footbridge::config::parse(ACCOUNT, std::path::Path::new(&path)).expect("it is good");
+    listed_by_the_ledger(std::path::Path::new(&state), &settings);
+    let removed = output(&["--config", &path, "--state", &state, "account", "remove", "ana@gmx.net"]);
+    let told = text(&removed.stdout);
+    assert_eq!(removed.status.code(), Some(0), "{}", text(&removed.stderr));
+    assert!(told.contains("ana@gmx.net: what the ledger knew of its mailboxes is removed"), "{told}");
+    assert!(
+        redb::Database::open(std::path::Path::new(&state).join("ledger.redb")).is_err(),
+        "it has it open"
+    );
     // A second one: one sentence, whatever ports it would have.
     let second = output(&["--config", &path, "--state", &state_of(&path), "--log", "off", "run"]);
     let told = text(&second.stderr);

@@ -18,7 +18,7 @@ pub(super) fn stats(settings: &Settings, as_json: bool) -> u8 {
         let running = control::ask::<Stats>(state, Request::CacheStats)?;
         let (runs, stats) = match running {
             Some(stats) => (true, stats),
-            None => (false, without_bridge(settings, state)?),
+            None => (false, measured(settings, state)?),
         };
         let folder = disk::folder_in(state);
         Ok(if as_json { in_json(runs, &stats, &folder) } else { in_words(runs, &stats, &folder) })
@@ -42,7 +42,7 @@ pub(super) fn cleared(state: &Path) -> Result<Cleared, String> {
     if let Some(cleared) = control::ask(state, Request::CacheClear)? {
         return Ok(cleared);
     }
-    let disk = alone(state, disk::clear)?;
+    let disk = without_bridge(state, disk::clear)?;
     Ok(Cleared { memory: Removed::default(), disk })
 }
 
@@ -64,27 +64,36 @@ fn asked(settings: &Settings, act: impl FnOnce(&Path) -> Result<String, String>)
     }
 }
 
-fn without_bridge(settings: &Settings, state: &Path) -> Result<Stats, String> {
+fn measured(settings: &Settings, state: &Path) -> Result<Stats, String> {
     let bound = settings.cache_disk;
-    let disk = alone(state, |folder| disk::measure(folder, bound))?;
+    let disk = without_bridge(state, |folder| disk::measure(folder, bound))?;
     let memory = MemoryTier { bound: settings.cache_memory, ..MemoryTier::default() };
     Ok(Stats { memory, disk: Some(disk), ..Stats::default() })
 }
 
 /// Opens the folder of bodies where no bridge has it; no folder is made for that.
-fn alone<T: Default>(state: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> Result<T, String> {
+fn without_bridge<T: Default>(state: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> Result<T, String> {
+    let Some(_alone) = alone(state)? else { return Ok(T::default()) };
+    let bodies = disk::folder_in(state);
+    act(&bodies).map_err(|error| format!("{}: {error}", bodies.display()))
+}
+
+/// Keeps bridges from starting with the state folder; `None` where there is no folder.
+///
+/// # Errors
+/// One runs, and was not to be asked.
+pub(super) fn alone(state: &Path) -> Result<Option<Alone>, String> {
     if !state.exists() {
-        return Ok(T::default());
+        return Ok(None);
     }
     let folder = Folder::open(state).map_err(|error| error.to_string())?;
-    let _alone: Alone = folder.hold_alone().map_err(|error| error.to_string())?.ok_or_else(|| {
+    let alone = folder.hold_alone().map_err(|error| error.to_string())?.ok_or_else(|| {
         format!(
             "{}: a footbridge runs with this folder and cannot be asked here; stop it first",
             state.display()
         )
     })?;
-    let bodies = disk::folder_in(state);
-    act(&bodies).map_err(|error| format!("{}: {error}", bodies.display()))
+    Ok(Some(alone))
 }
 
 fn in_json(runs: bool, stats: &Stats, folder: &Path) -> String {

@@ -15,19 +15,31 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Bodies, Folder};
+use crate::store::{Bodies, Folder, Ledger};
 
 /// The socket in the state folder.
 const SOCKET: &str = "control";
 
 /// What the bridge can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
 pub enum Request {
     /// What is kept of bodies: [`crate::store::Stats`].
     CacheStats,
     /// Remove all of it: [`crate::store::bodies::Cleared`].
     CacheClear,
+    /// Remove what the ledger knows of an account's mailboxes: [`crate::store::ledger::Forgotten`].
+    LedgerForget {
+        /// The account, which the configuration may not know any more.
+        address: String,
+    },
+}
+
+/// What requests are about.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) bodies: Bodies,
+    pub(super) ledger: Ledger,
 }
 
 /// A line back.
@@ -60,7 +72,7 @@ pub fn ask<T: DeserializeOwned>(state: &Path, request: Request) -> Result<Option
 }
 
 /// The answer to a line.
-async fn answer(line: &[u8], bodies: &Bodies) -> String {
+async fn answer(line: &[u8], kept: &Kept) -> String {
     let request = match serde_json::from_slice(line) {
         Ok(request) => request,
         Err(_) => {
@@ -70,9 +82,10 @@ async fn answer(line: &[u8], bodies: &Bodies) -> String {
         }
     };
     match request {
-        Request::CacheStats => written(Ok(bodies.stats().await)),
+        Request::CacheStats => written(Ok(kept.bodies.stats().await)),
+        Request::LedgerForget { address } => written(kept.ledger.forget(&address).await),
         Request::CacheClear => {
-            let cleared = bodies.clear().await;
+            let cleared = kept.bodies.clear().await;
             written(
                 cleared
                     .map_err(|error| format!("not every message could be removed from the cache: {error}")),
@@ -107,12 +120,12 @@ mod system {
     use tokio_util::sync::CancellationToken;
     use tracing::{debug, warn};
 
-    use super::{Bodies, Folder, Path, PathBuf, SOCKET, answer};
+    use super::{Folder, Kept, Path, PathBuf, SOCKET, answer};
 
     /// The longest path that a socket's address has room for, NUL not counted: `sun_path` in unix(7) and in XNU's sys/un.h.
     const LONGEST_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-    /// A request has some 30 octets.
+    /// A request has some 30 octets, and maybe an address.
     const LONGEST_REQUEST: u64 = 4096;
 
     /// An answer has some 300.
@@ -145,7 +158,7 @@ mod system {
                 Ok(listener) => Some(Self { listener, path }),
                 Err(error) => {
                     warn!(
-                        "{}: no socket for the command line: {error}; \"footbridge cache\" cannot ask this bridge",
+                        "{}: no socket for the command line: {error}; \"footbridge cache\" and \"account remove\" cannot ask this bridge",
                         path.display()
                     );
                     None
@@ -172,11 +185,11 @@ mod system {
         }
 
         /// Answers until the bridge stops.
-        pub(in crate::server) async fn serve(self, bodies: Bodies, stopping: CancellationToken) {
-            stopping.run_until_cancelled(self.accept(bodies, &stopping)).await;
+        pub(in crate::server) async fn serve(self, kept: Kept, stopping: CancellationToken) {
+            stopping.run_until_cancelled(self.accept(kept, &stopping)).await;
         }
 
-        async fn accept(&self, bodies: Bodies, stopping: &CancellationToken) {
+        async fn accept(&self, kept: Kept, stopping: &CancellationToken) {
             let seats = Arc::new(Semaphore::new(ASKERS));
             loop {
                 let Ok(seat) = seats.clone().acquire_owned().await else { return };
@@ -191,10 +204,10 @@ mod system {
                 if !is_ours(&asker) {
                     continue;
                 }
-                let bodies = bodies.clone();
+                let kept = kept.clone();
                 let talk = async move {
                     let _seat = seat;
-                    if let Err(error) = talk(asker, &bodies).await {
+                    if let Err(error) = talk(asker, &kept).await {
                         debug!(%error, "the control socket");
                     }
                 };
@@ -215,7 +228,7 @@ mod system {
         asker.peer_cred().is_ok_and(|peer| ours.contains(&peer.uid()))
     }
 
-    async fn talk(asker: UnixStream, bodies: &Bodies) -> io::Result<()> {
+    async fn talk(asker: UnixStream, kept: &Kept) -> io::Result<()> {
         let mut asker = BufReader::new(asker);
         loop {
             let mut line = Vec::new();
@@ -225,7 +238,7 @@ mod system {
                 return Ok(());
             }
             let whole = line.ends_with(b"\n");
-            let mut said = answer(&line, bodies).await;
+            let mut said = answer(&line, kept).await;
             said.push('\n');
             timeout(PATIENCE, asker.write_all(said.as_bytes())).await??;
             if !whole {
@@ -264,7 +277,7 @@ mod system {
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{Bodies, Folder, Path};
+    use super::{Folder, Kept, Path};
 
     #[derive(Debug)]
     pub(in crate::server) enum Control {}
@@ -274,7 +287,7 @@ mod system {
             None
         }
 
-        pub(in crate::server) async fn serve(self, _: Bodies, _: CancellationToken) {
+        pub(in crate::server) async fn serve(self, _: Kept, _: CancellationToken) {
             match self {}
         }
     }
@@ -294,11 +307,14 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::mail::{Listed, MessageSize, Uid, UidValidity};
     use crate::store::Stats;
     use crate::store::bodies::Cleared;
+    use crate::store::ledger::Forgotten;
 
     struct Bridge {
         outer: tempfile::TempDir,
+        ledger: Ledger,
         stopping: CancellationToken,
         serving: JoinHandle<()>,
     }
@@ -315,8 +331,10 @@ mod tests {
             drop(std::os::unix::net::UnixListener::bind(folder.file(SOCKET)).unwrap());
             let control = Control::open(&folder).expect("a stale socket is replaced");
             let stopping = CancellationToken::new();
-            let serving = tokio::spawn(control.serve(Bodies::new(1 << 20), stopping.clone()));
-            Self { outer, stopping, serving }
+            let ledger = Ledger::in_folder(folder.path());
+            let kept = Kept { bodies: Bodies::new(1 << 20), ledger: ledger.clone() };
+            let serving = tokio::spawn(control.serve(kept, stopping.clone()));
+            Self { outer, ledger, stopping, serving }
         }
 
         async fn ask<T: DeserializeOwned + Send + 'static>(
@@ -352,6 +370,29 @@ mod tests {
         bridge.stopping.cancel();
         bridge.serving.await.unwrap();
         assert!(!bridge.outer.path().join("state").join(SOCKET).exists(), "gone with the bridge");
+    }
+
+    #[tokio::test]
+    async fn what_the_ledger_knows_of_an_account_is_removed_while_it_is_open() {
+        let bridge = Bridge::start();
+        let text = "[[account]]\naddress = \"ana@gmx.net\"\n[[account]]\naddress = \"bob@gmx.net\"\n";
+        let settings = crate::config::parse(text, Path::new("test.toml")).unwrap();
+        let page = |at: usize| bridge.ledger.page(&settings.accounts[at], "INBOX");
+        for at in [0, 1] {
+            let messages = vec![(Uid::FIRST, MessageSize::told(1))];
+            page(at).write(Listed { uid_validity: UidValidity::FIRST, uid_next: None, messages }, Vec::new());
+        }
+        bridge.ledger.written().await;
+        for (mailboxes, address) in [(1, "Ana@GMX.net"), (0, "ana@gmx.net"), (0, "eve@gmx.net")] {
+            let forgotten: Forgotten =
+                bridge.ask(Request::LedgerForget { address: address.into() }).await.unwrap().unwrap();
+            assert_eq!(forgotten, Forgotten { mailboxes, begun_anew: false });
+        }
+        let known = [page(0).read().await, page(1).read().await].map(|known| known.is_some());
+        assert_eq!(known, [false, true]);
+        bridge.ledger.close().await;
+        let refused = bridge.ask::<Forgotten>(Request::LedgerForget { address: "bob@gmx.net".into() }).await;
+        assert_eq!(refused, Err("footbridge is ending".to_owned()));
     }
 
     #[tokio::test]

@@ -37,8 +37,7 @@ use crate::bridge::{Carried, Context, Ledger, Standing, Stores, StoresError, Vie
 use crate::config::Settings;
 use crate::net::Connector;
 use crate::net::local_tls::{LocalTls, LocalTlsError};
-use crate::store::Bodies;
-use control::Control;
+use control::{Control, Kept};
 use door::Door;
 use limits::Limits;
 use listen::Listener;
@@ -167,7 +166,8 @@ impl Server {
             move |protocol, app, standing| app::stay(protocol, app, context.clone(), tls.clone(), standing);
         let kept = stores.keep(stopping.clone());
         let control = self.state.as_ref().and_then(State::control);
-        let asked = answer(control, resources.bodies.clone(), stopping.clone());
+        let kept_here = Kept { bodies: resources.bodies.clone(), ledger: resources.ledger.clone() };
+        let asked = answer(control, kept_here, stopping.clone());
         let held = resources.held.clone();
         let released = async {
             stopping.clone().cancelled_owned().await;
@@ -181,9 +181,9 @@ impl Server {
 }
 
 /// Answers the command line, where there is a way to.
-async fn answer(control: Option<Control>, bodies: Bodies, stopping: CancellationToken) {
+async fn answer(control: Option<Control>, kept: Kept, stopping: CancellationToken) {
     if let Some(control) = control {
-        control.serve(bodies, stopping).await;
+        control.serve(kept, stopping).await;
     }
 }
 

@@ -33,7 +33,8 @@ impl State {
             Ok((folder, None)) => Err(StartError::Taken { path: folder.path().to_owned() }),
             Err(error) => {
                 warn!(
-                    "{error}; until then messages are kept in memory only, and \"footbridge cache\" cannot ask this bridge"
+                    "{error}; until then messages are kept in memory only, and \"footbridge cache\" and \"account remove\" cannot ask \
+                     this bridge"
                 );
                 Ok(None)
             }

@@ -200,6 +200,20 @@ impl Folder {
         opened.map_err(|error| not_written(&path, &error))
     }
 
+    /// Whether there is a file of such a name.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(super) fn has(&self, such: impl Fn(&str) -> bool) -> Result<bool, FolderError> {
+        let unreadable = |error| refuse(&self.path, format!("the state folder cannot be read: {error}"));
+        for entry in fs::read_dir(&self.path).map_err(unreadable)? {
+            if entry.map_err(unreadable)?.file_name().to_str().is_some_and(&such) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Said by its mode too: what an administrator closed is closed for a bridge that runs as one.
     fn can_be_written(&self) -> Result<(), FolderError> {
         if fs::metadata(&self.path).is_ok_and(|metadata| owner_may_not_write(&metadata)) {

@@ -89,13 +89,14 @@ impl Synced {
         held.rename(name, &format!("{name}.damaged"))
     }
 
-    /// Removes the files about one account, whatever is in them and whoever else holds the folder; how many there were.
+    /// Where the files about one account are, as a shell would write it; `None` where there are none.
     ///
     /// # Errors
-    /// The folder cannot be written.
-    pub fn forget(self, held: &Held<'_>, address: &str) -> Result<usize, FolderError> {
+    /// The folder cannot be read.
+    pub fn about(self, folder: &Folder, address: &str) -> Result<Option<PathBuf>, FolderError> {
         let of_account = self.of_account(address);
-        held.remove(|name| name.trim_start_matches('.').starts_with(&of_account))
+        let any = folder.has(|name| name.starts_with(&of_account))?;
+        Ok(any.then(|| folder.file(&format!("{of_account}*"))))
     }
 
     /// Removes what a process that was killed in the middle of writing left.
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accounts_files_are_forgotten_by_its_address_and_no_others_are() {
+    fn an_accounts_files_are_found_by_its_address_and_no_others_are() {
         let (_outer, folder) = place();
         let ana = account("ana@example.org");
         let held = folder.hold().unwrap();
@@ -260,13 +261,18 @@ mod tests {
             NOTES.write(&held, name, b"x").unwrap();
         }
         fs::write(folder.file(&format!("{work}.damaged")), "x").unwrap();
-        fs::write(folder.file(&format!(".{work}.new")), "x").unwrap();
         fs::write(folder.file(&format!(".{bob}.new")), "x").unwrap();
         fs::write(folder.file("ledger.redb"), "x").unwrap();
-        assert_eq!(NOTES.forget(&held, "ANA@example.org").unwrap(), 4);
-        assert_eq!(names(&folder), [&format!(".{bob}.new"), "ledger.redb", &bob]);
-        assert_eq!((NOTES.sweep(&held).unwrap(), NOTES.forget(&held, "ana@example.org").unwrap()), (1, 0));
-        assert_eq!(names(&folder), ["ledger.redb", &bob]);
+        let about = NOTES.about(&folder, "ANA@example.org").unwrap().expect("there are three");
+        let begins = about.to_str().unwrap().strip_suffix('*').unwrap();
+        let found = |name: &String| folder.file(name).to_str().unwrap().starts_with(begins);
+        let (of_ana, others): (Vec<_>, Vec<_>) = names(&folder).into_iter().partition(found);
+        let mut expected = [inbox, work.clone(), format!("{work}.damaged")];
+        expected.sort();
+        assert_eq!(of_ana, expected);
+        assert_eq!(others, [&format!(".{bob}.new"), "ledger.redb", &bob]);
+        assert_eq!(NOTES.sweep(&held).unwrap(), 1);
+        assert_eq!(NOTES.about(&folder, "eve@example.org").unwrap(), None);
     }
 
     /// Another server, or another user of it, is another mailbox.

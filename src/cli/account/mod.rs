@@ -26,10 +26,13 @@ pub(super) enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Removes what is kept on this machine for an account: what the vault holds, and its bridge passwords.
+    /// Removes what is kept on this machine for an account: what the vault holds, its bridge passwords, what the ledger
+    /// knows of its mailboxes.
     ///
     /// Empties the cache of messages, of other accounts' too: they are fetched again. Stop the bridge first, which may
-    /// fill it again. Says which lines of the configuration are the account's, and leaves them to you. Nothing happens at the provider.
+    /// fill both again. What its POP3 programs hid, and unique-ids of mailboxes that were renumbered, stay for an account
+    /// that is added again; where they are is told. Says which lines of the configuration are the account's, and leaves
+    /// them to you. Nothing happens at the provider.
     Remove {
         /// The account, also one whose lines are gone already.
         address: String,
@@ -81,7 +84,7 @@ pub(super) enum Action {
 pub(super) async fn act(settings: &Settings, file: &Path, action: Action) -> u8 {
     match action {
         Action::List { json } => list::list(settings, json).await,
-        Action::Remove { address } => remove::remove(settings, file, &address),
+        Action::Remove { address } => remove::remove(settings, file, &address).await,
         Action::SignIn { address, device, no_browser, refresh_token } => {
             let Some(account) = chosen(settings, &address) else { return WRONG };
             let way = match (device, no_browser, refresh_token) {

@@ -1,25 +1,31 @@
 //! `footbridge account remove`: what this machine keeps of an account goes; its lines of the configuration, which may
 //! have comments that nobody else can judge, are named and left to the user.
+//!
+//! So is what was hidden instead of deleted, and the unique-ids that outlived a UIDVALIDITY: the provider cannot give them
+//! again, they are nothing but numbers, and an account is often removed to be added anew. Its programs, which are still
+//! there, would fetch all of that once more, deleted mail too.
 
 use std::fs;
 use std::io::{self, Write};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::{DONE, FAILED, cache, complain};
 use crate::auth::Passwords;
 use crate::auth::vault::Vault;
 use crate::config::Settings;
+use crate::server::control::{self, Request};
 use crate::store::bodies::Cleared;
+use crate::store::ledger::{self, Ledger};
 use crate::store::{Folder, carried, views};
 
 /// Removes what is kept, and tells what was.
-pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
+pub(super) async fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
     let folded = address.to_lowercase();
     let position = settings.accounts.iter().position(|account| account.logins.contains(&folded));
     let account = position.and_then(|at| settings.accounts.get(at));
     let address = account.map_or(address, |account| &account.address);
-    let Forgotten { stored, passwords, hidden, renamed } = match forget(settings, address) {
+    let Forgotten { stored, passwords, stays } = match forget(settings, address) {
         Ok(forgotten) => forgotten,
         Err(sentence) => {
             complain(&format!("{address}: {sentence}"));
@@ -35,11 +41,25 @@ pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
         1 => told += &format!("{address}: its bridge password is taken back\n"),
         many => told += &format!("{address}: its {many} bridge passwords are taken back\n"),
     }
-    if hidden {
-        told += &format!("{address}: which messages are hidden from POP3 programs is forgotten\n");
+    let listed = match settings.state.as_deref() {
+        Some(state) => listed(state, address).await,
+        None => Ok(ledger::Forgotten::default()),
+    };
+    if let Ok(ledger::Forgotten { mailboxes, begun_anew }) = listed {
+        if mailboxes > 0 {
+            told += &format!("{address}: what the ledger knew of its mailboxes is removed\n");
+        }
+        if begun_anew {
+            told += &format!(
+                "{address}: the ledger was damaged, so that all of it is removed; each mailbox is listed once more\n"
+            );
+        }
     }
-    if renamed {
-        told += &format!("{address}: the unique-ids kept for its renumbered mailboxes are forgotten\n");
+    for (what, place) in stays {
+        told += &format!(
+            "{address}: {what} stays known, should the account be added again; to forget it delete {}\n",
+            place.display()
+        );
     }
     // Where nobody has heard of the address nothing of others is removed for it.
     let known = position.is_some() || !told.is_empty();
@@ -65,12 +85,29 @@ pub(super) fn remove(settings: &Settings, file: &Path, address: &str) -> u8 {
         return FAILED;
     }
     let _ = io::stdout().write_all(told.as_bytes());
-    match emptied {
-        Ok(_) => DONE,
-        Err(sentence) => {
-            complain(&format!("{address}: its messages are still in the cache: {sentence}"));
-            FAILED
-        }
+    let mut code = DONE;
+    if let Err(sentence) = listed {
+        complain(&format!(
+            "{address}: what the ledger knows of its mailboxes is still there: {sentence}; the file may be removed while no \
+             footbridge runs"
+        ));
+        code = FAILED;
+    }
+    if let Err(sentence) = emptied {
+        complain(&format!("{address}: its messages are still in the cache: {sentence}"));
+        code = FAILED;
+    }
+    code
+}
+
+/// Has the ledger forget the account's mailboxes: by the bridge that runs, which has it open, or where none does by itself.
+async fn listed(state: &Path, address: &str) -> Result<ledger::Forgotten, String> {
+    if let Some(forgotten) = control::ask(state, Request::LedgerForget { address: address.to_owned() })? {
+        return Ok(forgotten);
+    }
+    match cache::alone(state)? {
+        Some(_alone) => Ledger::without_log(state).forget(address).await,
+        None => Ok(ledger::Forgotten::default()),
     }
 }
 
@@ -87,10 +124,8 @@ struct Forgotten {
     stored: bool,
     /// Bridge passwords.
     passwords: usize,
-    /// Messages that its POP3 programs hid instead of deleting them.
-    hidden: bool,
-    /// Unique-ids that outlived a UIDVALIDITY.
-    renamed: bool,
+    /// What is left, and where.
+    stays: Vec<(&'static str, PathBuf)>,
 }
 
 fn forget(settings: &Settings, address: &str) -> Result<Forgotten, String> {
@@ -102,10 +137,14 @@ fn forget(settings: &Settings, address: &str) -> Result<Forgotten, String> {
     let passwords = Passwords::new(Some(state)).forget(address).map_err(|error| error.to_string())?;
     let vault = Vault::new(folder.clone(), settings.vault_key.clone());
     let stored = vault.remove(address).map_err(|error| error.to_string())?;
-    let held = folder.hold().map_err(|error| error.to_string())?;
-    let hidden = views::forget(&held, address).map_err(|error| error.to_string())?;
-    let renamed = carried::forget(&held, address).map_err(|error| error.to_string())?;
-    Ok(Forgotten { stored, passwords, hidden, renamed })
+    let hidden = views::about(&folder, address).map_err(|error| error.to_string())?;
+    let renamed = carried::about(&folder, address).map_err(|error| error.to_string())?;
+    let stays = [
+        ("which messages are hidden from its POP3 programs", hidden),
+        ("by which unique-ids its POP3 programs know messages that were renumbered", renamed),
+    ];
+    let stays = stays.into_iter().filter_map(|(what, place)| Some((what, place?))).collect();
+    Ok(Forgotten { stored, passwords, stays })
 }
 
 /// The lines of the account at this position among so many, counted from 1; `None` where they are not written as

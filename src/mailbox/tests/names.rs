@@ -142,6 +142,29 @@ async fn what_is_the_same_keeps_its_unique_id_also_where_the_ledger_is_not_writt
     provider.kept().await;
 }
 
+/// What the ledger knows goes with an account that is removed, and what its programs know does not.
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_removed_and_added_again_has_its_unique_ids() {
+    let (first, second) = ([(3, 30, "M3"), (5, 50, "M5")], [(1, 50, "M5"), (2, 60, "M6")]);
+    let scripts = [
+        with_ids(7, 1, &first),
+        with_ids(8, 6, &second),
+        with_ids(8, 1, &second),
+        with_ids(9, 3, &[(1, 60, "M6"), (2, 50, "M5")]),
+    ];
+    let scripts: Vec<&'static str> = scripts.into_iter().map(|script| &*script.leak()).collect();
+    let (mut provider, folder) = Provider::new(&scripts).ledger();
+    assert_eq!(unique_ids(&provider).await, "7.3 7.5");
+    assert_eq!(unique_ids(&provider).await, "7.5 8.2");
+    let forgotten = provider.resources.ledger.forget("ana@example.org").await.unwrap();
+    assert_eq!(forgotten.mailboxes, 1);
+    provider.resources.ledger.close().await;
+    provider.use_folder(&folder);
+    assert_eq!(unique_ids(&provider).await, "7.5 8.2");
+    assert_eq!(unique_ids(&provider).await, "8.2 7.5");
+    provider.kept().await;
+}
+
 /// RFC 3501 §2.3.1.1 forbids it; if a server does it all the same, its numbers are no proof.
 #[tokio::test(start_paused = true)]
 async fn an_old_uidvalidity_that_comes_back_gives_no_unique_id_to_another_message() {

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::folder::{Folder, FolderError, Held};
+use super::folder::{Folder, FolderError};
 use super::synced::{Content, Synced};
 use crate::mail::{Account, Names, Numbering, Uid, UidValidity};
 use history::History;
@@ -95,12 +95,12 @@ impl Carried {
     }
 }
 
-/// Removes what is kept about an account; whether there was anything.
+/// Where the unique-ids of an account's mailboxes are kept, see [`Synced::about`].
 ///
 /// # Errors
-/// The folder cannot be written.
-pub fn forget(held: &Held<'_>, address: &str) -> Result<bool, FolderError> {
-    Ok(FILES.forget(held, address)? > 0)
+/// The folder cannot be read.
+pub fn about(folder: &Folder, address: &str) -> Result<Option<PathBuf>, FolderError> {
+    FILES.about(folder, address)
 }
 
 impl Renamed {

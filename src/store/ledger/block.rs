@@ -11,6 +11,8 @@
 //! the head's sum holds each block to this very head: what does not fit together is damage, never a listing. Blocks of
 //! identities are in no sum: what they say of a UID is so as long as its UIDVALIDITY lasts.
 
+use std::ops::RangeInclusive;
+
 use ring::digest::{Context, SHA256};
 
 use crate::mail::{Identity, MessageSize, ToldSize, Uid, UidValidity};
@@ -38,8 +40,18 @@ const MESSAGES: u32 = 4 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Damaged;
 
-/// A mailbox's name in the file: nothing that could be read from it.
+/// A mailbox's name in the file, nothing that could be read from it: a half that all of an account's share, and its own.
 pub(super) type Key = u128;
+
+/// The names that begin with an account's half.
+pub(super) fn keys_of(account: u64) -> RangeInclusive<Key> {
+    key_of(account, 0)..=key_of(account, u64::MAX)
+}
+
+/// A name by its halves.
+pub(super) fn key_of(account: u64, mailbox: u64) -> Key {
+    Key::from(account) << 64 | Key::from(mailbox)
+}
 
 /// What is known of a mailbox as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

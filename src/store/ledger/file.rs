@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::backends::FileBackend;
@@ -16,8 +17,9 @@ use super::block::{self, Damaged, Head, Key};
 use crate::mail::{Identity, Listed, MessageSize, Uid, UidValidity};
 
 /// What the file holds, and how. A newer one is left alone; an older one had no identities, or did not say of which
-/// message an exact size is, and is begun anew, so that all of a mailbox's come in with the next listing.
-pub(super) const FORMAT: u64 = 3;
+/// message an exact size is, or whose a mailbox is, and is begun anew, so that all of a mailbox's come in with the next
+/// listing.
+pub(super) const FORMAT: u64 = 4;
 
 /// The one row says the format.
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
@@ -170,6 +172,22 @@ fn listed(reading: &ReadTransaction, key: Key) -> Result<Option<Listed>, Fault> 
         return Err(Fault::Damaged);
     }
     Ok(Some(Listed { uid_validity: head.uid_validity, uid_next: head.uid_next, messages }))
+}
+
+/// Removes all about the mailboxes of these names, and says how many there were.
+pub(super) fn forget(database: &Database, keys: &RangeInclusive<Key>) -> Result<u64, Fault> {
+    let writing = database.begin_write()?;
+    let mut mailboxes = 0;
+    writing.open_table(MAILBOXES)?.retain_in(keys.clone(), |_, _| {
+        mailboxes += 1;
+        false
+    })?;
+    let blocks = (*keys.start(), 0)..=(*keys.end(), u32::MAX);
+    for table in [BLOCKS, IDENTITIES] {
+        writing.open_table(table)?.retain_in(blocks.clone(), |_, _| false)?;
+    }
+    writing.commit()?;
+    Ok(mailboxes)
 }
 
 /// A mailbox as it was listed.

@@ -26,6 +26,8 @@ mod waiting;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fs;
+use std::io::ErrorKind;
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,6 +54,9 @@ const READING: Duration = Duration::from_secs(1);
 
 /// One that finds the mailbox renumbered waits longer: all the messages that an app has may hang on it.
 const READING_ALL: Duration = Duration::from_secs(10);
+
+/// Whoever removes an account waits for what is being written.
+const FORGETTING: Duration = Duration::from_secs(30);
 
 /// Threads that read at a time; what a disk that hangs can hold up.
 const READERS: usize = 4;
@@ -105,6 +110,15 @@ pub struct Learner {
     uid: Uid,
 }
 
+/// What was removed of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Forgotten {
+    /// Mailboxes of which anything was known.
+    pub mailboxes: u64,
+    /// The file was damaged, so that all of it had to go, of other accounts too.
+    pub begun_anew: bool,
+}
+
 struct Book {
     folder: PathBuf,
     door: Mutex<Door>,
@@ -134,6 +148,10 @@ struct Door {
     damaged: u32,
     /// The user knows that it cannot be had.
     told: bool,
+    /// What was wrong with it last.
+    fault: String,
+    /// Which nobody is told by the log.
+    quiet: bool,
 }
 
 #[derive(Default)]
@@ -162,9 +180,18 @@ impl Ledger {
 
     /// In this state folder, which is opened, or made, when the first mailbox is.
     pub fn in_folder(folder: &Path) -> Self {
+        Self::behind(folder, Door::default())
+    }
+
+    /// The same for who is told by [`Ledger::forget`] what is wrong with the file: the log is not.
+    pub fn without_log(folder: &Path) -> Self {
+        Self::behind(folder, Door { quiet: true, ..Door::default() })
+    }
+
+    fn behind(folder: &Path, door: Door) -> Self {
         Self(Some(Arc::new(Book {
             folder: folder.to_owned(),
-            door: Mutex::default(),
+            door: Mutex::new(door),
             learnt: Mutex::default(),
             waiting: Waiting::default(),
             readers: Arc::new(Semaphore::new(READERS)),
@@ -176,6 +203,26 @@ impl Ledger {
     /// The part about one mailbox of an account, `folder` as the user sees its name.
     pub fn page(&self, account: &Account, folder: &str) -> Page {
         Page { book: self.0.clone(), key: key(account, folder), unwritten: None }
+    }
+
+    /// Removes what is known of an account's mailboxes, whatever its servers and folders are or were. A session that goes on
+    /// may bring something back.
+    ///
+    /// # Errors
+    /// It is still there, for this reason.
+    pub async fn forget(&self, address: &str) -> Result<Forgotten, String> {
+        let Some(book) = self.0.clone() else { return Ok(Forgotten::default()) };
+        let keys = block::keys_of(half([address.to_lowercase()]));
+        let forgetting = async {
+            let turn = book.turn.clone().acquire_owned().await.ok()?;
+            let forgetting = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                book.forget(&keys)
+            });
+            forgetting.await.ok()
+        };
+        let forgotten = timeout(FORGETTING, forgetting).await.ok().flatten();
+        forgotten.unwrap_or_else(|| Err("the disk does not answer".to_owned()))
     }
 
     /// Waits until all that was to be written is, or is given up.
@@ -198,7 +245,9 @@ impl Ledger {
         let closed = async {
             self.written().await;
             let closing = tokio::task::spawn_blocking(move || {
-                book.door().state = State::Closed; // A last reader's drop closes it, were there one.
+                let mut door = book.door();
+                door.state = State::Closed; // A last reader's drop closes it, were there one.
+                door.fault = "footbridge is ending".to_owned();
             });
             let _ = closing.await;
         };
@@ -206,17 +255,22 @@ impl Ledger {
     }
 }
 
-/// [`Account::mailboxes`] and the folder, each with its length before it.
+/// The account by its address alone, as it may be in the configuration no more; the mailbox by [`Account::mailboxes`] and
+/// the folder.
 fn key(account: &Account, folder: &str) -> Key {
+    let behind_the_last_user_name = String::new();
+    let mailbox = account.mailboxes().chain([behind_the_last_user_name, folder.to_owned()]);
+    block::key_of(half([account.address.to_lowercase()]), half(mailbox))
+}
+
+/// Of parts, each with its length before it; 64 bits, which no two mailboxes of one machine share.
+fn half(parts: impl IntoIterator<Item = String>) -> u64 {
     let mut hash = Context::new(&SHA256);
-    let mut add = |part: &str| {
+    for part in parts {
         hash.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
         hash.update(part.as_bytes());
-    };
-    account.mailboxes().for_each(|part| add(&part));
-    add(""); // Behind the last user name.
-    add(folder);
-    hash.finish().as_ref().first_chunk().copied().map_or(0, Key::from_le_bytes)
+    }
+    hash.finish().as_ref().first_chunk().copied().map_or(0, u64::from_le_bytes)
 }
 
 impl Page {
@@ -433,6 +487,28 @@ impl Book {
         }
     }
 
+    /// For whose turn it is. Blocks.
+    fn forget(&self, keys: &RangeInclusive<Key>) -> Result<Forgotten, String> {
+        lock(&self.learnt).retain(|key, _| !keys.contains(key));
+        self.waiting.forget(keys);
+        let is_missing = || {
+            let looked = fs::symlink_metadata(self.folder.join(FILE));
+            looked.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        };
+        if is_missing() {
+            return Ok(Forgotten::default());
+        }
+        let damaged = self.door().damaged;
+        let mailboxes = self.with(|database| file::forget(database, keys));
+        let door = self.door();
+        let begun_anew = door.damaged > damaged;
+        match mailboxes {
+            Some(mailboxes) => Ok(Forgotten { mailboxes, begun_anew }),
+            None if begun_anew && is_missing() => Ok(Forgotten { mailboxes: 0, begun_anew }),
+            None => Err(door.fault.clone()),
+        }
+    }
+
     /// Works with the file, where it can be had. Blocks.
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Option<T> {
         let database = self.database()?;
@@ -480,33 +556,29 @@ impl Book {
     /// Decides what becomes of the file, and tells it.
     fn failed(&self, door: &mut Door, fault: Fault) {
         let path = self.folder.join(FILE);
-        let path = path.display();
         door.state = State::Failed(Instant::now() + AGAIN);
-        match fault {
+        door.fault = fault.in_words(&path);
+        let then = match fault {
             Fault::Damaged => {
                 door.damaged += 1;
-                door.state = match fs::remove_file(self.folder.join(FILE)) {
+                door.state = match fs::remove_file(path) {
                     Ok(()) if door.damaged < DAMAGED => State::Untried,
                     _ => State::Closed,
                 };
-                warn!("{path}: this file was damaged; it is begun anew from what the providers say");
+                "; it is begun anew from what the providers say"
             }
             Fault::Newer => {
                 door.state = State::Closed;
-                warn!(
-                    "{path}: a newer footbridge wrote this file, so it is left alone and POP3 logins take longer; \
-                     update footbridge, or name another folder with --state DIR"
-                );
+                ", so it is left alone and POP3 logins take longer; update footbridge, or name another folder with \
+                 --state DIR"
             }
-            _ if door.told => {}
-            Fault::Busy => warn!(
-                "{path}: another footbridge has this file open, so POP3 logins take longer here; give each its own \
-                 folder with --state DIR"
-            ),
-            Fault::Folder(error) => warn!("{error}; until then POP3 logins take longer"),
-            Fault::Io(error) => {
-                warn!("{path}: this file cannot be used: {error}; until it can, POP3 logins take longer");
-            }
+            _ if door.told => return,
+            Fault::Busy => ", so POP3 logins take longer here; give each its own folder with --state DIR",
+            Fault::Folder(_) => "; until then POP3 logins take longer",
+            Fault::Io(_) => "; until it can, POP3 logins take longer",
+        };
+        if !door.quiet {
+            warn!("{}{then}", door.fault);
         }
         door.told = true;
     }
@@ -520,6 +592,19 @@ fn drop_quietly(database: Arc<Database>) {
 /// Nothing is left half done under these locks.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Fault {
+    fn in_words(&self, path: &Path) -> String {
+        let path = path.display();
+        match self {
+            Self::Damaged => format!("{path}: this file was damaged"),
+            Self::Newer => format!("{path}: a newer footbridge wrote this file"),
+            Self::Busy => format!("{path}: another footbridge has this file open"),
+            Self::Folder(error) => error.to_string(),
+            Self::Io(error) => format!("{path}: this file cannot be used: {error}"),
+        }
+    }
 }
 
 impl From<FolderError> for Fault {

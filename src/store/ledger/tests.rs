@@ -131,6 +131,53 @@ fn address_server_user_and_folder_name_a_mailbox() {
     assert_eq!(key(&account("ana@example.org", "IMAP.example.org"), "INBOX"), key(&ana, "INBOX"));
 }
 
+/// Also where the configuration has another server, or another folder, or no such account any more.
+#[tokio::test]
+async fn an_account_is_forgotten_by_its_address_alone_with_what_is_not_written_yet() {
+    let (_outer, path) = place();
+    let ledger = Ledger::in_folder(&path);
+    let (ana, bob) =
+        (account("ana@example.org", "imap.example.org"), account("bob@example.org", "imap.example.org"));
+    let moved = account("Ana@example.org", "imap.example.net");
+    let all = [(&ana, "INBOX"), (&ana, "Archive"), (&moved, "INBOX"), (&bob, "INBOX")];
+    let listed = told(7, &[(1, 10), (500, 20)]);
+    let known = async || {
+        let mut known = Vec::new();
+        for (account, folder) in all {
+            let before = ledger.page(account, folder).before().await;
+            known.push(before.map_or(0, |before| before.identities.len()));
+        }
+        known
+    };
+    for (account, folder) in all {
+        ledger.page(account, folder).write(listed.clone(), news(&listed, &[(500, said(1))]).identities);
+        let page = ledger.page(account, folder);
+        page.learner(validity(7), uid(1)).unwrap().learn(seen(1));
+    }
+    ledger.written().await;
+    assert_eq!(known().await, [2, 2, 2, 2]);
+    // What waits is not written afterwards, nor kept in memory: of another account it is.
+    let held_up = ledger.hold_up().await;
+    for (account, folder) in all {
+        let page = ledger.page(account, folder);
+        page.write(told(8, &[(1, 10)]), vec![(uid(1), said(1))]);
+        page.learn(validity(8), uid(1), MessageSize::exact(11, ToldSize::of(10)));
+    }
+    let forgetting = ledger.forget("ANA@example.org");
+    drop(held_up);
+    let forgotten = forgetting.await;
+    ledger.written().await;
+    assert_eq!(forgotten, Ok(Forgotten { mailboxes: 3, begun_anew: false }));
+    assert_eq!(known().await, [0, 0, 0, 1]);
+    assert!(lock(&ledger.0.as_ref().unwrap().learnt).is_empty());
+    assert_eq!(ledger.forget("ana@example.org").await, Ok(Forgotten::default()));
+    ledger.close().await;
+    // Nothing is made in order to forget.
+    let elsewhere = path.join("elsewhere");
+    let nothing = Ledger::in_folder(&elsewhere).forget("ana@example.org").await;
+    assert_eq!((nothing, elsewhere.exists()), (Ok(Forgotten::default()), false));
+}
+
 #[tokio::test]
 async fn what_was_learnt_is_told_at_once_and_kept() {
     let (_outer, path) = place();

@@ -10,6 +10,7 @@
 //! is older than what it then finds in the file: a mailbox as it once stood, like all in the ledger.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 
 use super::block::Key;
@@ -38,6 +39,11 @@ impl Waiting {
     pub(super) fn oldest(&self) -> Option<Oldest<'_>> {
         let (key, news) = lock(&self.0).front().cloned()?;
         Some(Oldest { waiting: self, key, news })
+    }
+
+    /// Forgets what there is about mailboxes of these names; only for whose turn it is.
+    pub(super) fn forget(&self, keys: &RangeInclusive<Key>) {
+        lock(&self.0).retain(|(key, _)| !keys.contains(key));
     }
 
     /// What there is about one mailbox.

@@ -98,12 +98,12 @@ impl Views {
     }
 }
 
-/// Shows all mail of an account again; whether any may have been hidden.
+/// Where what is hidden of an account's mailboxes is kept, see [`Synced::about`].
 ///
 /// # Errors
-/// The folder cannot be written.
-pub fn forget(held: &Held<'_>, address: &str) -> Result<bool, FolderError> {
-    FILES.forget(held, address).map(|removed| removed > 0)
+/// The folder cannot be read.
+pub fn about(folder: &Folder, address: &str) -> Result<Option<PathBuf>, FolderError> {
+    FILES.about(folder, address)
 }
 
 impl View {
