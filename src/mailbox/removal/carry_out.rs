@@ -12,7 +12,7 @@ impl Work {
     pub(super) async fn carry_out(&mut self, session: &Session, plan: &Plan) -> Result<(), UpstreamError> {
         if self.again {
             guarded::put_back(session, self).await?;
-            self.left = self.present(session, &self.left).await?;
+            guarded::look_again(session, self).await?;
         }
         self.store(session, &self.seen, "+FLAGS.SILENT (\\Seen)").await?;
         if self.left.is_empty() {

@@ -19,8 +19,9 @@
 //! cannot live with it sets `delete = "flag"`, which never expunges.
 //!
 //! A connection that dies or falls silent while foreign marks are lifted: the next one puts them back before anything
-//! else. Where there is none, or the bridge is stopped, they stay lifted and the log says so. No mail is lost by that: what the
-//! other program meant to remove is still there.
+//! else, but not while an EXPUNGE may still be on its way, which would find them then. It is past when ours are gone, or
+//! when a later one was answered. Where they cannot be put back, or the bridge is stopped, they stay lifted and the log
+//! says so. No mail is lost by that: what the other program meant to remove is still there.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +38,10 @@ pub(super) async fn expunge(session: &Session, work: &mut Work) -> Result<(), Up
     // What cannot be put back is told when `work` ends.
     let _ = put_back(session, work).await;
     work.left = work.present(session, &work.left).await?;
-    if work.left.is_empty() { Ok(()) } else { Err(doubt("it left messages in the mailbox")) }
+    if work.left.is_empty() {
+        return Ok(());
+    }
+    or_take_back(session, work, Err(doubt("it left messages in the mailbox"))).await
 }
 
 /// Whether [`expunge`] would do it, as far as that shows without a mark of ours.
@@ -94,7 +98,19 @@ async fn mark_and_expunge(
     let now = lift(session, work, marked).await?;
     let unseen: Vec<Uid> = work.left.iter().copied().filter(|uid| !now.contains(uid)).collect();
     none_there(session, work, &unseen).await?;
-    work.run(session, "EXPUNGE", "EXPUNGE".to_owned()).await.map(drop)
+    if now.is_empty() {
+        // They went without us: whatever is marked by now is somebody else's.
+        return Ok(());
+    }
+    let expunged = work.run(session, "EXPUNGE", "EXPUNGE".to_owned()).await;
+    match &expunged {
+        Ok(_) => work.expunging = false,
+        Err(UpstreamError::Lost { .. } | UpstreamError::TimedOut { .. } | UpstreamError::TooLarge) => {
+            work.expunging = true;
+        }
+        Err(_) => {}
+    }
+    expunged.map(drop)
 }
 
 /// What SEARCH should have found and did not must be gone: one that is blind to ours is so to foreign marks too.
@@ -131,6 +147,17 @@ async fn or_take_back<T>(
     outcome
 }
 
+/// What is left, over the next connection; an EXPUNGE that was not answered over the last one is past when that is nothing.
+pub(super) async fn look_again(session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
+    work.left = work.present(session, &work.left).await?;
+    if work.left.is_empty() {
+        work.marked.clear();
+        work.expunging = false;
+        put_back(session, work).await?;
+    }
+    Ok(())
+}
+
 /// As if nothing had been, as far as that is still possible.
 pub(super) async fn take_back(session: &Session, work: &mut Work) {
     let marked: Vec<Uid> = std::mem::take(&mut work.marked).into_iter().collect();
@@ -139,8 +166,11 @@ pub(super) async fn take_back(session: &Session, work: &mut Work) {
     let _ = put_back(session, work).await;
 }
 
-/// Gives others the marks back that were lifted.
+/// Gives others the marks back that were lifted, unless an EXPUNGE may still come and find them.
 pub(super) async fn put_back(session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
+    if work.expunging {
+        return Ok(());
+    }
     let lifted: Vec<Uid> = work.lifted.iter().copied().collect();
     work.store(session, &lifted, "+FLAGS.SILENT (\\Deleted)").await?;
     work.lifted.clear();

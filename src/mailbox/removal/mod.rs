@@ -109,6 +109,9 @@ impl Mailbox {
         let Ok(session) = self.line.dial().await else { return };
         let Ok(selected) = session.open("SELECT", &self.folder).await else { return };
         if self.line.same(selected.uid_validity).is_ok() {
+            if work.expunging && guarded::look_again(&session, work).await.is_err() {
+                tracing::debug!("nor does it tell what EXPUNGE has removed");
+            }
             guarded::take_back(&session, work).await;
             self.line.changed(session, self.uid_validity);
         }

@@ -37,6 +37,8 @@ pub(super) struct Work {
     pub(super) marked: BTreeSet<Uid>,
     /// Foreign `\Deleted` marks that were lifted and must be put back.
     pub(super) lifted: BTreeSet<Uid>,
+    /// A bare EXPUNGE was sent and not answered: it may still be done.
+    pub(super) expunging: bool,
     /// A session was lost: what is left has to be found out.
     pub(super) again: bool,
     pub(super) no_move: bool,
@@ -62,6 +64,7 @@ impl Work {
             copying: false,
             marked: BTreeSet::new(),
             lifted: BTreeSet::new(),
+            expunging: false,
             again: false,
             no_move: quirks.has(Quirk::NoMove),
             forgets_marks: false,

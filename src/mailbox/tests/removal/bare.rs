@@ -8,14 +8,6 @@ async fn the_bare_expunge_lifts_foreign_marks_and_puts_them_back() {
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
 }
 
-/// All of ours are there.
-const THERE: &str = r#"
-    C: $a UID FETCH 3:4,9 (UID)
-    S: * 3 FETCH (UID 3)
-    S: * 4 FETCH (UID 4)
-    S: * 5 FETCH (UID 9)
-    S: $a OK x"#;
-
 #[tokio::test(start_paused = true)]
 async fn any_doubt_about_the_bare_expunge_takes_everything_back() {
     // RFC 3501 §6.4.3.
@@ -145,9 +137,54 @@ async fn a_server_that_expunges_at_the_mark_loses_nothing_that_was_to_be_moved()
         "C: $a UID SEARCH DELETED\nS: * SEARCH\nS: $a OK x",
         marked,
         "C: $a UID SEARCH DELETED\nS: * SEARCH\nS: $a OK x",
+        // Nothing is left to be expunged.
         "C: $a UID FETCH 3:4,9 (UID)\nS: $a OK x",
-        "C: $a EXPUNGE\nS: $a OK x",
         "C: $a UID FETCH 3:4,9 (UID)\nS: $a OK x",
     ]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+}
+
+/// RFC 3501 §6.4.3: another client was quicker with all of ours, so an EXPUNGE could only remove what is not.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_expunged_where_nothing_of_ours_is_left() {
+    let script = joined(&[
+        &flown("", ""),
+        EXPUNGED.split("S: * SEARCH 3 4 9").next().unwrap(),
+        "S: * SEARCH\nS: $a OK x",
+        "C: $a UID FETCH 3:4,9 (UID)\nS: $a OK x",
+        EXPUNGED.split("S: * 3 EXPUNGE\n    S: $a OK x").nth(1).unwrap(),
+    ]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+}
+
+/// It said OK to EXPUNGE and removed a part: what is left is as it was, and is tried again as long as it gets less.
+#[tokio::test(start_paused = true)]
+async fn what_the_bare_expunge_leaves_bears_no_mark_of_ours() {
+    let left = |uids: &str| {
+        let rows: String = uids.split(',').map(|uid| format!("S: * 1 FETCH (UID {uid})\n")).collect();
+        format!("C: $a UID FETCH {{}} (UID)\n{rows}S: $a OK x")
+    };
+    let round = |ours: &str, found: &str, left: &str| {
+        format!(
+            "C: $a UID SEARCH DELETED\nS: * SEARCH\nS: $a OK x\n\
+             C: $a UID STORE {ours} +FLAGS.SILENT (\\Deleted)\nS: $a OK x\n\
+             C: $a UID SEARCH DELETED\nS: * SEARCH {found}\nS: $a OK x\n\
+             C: $a EXPUNGE\nS: $a OK x\n\
+             {left}"
+        )
+    };
+    let looked = |asked: &str, there: &str| left(there).replace("{}", asked);
+    let script = joined(&[
+        &flown("", ""),
+        &round("3:4,9", "3 4 9", &looked("3:4,9", "4,9")),
+        "C: $a UID STORE 3:4,9 -FLAGS.SILENT (\\Deleted)\nS: $a OK x",
+        &looked("4,9", "4,9"),
+        &round("4,9", "4 9", &looked("4,9", "4,9")),
+        "C: $a UID STORE 4,9 -FLAGS.SILENT (\\Deleted)\nS: $a OK x",
+        &looked("4,9", "4,9"),
+    ]);
+    assert_eq!(
+        check(Delete::Auto, &[script]).await,
+        r#"Refused { command: "EXPUNGE", text: "it left messages in the mailbox" }"#
+    );
 }

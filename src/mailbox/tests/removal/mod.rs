@@ -93,3 +93,11 @@ const TAKEN_BACK: &str = r#"
     S: $a OK x
     C: $a UID STORE 1:2 +FLAGS.SILENT (\Deleted)
     S: $a OK x"#;
+
+/// All of ours are there.
+const THERE: &str = r#"
+    C: $a UID FETCH 3:4,9 (UID)
+    S: * 3 FETCH (UID 3)
+    S: * 4 FETCH (UID 4)
+    S: * 5 FETCH (UID 9)
+    S: $a OK x"#;
