@@ -2,6 +2,7 @@
 
 use super::Held;
 use super::ahead::Budget;
+use super::removal::Copies;
 use crate::store::{Bodies, Carried, Ledger, Views};
 use crate::upstream::imap::{Backoffs, Meters};
 
@@ -24,6 +25,8 @@ pub struct Resources {
     pub backoffs: Backoffs,
     /// What upstream has sent of late.
     pub meters: Meters,
+    /// What was copied and could not be removed.
+    pub(super) copies: Copies,
 }
 
 impl Resources {
@@ -38,6 +41,7 @@ impl Resources {
             held: Held::default(),
             backoffs: Backoffs::default(),
             meters: Meters::default(),
+            copies: Copies::default(),
         }
     }
 }

@@ -80,11 +80,10 @@ impl Work {
     ) -> Result<(), UpstreamError> {
         if self.no_move || !has(capabilities, "MOVE") {
             self.marks_last()?;
-            let uncopied = self.uncopied();
-            if !uncopied.is_empty() && !has(capabilities, "UIDPLUS") {
-                guarded::rehearse(session, self).await?;
+            if !has(capabilities, "UIDPLUS") {
+                self.look_before_copying(session, folder).await?;
             }
-            self.copy(session, &uncopied, folder).await?;
+            self.copy(session, folder).await?;
             return self.expunge(session, capabilities).await;
         }
         // Each moves what it names, whatever becomes of the others.
@@ -93,13 +92,25 @@ impl Work {
         self.moved(session, &answers).await
     }
 
+    /// Where EXPUNGE may be refused: what would be copied in vain, and what has been.
+    async fn look_before_copying(&mut self, session: &Session, folder: &str) -> Result<(), UpstreamError> {
+        if self.uncopied().is_empty() {
+            return Ok(());
+        }
+        self.recall(session, folder).await?;
+        if self.uncopied().is_empty() {
+            return Ok(());
+        }
+        guarded::rehearse(session, self).await
+    }
+
     fn uncopied(&self) -> Vec<Uid> {
         self.left.iter().copied().filter(|uid| !self.copied.contains(uid)).collect()
     }
 
-    /// An error leaves everything where it is.
-    async fn copy(&mut self, session: &Session, uids: &[Uid], folder: &str) -> Result<(), UpstreamError> {
-        for part in self.parts(uids, folder.len()) {
+    /// Copies what has no copy yet. An error leaves everything where it is.
+    async fn copy(&mut self, session: &Session, folder: &str) -> Result<(), UpstreamError> {
+        for part in self.parts(&self.uncopied(), folder.len()) {
             self.copying = true;
             let copied = self.run(session, "COPY", format!("UID COPY {} {folder}", part.set)).await;
             self.copying = matches!(copied, Err(UpstreamError::Lost { .. }));

@@ -19,6 +19,7 @@
 //! further one is: after a COPY that is a second copy, never none.
 
 mod carry_out;
+mod copies;
 mod guarded;
 mod plan;
 mod work;
@@ -31,6 +32,7 @@ use super::Mailbox;
 use crate::mail::{Quirk, Uid};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Session, has};
+pub(super) use copies::Copies;
 pub(super) use plan::Plan;
 use work::Work;
 pub(super) use work::{FLIGHT, LIMITED};
@@ -82,7 +84,11 @@ impl Mailbox {
         self.stop_ahead();
         let deleted = if nothing { &[] } else { deleted };
         let mut work = Work::new(self.uid_validity, seen, deleted, &self.account.quirks);
+        let whose = (self.whose.clone(), self.folder.clone());
+        let copies = self.resources.copies.clone();
+        work.earlier = copies.of(&whose, self.uid_validity, |uid| self.told(uid));
         let outcome = self.attempts(&mut work).await;
+        copies.remember(whose, self.uid_validity, work.copied_in_vain(), |uid| self.told(uid));
         let renumbered = matches!(outcome, Err(UpstreamError::UidValidityChanged { .. }));
         if !work.lifted.is_empty() && !renumbered && timeout(MENDING, self.mend(&mut work)).await.is_err() {
             tracing::debug!("a fresh connection does not take the marks of another program back either");

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use super::copies::Copied;
 use crate::mail::{Quirk, Quirks, Uid, UidValidity};
 use crate::proto::imap::uid_set::sets;
 use crate::upstream::UpstreamError;
-use crate::upstream::imap::{Answer, Session};
+use crate::upstream::imap::{Answer, Session, Standing};
 
 /// A command line of at most 1000 octets (RFC 2683 §3.2.1.5), less verb, flags and tag.
 const LINE: usize = 900;
@@ -27,10 +28,16 @@ pub(in crate::mailbox) const LIMITED: usize = 500;
 pub(super) struct Work {
     numbering: UidValidity,
     pub(super) seen: Vec<Uid>,
+    /// What was to be removed at first.
+    pub(super) wanted: BTreeSet<Uid>,
     /// What is not known to be gone.
     pub(super) left: Vec<Uid>,
     /// Of those, what has its copy.
     pub(super) copied: BTreeSet<Uid>,
+    /// What an earlier QUIT copied; once asked, only what is there still.
+    pub(super) earlier: Option<Copied>,
+    /// The folder that copies go to, and how it stood before the first of them.
+    pub(super) before: Option<(String, Standing)>,
     /// A COPY was sent and not answered.
     pub(super) copying: bool,
     /// Of those, what bears a `\Deleted` that is ours.
@@ -59,8 +66,11 @@ impl Work {
         Self {
             numbering,
             seen: seen.to_vec(),
+            wanted: deleted.iter().copied().collect(),
             left: deleted.to_vec(),
             copied: BTreeSet::new(),
+            earlier: None,
+            before: None,
             copying: false,
             marked: BTreeSet::new(),
             lifted: BTreeSet::new(),

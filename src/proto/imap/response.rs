@@ -31,6 +31,8 @@ pub enum Response<'a> {
     Capability(&'a [u8]),
     /// `* LIST ...`: what follows.
     List(&'a [u8]),
+    /// `* STATUS ...`: what follows (RFC 3501 §7.2.4).
+    MailboxStatus(&'a [u8]),
     /// `* SEARCH ...`: the numbers.
     Search(&'a [u8]),
     /// `* ESEARCH ...`: what follows (RFC 4731 §3.1).
@@ -113,6 +115,8 @@ fn untagged(rest: &[u8]) -> Option<Response<'_>> {
         Response::Capability(rest)
     } else if is("LIST") {
         Response::List(rest)
+    } else if is("STATUS") {
+        Response::MailboxStatus(rest)
     } else if is("SEARCH") {
         Response::Search(rest)
     } else if is("ESEARCH") {
@@ -225,6 +229,7 @@ mod tests {
         assert_eq!(parse(b"* 5 expunge"), Some(Response::Expunge));
         assert_eq!(parse(b"* 5 FETCH (UID 7)"), Some(Response::Fetch(b"(UID 7)")));
         assert_eq!(parse(b"* 5  FETCH(UID 7) "), Some(Response::Fetch(b"(UID 7)")));
+        assert_eq!(parse(b"* STATUS a (MESSAGES 1)"), Some(Response::MailboxStatus(b"a (MESSAGES 1)")));
         assert_eq!(parse(b"* SEARCH"), Some(Response::Search(b"")));
         assert_eq!(parse(b"* LIST () NIL a"), Some(Response::List(b"() NIL a")));
         assert_eq!(parse(b"* CAPABILITY IMAP4rev1 X"), Some(Response::Capability(b"IMAP4rev1 X")));

@@ -79,12 +79,25 @@ pub struct Answer {
     pub unread_folders: usize,
     /// How the names of folders begin that are other users', or shared, as upstream writes them (RFC 2342 §5).
     pub foreign: Vec<Vec<u8>>,
+    /// How a folder stands that STATUS was asked about.
+    pub standing: Option<Standing>,
     /// UIDs of SEARCH, in either form of its answer (RFC 4731).
     pub found: Vec<Uid>,
     /// There were more, or some that could not be read.
     pub found_more: bool,
     /// UIDs of FETCH, with RFC822.SIZE where it was told.
     pub fetched: Vec<(Uid, Option<u64>)>,
+}
+
+/// What STATUS tells of a folder (RFC 3501 §7.2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// UIDVALIDITY.
+    pub uid_validity: u32,
+    /// UIDNEXT.
+    pub uid_next: u32,
+    /// MESSAGES.
+    pub messages: u32,
 }
 
 /// A row of LIST (RFC 3501 §7.2.2).
@@ -176,6 +189,7 @@ impl Answer {
                 }
             }
             Response::Namespace(namespaces) => self.foreign = foreign(namespaces).take(PREFIXES).collect(),
+            Response::MailboxStatus(told) => self.standing = standing(told),
             Response::Search(numbers) => self.find(words(numbers)),
             // Where nothing was found there is no ALL (RFC 4731 §3.1).
             Response::Esearch(answer) => self.find(value::all_found(answer)),
@@ -220,6 +234,24 @@ fn folder(row: &[u8]) -> Option<Folder> {
         .map(|word| String::from_utf8_lossy(word.strip_prefix(b"\\").unwrap_or(word)).to_ascii_lowercase())
         .collect();
     Some(Folder { name: mutf7::decode(&wire_name), wire_name, delimiter, attributes })
+}
+
+/// `None` where one of the three is missing.
+fn standing(told: &[u8]) -> Option<Standing> {
+    let Some(Value::List(items)) = Values::new(told).nth(1) else { return None };
+    let items: Vec<&[u8]> = words(items).take(ATTRIBUTES).collect();
+    let number = |wanted: &str| {
+        let mut pairs = items.chunks_exact(2);
+        pairs.find_map(|pair| match pair {
+            [name, number] if name.eq_ignore_ascii_case(wanted.as_bytes()) => response::number(number),
+            _ => None,
+        })
+    };
+    Some(Standing {
+        uid_validity: number("UIDVALIDITY")?,
+        uid_next: number("UIDNEXT")?,
+        messages: number("MESSAGES")?,
+    })
 }
 
 /// The prefixes of other users' namespaces and of shared ones. An empty one would be all there is.
@@ -277,6 +309,26 @@ mod tests {
         let many = format!("* NAMESPACE NIL NIL ({})", r#"("a" "/")"#.repeat(1_000));
         assert!(heard.hear(many.as_bytes()));
         assert_eq!(heard.answer.foreign.len(), PREFIXES);
+    }
+
+    #[test]
+    fn rfc3501_7_2_4_how_a_folder_stands() {
+        let all = Standing { uid_validity: 7, uid_next: 44_292, messages: 231 };
+        for line in [
+            "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292 UIDVALIDITY 7)",
+            "* STATUS \"a b (c\" (uidvalidity 7 RECENT 1 messages 231 UIDNEXT 44292)",
+        ] {
+            assert_eq!(heard(&[line]).standing, Some(all), "{line}");
+        }
+        for line in [
+            "* STATUS x (MESSAGES 231 UIDNEXT 44292)",
+            "* STATUS x (MESSAGES UIDNEXT 44292 UIDVALIDITY 7 231)",
+            "* STATUS x (MESSAGES -1 UIDNEXT 44292 UIDVALIDITY 7)",
+            "* STATUS x",
+            "* STATUS",
+        ] {
+            assert_eq!(heard(&[line]).standing, None, "{line}");
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use backoff::{Backoff, Backoffs};
 pub use conversation::has;
 pub use fetch::{DRAINED, Part, Wanted};
 pub use headers::{Headers, Looked};
-pub use heard::{Answer, Folder, HIDDEN};
+pub use heard::{Answer, Folder, HIDDEN, Standing};
 pub use listing::{Examined, Selected, quoted};
 pub use meter::{Meter, Meters};
 pub use session::{Fetched, Session, Settled};

@@ -361,8 +361,18 @@ async fn given_up(asks: &mut mpsc::Receiver<Ask>, next: &mut VecDeque<Ask>, unhe
 impl Ask {
     /// Whether upstream may be in the middle of changing something.
     fn changes(&self) -> bool {
-        const READING: &[&str] =
-            &["FETCH", "SEARCH", "NOOP", "LIST", "NAMESPACE", "EXAMINE", "SELECT", "CAPABILITY", "LOGOUT"];
+        const READING: &[&str] = &[
+            "FETCH",
+            "SEARCH",
+            "STATUS",
+            "NOOP",
+            "LIST",
+            "NAMESPACE",
+            "EXAMINE",
+            "SELECT",
+            "CAPABILITY",
+            "LOGOUT",
+        ];
         match self {
             Self::Run { name, .. } => !READING.contains(name),
             Self::Flight { .. } => true,

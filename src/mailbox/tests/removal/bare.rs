@@ -32,6 +32,12 @@ async fn any_doubt_about_the_bare_expunge_takes_everything_back() {
     }
 }
 
+/// How the Trash stands before a COPY.
+const STANDS: &str = r#"
+    C: $a STATUS "Bin &AOk-" (MESSAGES UIDNEXT UIDVALIDITY)
+    S: * STATUS "Bin &AOk-" (MESSAGES 5 UIDNEXT 10 UIDVALIDITY 1)
+    S: $a OK x"#;
+
 /// Before a COPY: nothing is marked, and SEARCH finds what is there.
 const UNMARKED: &str = r#"
     C: $a UID SEARCH DELETED
@@ -56,7 +62,7 @@ async fn what_the_bare_expunge_would_leave_is_not_copied_however_often_it_is_ask
         (&still, "other messages are marked deleted and would go too"),
         (&kept, "not yours"),
     ] {
-        let script = joined(&[&flown("", TRASH), doubt, THERE]);
+        let script = joined(&[&flown("", TRASH), STANDS, doubt, THERE]);
         let provider = Provider::new(&[script, script]);
         for _ in 0..2 {
             let (mut mailbox, _) = provider.open().await.unwrap();
@@ -83,10 +89,10 @@ async fn foreign_marks_are_lifted_for_a_look_before_the_copy_and_again_behind_it
     S: $a OK x
     C: $a UID STORE 1:2 +FLAGS.SILENT (\Deleted)"#;
     let copied = "S: $a OK x\nC: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x";
-    let script = joined(&[&flown("", TRASH), looked, lifted, copied, EXPUNGED]);
+    let script = joined(&[&flown("", TRASH), STANDS, looked, lifted, copied, EXPUNGED]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
     // Theirs do not come back: nothing is copied, and a fresh connection tries.
-    let refused = joined(&[&flown("", TRASH), looked, lifted, "S: $a NO busy", THERE]);
+    let refused = joined(&[&flown("", TRASH), STANDS, looked, lifted, "S: $a NO busy", THERE]);
     let put_back = joined(&[SELECTED, "C: $a UID STORE 1:2 +FLAGS.SILENT (\\Deleted)\nS: $a OK x"]);
     assert_eq!(
         check(Delete::Auto, &[refused, put_back]).await,
@@ -132,6 +138,7 @@ async fn a_server_that_expunges_at_the_mark_loses_nothing_that_was_to_be_moved()
     // With the bare EXPUNGE alone.
     let script = joined(&[
         &flown("", TRASH),
+        "C: $a STATUS \"Bin &AOk-\" (MESSAGES UIDNEXT UIDVALIDITY)\nS: $a BAD what",
         UNMARKED,
         "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x",
         "C: $a UID SEARCH DELETED\nS: * SEARCH\nS: $a OK x",
@@ -187,4 +194,54 @@ async fn what_the_bare_expunge_leaves_bears_no_mark_of_ours() {
         check(Delete::Auto, &[script]).await,
         r#"Refused { command: "EXPUNGE", text: "it left messages in the mailbox" }"#
     );
+}
+
+/// RFC 4314 §4: an account without the right "e" may copy and mark, and EXPUNGE is refused with each QUIT. A copy counts
+/// while nothing has left its folder, which so has grown by as many messages as UIDs (RFC 3501 §2.3.1.1).
+#[tokio::test(start_paused = true)]
+async fn what_was_copied_in_vain_is_not_copied_again_while_the_copy_is_certain_to_be_there() {
+    let quit = |size: u32, stands: &str, rest: &[&str]| {
+        let opened = format!(
+            "C: $a EXAMINE \"INBOX\"\nC: $b UID FETCH 1:* (UID RFC822.SIZE)\n\
+             S: * 3 EXISTS\nS: * OK [UIDVALIDITY 7] x\nS: $a OK x\n\
+             S: * 1 FETCH (UID 3 RFC822.SIZE {size})\nS: * 2 FETCH (UID 4 RFC822.SIZE 20)\n\
+             S: * 3 FETCH (UID 9 RFC822.SIZE 30)\nS: $b OK x\n"
+        );
+        let stands = STANDS.replace("MESSAGES 5 UIDNEXT 10", stands);
+        let flown = flown("", TRASH).replace(OPENED, &opened);
+        joined(&[[flown.as_str(), &stands].as_slice(), rest].concat())
+    };
+    let copy = |uids: &str| format!("{UNMARKED}\nC: $a UID COPY {uids} \"Bin &AOk-\"\nS: $a OK x");
+    let expunge = "C: $a UID SEARCH DELETED\nS: * SEARCH\nS: $a OK x\n\
+                   C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a OK x\n\
+                   C: $a UID SEARCH DELETED\nS: * SEARCH 3 4 9\nS: $a OK x\n\
+                   C: $a EXPUNGE";
+    let refused = format!(
+        "{expunge}\nS: $a NO [NOPERM] not yours\n\
+         C: $a UID STORE 3:4,9 -FLAGS.SILENT (\\Deleted)\nS: $a OK x{THERE}"
+    );
+    let done = format!("{expunge}\nS: $a OK x\nC: $a UID FETCH 3:4,9 (UID)\nS: $a OK x");
+    let (all, one) = (copy("3:4,9"), copy("3"));
+    let provider = Provider::new(&[
+        quit(10, "MESSAGES 5 UIDNEXT 10", &[&all, &refused]),
+        quit(10, "MESSAGES 8 UIDNEXT 13", &[&refused]),
+        // Another message came there.
+        quit(10, "MESSAGES 9 UIDNEXT 14", &[&refused]),
+        // One has left, which may be a copy.
+        quit(10, "MESSAGES 8 UIDNEXT 14", &[&all, &refused]),
+        // UID 3 is another message, as in a mailbox that was restored from a backup.
+        quit(11, "MESSAGES 11 UIDNEXT 17", &[&one, &refused]),
+        quit(11, "MESSAGES 12 UIDNEXT 18", &[&done]),
+        // What is removed is forgotten.
+        quit(11, "MESSAGES 12 UIDNEXT 18", &[&all, &refused]),
+    ]);
+    for quit in 1..=7 {
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        let outcome = mailbox.update(&[], &[uid(9), uid(3), uid(4)]).await;
+        let heard = outcome.map_err(|error| error.to_string());
+        let refused = Err("the provider refused EXPUNGE: not yours [NOPERM]".to_owned());
+        assert_eq!(heard, if quit == 6 { Ok(()) } else { refused }, "QUIT {quit}");
+        mailbox.close().await;
+    }
+    provider.kept().await;
 }

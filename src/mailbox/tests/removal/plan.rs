@@ -279,12 +279,15 @@ async fn each_value_of_delete_at_each_kind_of_server() {
     const LOOK: &str = "UID SEARCH DELETED";
     const LEFT: &str = "UID FETCH 3:4,9 (UID)";
     const SEES: &str = "UID SEARCH UID 3:4,9";
+    const STANDS: &str = r#"STATUS "Bin &AOk-" (MESSAGES UIDNEXT UIDVALIDITY)"#;
+    const OLD_STANDS: &str = r#"STATUS "Old" (MESSAGES UIDNEXT UIDVALIDITY)"#;
     let guarded = [LOOK, MARK, LOOK, "EXPUNGE", LEFT];
     let (both, uidplus, none) = ("UIDPLUS MOVE", "UIDPLUS", "");
     let folders = &format!("{TRASH}\n        S: * LIST (\\Archive) \"/\" Old");
     let copied = |behind: &[&'static str]| [&[COPY], behind].concat();
     let archived = |behind: &[&'static str]| [&[r#"UID COPY 3:4,9 "Old""#], behind].concat();
-    let rehearsed = |copied: Vec<&'static str>| [vec![LOOK, SEES], copied].concat();
+    let rehearsed = |copied: Vec<&'static str>| [vec![STANDS, LOOK, SEES], copied].concat();
+    let archived_so = |copied: Vec<&'static str>| [vec![OLD_STANDS, LOOK, SEES], copied].concat();
     for (delete, capabilities, folders, said) in [
         (Delete::Auto, both, folders.as_str(), vec![MOVE]),
         (Delete::Auto, uidplus, folders, copied(&[MARK, EXPUNGE, LEFT])),
@@ -297,7 +300,7 @@ async fn each_value_of_delete_at_each_kind_of_server() {
         (Delete::Trash, none, folders, rehearsed(copied(&guarded))),
         (Delete::Archive, both, folders, vec![ARCHIVE]),
         (Delete::Archive, uidplus, folders, archived(&[MARK, EXPUNGE, LEFT])),
-        (Delete::Archive, none, folders, rehearsed(archived(&guarded))),
+        (Delete::Archive, none, folders, archived_so(archived(&guarded))),
         (Delete::Expunge, both, folders, vec![MARK, EXPUNGE, LEFT]),
         (Delete::Expunge, uidplus, folders, vec![MARK, EXPUNGE, LEFT]),
         (Delete::Expunge, none, folders, guarded.to_vec()),
