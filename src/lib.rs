@@ -60,7 +60,9 @@
 //! says of it now, and what is the same keeps its unique-id: in `store::carried`, on the disk before it is shown.
 //! The session upstream is the one of the login before, where `mailbox` holds it still and this login would show upstream
 //! the same: then the flight is all there is. It has five seconds for its first octet; then a fresh one takes over.
-//! When the app leaves, the session is held again, its folder open for reading only.
+//! Where its folder is the same too, `+OK` goes out as the flight begins, and the first command that needs the maildrop
+//! waits for it: `proto::pop3::Session` has a TRANSACTION whose maildrop is coming, and `bridge::pop3` sees to it that it
+//! comes while the app is silent. When the app leaves, the session is held again, its folder open for reading only.
 //!
 //! # The invariants
 //!
@@ -94,7 +96,11 @@
 //! - **No mailbox check is answered from memory**, not even where IDLE says nothing. IDLE tells late: Dovecot half a
 //!   second after the change, which is how long it collects them, servers that look now and then by as long as that is.
 //!   A check that believed it would show a mailbox that upstream has no longer, to a user who presses the button because
-//!   the message is known to be there. Over a session that is held the truth costs one round trip.
+//!   the message is known to be there. Over a session that is held the truth costs one round trip, and the login does not
+//!   wait for it: its `+OK` says nothing of the mailbox, only that upstream took this password. What upstream thinks of it
+//!   by now, and whether the folder is still there, the app may so hear one command later than from PASS, in the same
+//!   words and with the same code, as the last it hears. Whatever might be news to a login is still waited for: a fresh
+//!   one, and one for another folder than was open last.
 //! - **A wait that upstream asks for is the whole account's, a quarter of an hour at most**, and a minute where
 //!   `[THROTTLED]` names none: no login and no FETCH of ours goes upstream before that, nor does a session that is lost
 //!   come back. `[LIMIT]` without a time is none, since it ends when another connection does. An IMAP app that is logged

@@ -1,7 +1,8 @@
 //! A POP3 session, line by line: replies are replies, the numbers of STAT, LIST, UIDL and RETR agree, and only QUIT
 //! removes what was marked.
 //!
-//! The name `wrong` is refused, `down` finds no provider, any other has the maildrop. Message 3 breaks off.
+//! The name `wrong` is refused, `down` finds no provider, `held` is accepted and has its maildrop when it is needed, `gone` is
+//! accepted and does not get it, any other has the maildrop. Message 3 breaks off.
 
 use bytes::BytesMut;
 use footbridge::mail::{AppTls, Uid, UidValidity};
@@ -55,10 +56,24 @@ fn answer(session: &mut Session, name: &str, step: Step, listed: Option<Vec<(Uid
             let step = match offer.login.as_str() {
                 "wrong" => session.login_refused(Reply::err_with(Code::Auth, "no\r\n\u{e4} no")),
                 "down" => session.login_failed(Reply::err_with(Code::SysTemp, &"down ".repeat(200))),
+                "held" => session.login_accepted(),
+                "gone" => {
+                    let accepted = session.login_accepted();
+                    session.not_coming(Reply::err_with(Code::SysTemp, "gone"));
+                    accepted
+                }
                 _ => session.logged_in(maildrop()),
             };
             let (octets, last) = answer(session, name, step, None);
             return ([b"login ", offer.secret.expose(), b"\n", &octets].concat(), last);
+        }
+        Step::Await(command) => {
+            assert!(listed.is_none() && session.is_logged_in(), "what has come is not waited for");
+            session.arrived(maildrop());
+            let listed = session.maildrop().map(self::listed);
+            let step = session.resume(command);
+            assert!(!matches!(step, Step::Await(_)), "it has come");
+            return answer(session, name, step, listed);
         }
         Step::Retrieve { number, uid, octets } => {
             let listed = listed.expect("messages are for TRANSACTION");

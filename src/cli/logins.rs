@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use futures_util::TryFutureExt;
+
 use super::report::{Kind, Report};
 use crate::auth::Credentials;
 use crate::mail::Account;
-use crate::mailbox::{Mailbox, Resources};
+use crate::mailbox::{Mailbox, Opening, Resources};
 use crate::net::Connector;
 use crate::provider::{Provider, Table};
 use crate::upstream::{UpstreamError, submission};
@@ -22,9 +24,8 @@ pub(super) async fn imap(
 ) -> Result<Mailbox, UpstreamError> {
     // Nothing is kept of what is not shown.
     let resources = Resources::in_memory(0);
-    let opened =
-        Mailbox::open(connector.clone(), account.clone(), credentials.clone(), None, resources).await;
-    match opened {
+    let opening = Mailbox::open(connector.clone(), account.clone(), credentials.clone(), None, resources);
+    match opening.and_then(Opening::listed).await {
         Ok((mailbox, listing)) => {
             let (host, folder) = (&account.imap.endpoint.host, &account.pop3.folder);
             let count = listing.messages.len();

@@ -7,6 +7,11 @@
 //!                                                                                  └─ upstream ends it: forgotten
 //! ```
 //!
+//! That round trip is not the login's, but that of the app's first look at the mailbox: [`Opening::Coming`]. A login for
+//! another folder than was open last waits for it, since it has yet to hear whether there is one.
+//!
+//! [`Opening::Coming`]: super::Opening::Coming
+//!
 //! A session is held with what its login proved ([`Proof`]), never with a password. No more than one is idle for an
 //! account, and none beside [`OURS`] that are in use. Read-only while it is held: what a server does with marked messages
 //! when a mailbox is closed, by CLOSE or by a time-out, never happens to one of ours.
@@ -66,12 +71,22 @@ struct Ours {
 
 struct Idle {
     number: u64,
-    session: Session,
+    left: Left,
     settled: Settled,
     proof: Proof,
     /// By the clock that runs while the machine sleeps; the other one wakes `watcher`.
     until: SystemTime,
     watcher: AbortOnDropHandle<()>,
+}
+
+/// A session whose app has left it.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) session: Session,
+    /// The folder that it has open.
+    pub(super) folder: Arc<str>,
+    /// For writing.
+    pub(super) changed: bool,
 }
 
 /// What a login may take over and leave behind.
@@ -112,7 +127,7 @@ impl Held {
         let idle = self.state().accounts.get_mut(account.address.as_str()).and_then(|ours| ours.idle.take());
         let Some(idle) = idle else { return false };
         debug!(account = account.address, "a session that was held gives way to an IMAP app");
-        idle.session.log_out().await;
+        idle.left.session.log_out().await;
         true
     }
 
@@ -124,7 +139,7 @@ impl Held {
             std::mem::take(&mut state.accounts)
         };
         let idle = accounts.into_values().filter_map(|ours| ours.idle);
-        join_all(idle.map(|idle| idle.session.log_out())).await;
+        join_all(idle.map(|idle| idle.left.session.log_out())).await;
     }
 
     /// The one with this number, if it is still idle.
@@ -141,7 +156,7 @@ impl Held {
                 if let Some(idle) = self.remove(&address, number) {
                     debug!("nobody came for the session that was held");
                     idle.watcher.detach(); // It is this very task.
-                    idle.session.log_out().await;
+                    idle.left.session.log_out().await;
                 }
             }
         }
@@ -154,12 +169,12 @@ impl Held {
 
 impl InUse {
     /// The session held for this account, where this login would show upstream the same as the one before.
-    pub(super) async fn take(&self, claim: &Claim) -> Option<Session> {
+    pub(super) async fn take(&self, claim: &Claim) -> Option<Left> {
         let idle = self.idle_for(claim)?;
         // A clock that was set back by more than a hold time is not believed either.
         idle.until.duration_since(SystemTime::now()).ok().filter(|left| *left <= claim.hold)?;
         let settled = timeout(SETTLED, idle.settled.wait()).await;
-        matches!(settled, Ok(true)).then_some(idle.session)
+        matches!(settled, Ok(true)).then_some(idle.left)
     }
 
     /// One that is another login's stays, where there is room for it beside this one's.
@@ -170,34 +185,34 @@ impl InUse {
         if idle.is_none()
             && let Some(other) = ours.idle.take_if(|_| ours.in_use >= self.most)
         {
-            tokio::spawn(other.session.log_out());
+            tokio::spawn(other.left.session.log_out());
         }
         idle
     }
 
-    /// Holds `session`, whose app has left, or ends it politely. `changed`: the folder it has open for writing, which is
-    /// opened read-only first.
-    pub(super) async fn leave(self, session: Session, claim: Option<&Claim>, changed: Option<&str>) {
+    /// Holds a session, or ends it politely. One that has its folder open for writing opens it read-only first.
+    pub(super) async fn leave(self, mut left: Left, claim: Option<&Claim>) {
         let Some(claim) = claim.filter(|claim| !claim.hold.is_zero() && self.has_room()) else {
-            return session.log_out().await;
+            return left.session.log_out().await;
         };
-        if let Some(folder) = changed {
-            let examined = timeout(EXAMINED_ANEW, session.open("EXAMINE", folder)).await;
+        if left.changed {
+            let examined = timeout(EXAMINED_ANEW, left.session.open("EXAMINE", &left.folder)).await;
             if !matches!(examined, Ok(Ok(_))) {
-                return session.log_out().await;
+                return left.session.log_out().await;
             }
+            left.changed = false;
         }
-        let left = match claim.from_login {
-            true => claim.hold.saturating_sub(session.age()),
+        let hold = match claim.from_login {
+            true => claim.hold.saturating_sub(left.session.age()),
             false => claim.hold,
         };
-        if left.is_zero() {
-            return session.log_out().await;
+        if hold.is_zero() {
+            return left.session.log_out().await;
         }
-        let Some(settled) = session.hold().await else { return };
+        let Some(settled) = left.session.hold().await else { return };
         // Where there was one already, it has seen less of life.
-        if let Some(other) = self.keep(session, settled, claim, left) {
-            other.log_out().await;
+        if let Some(other) = self.keep(left, settled, claim, hold) {
+            other.session.log_out().await;
         }
     }
 
@@ -208,20 +223,20 @@ impl InUse {
     }
 
     /// The one in whose place it is held, or itself where nothing is held any more.
-    fn keep(&self, session: Session, settled: Settled, claim: &Claim, left: Duration) -> Option<Session> {
+    fn keep(&self, left: Left, settled: Settled, claim: &Claim, hold: Duration) -> Option<Left> {
         let mut state = self.held.state();
         if state.closed {
-            return Some(session);
+            return Some(left);
         }
         state.held += 1;
         let number = state.held;
-        let watch = self.held.clone().watch(self.address.clone(), number, session.ended(), left);
+        let watch = self.held.clone().watch(self.address.clone(), number, left.session.ended(), hold);
         let watch = watch.instrument(debug_span!(parent: None, "held", account = &*self.address));
         let watcher = AbortOnDropHandle::new(tokio::spawn(watch));
-        let until = SystemTime::now() + left;
-        let idle = Idle { number, session, settled, proof: claim.proof.clone(), until, watcher };
+        let until = SystemTime::now() + hold;
+        let idle = Idle { number, left, settled, proof: claim.proof.clone(), until, watcher };
         let ours = state.accounts.entry(self.address.clone()).or_default();
-        ours.idle.replace(idle).map(|before| before.session)
+        ours.idle.replace(idle).map(|before| before.left)
     }
 }
 
@@ -254,7 +269,8 @@ impl Held {
     /// As if an app had left that logged in with this proof.
     pub(crate) async fn leave_one(&self, account: &Account, proof: Proof, session: Session) {
         let claim = Claim::new(account, proof, Duration::from_secs(60));
-        self.enter(account).leave(session, Some(&claim), None).await;
+        let left = Left { session, folder: account.pop3.folder.as_str().into(), changed: false };
+        self.enter(account).leave(left, Some(&claim)).await;
     }
 
     pub(super) fn holds_any(&self) -> bool {

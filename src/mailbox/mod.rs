@@ -40,6 +40,7 @@ use std::time::Duration;
 pub use ahead::Budget;
 pub use body::Body;
 pub use held::Held;
+pub use opening::{Coming, Opening};
 pub use removal::RemovalPlan;
 pub use resources::Resources;
 
@@ -49,7 +50,7 @@ use crate::store::{BodyKey, Page};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Fetched, Part, Session, Wanted};
 use ahead::Ahead;
-use held::{Claim, InUse};
+use held::{Claim, InUse, Left};
 use hidden::Hiding;
 use line::Line;
 use rest::Rest;
@@ -196,8 +197,8 @@ impl Mailbox {
         }
         self.keep_ahead().await;
         if let Some((session, changed)) = self.line.leave() {
-            let changed = changed.then_some(&*self.folder);
-            self.in_use.leave(session, self.claim.as_ref(), changed).await;
+            let left = Left { session, folder: self.folder, changed };
+            self.in_use.leave(left, self.claim.as_ref()).await;
         }
     }
 

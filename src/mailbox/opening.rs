@@ -1,10 +1,17 @@
 //! From a login to an open mailbox and what is in it.
+//!
+//! ```text
+//!  login ──nothing is held for it──▶ connect, log in, list ──▶ Open
+//!    └──a session is──┬─ of another folder ──────────▶ list ──▶ Open
+//!                     └─ of this folder ──▶ Coming ··▶ list ··▶ open, where upstream has it still
+//! ```
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ahead::Ahead;
-use super::held::Claim;
+use super::held::{Claim, InUse, Left};
 use super::hidden::Hiding;
 use super::line::{self, Dial, Line};
 use super::names::Earlier;
@@ -13,6 +20,35 @@ use crate::auth::{Credentials, Proof};
 use crate::mail::Account;
 use crate::net::Connector;
 use crate::upstream::UpstreamError;
+
+/// What a login comes to that is good.
+pub enum Opening<M = Mailbox> {
+    /// Upstream has said so just now, and what is in the mailbox.
+    Open(M, Listing),
+    /// Upstream took the same login before, over a session that was held since and had this very folder open last. What is
+    /// in it now, and whether it is there at all, is yet to be heard.
+    Coming(Coming<M>),
+}
+
+/// A mailbox on its way, over the session that was held or, where that is of no use any more, over a fresh one. It is
+/// on its way only as long as it is polled; dropping it ends the session.
+///
+/// # Errors
+/// All that a login may come to.
+pub type Coming<M = Mailbox> = Pin<Box<dyn Future<Output = Result<(M, Listing), UpstreamError>> + Send>>;
+
+impl<M> Opening<M> {
+    /// Waits for one that is on its way.
+    ///
+    /// # Errors
+    /// Those of [`Coming`].
+    pub async fn listed(self) -> Result<(M, Listing), UpstreamError> {
+        match self {
+            Self::Open(mailbox, listing) => Ok((mailbox, listing)),
+            Self::Coming(coming) => coming.await,
+        }
+    }
+}
 
 impl Mailbox {
     /// Logs in, examines the mailbox (read-only until [`Mailbox::update`]) and lists it in one stream.
@@ -24,7 +60,7 @@ impl Mailbox {
         credentials: Credentials,
         proof: Option<Proof>,
         resources: Resources,
-    ) -> Result<(Mailbox, Listing), UpstreamError> {
+    ) -> Result<Opening, UpstreamError> {
         let stall = connector.deadlines().app_stall;
         let hold = connector.deadlines().hold;
         let claim = proof.map(|proof| Claim::new(&account, proof, hold));
@@ -39,24 +75,61 @@ impl Mailbox {
         resources: Resources,
         stall: Duration,
         claim: Option<Claim>,
-    ) -> Result<(Mailbox, Listing), UpstreamError> {
-        let folder = account.pop3.folder.clone();
+    ) -> Result<Opening, UpstreamError> {
         // What is held stays so.
         resources.backoffs.of(&account).allows()?;
         let in_use = resources.held.enter(&account);
+        let left = match &claim {
+            Some(claim) => in_use.take(claim).await,
+            None => None,
+        };
+        let login = Login { dial, account, resources, stall, claim, in_use };
+        match left {
+            Some(left) if *left.folder == *login.account.pop3.folder => {
+                Ok(Opening::Coming(Box::pin(login.list(Some(left)))))
+            }
+            left => {
+                let (mailbox, listing) = login.list(left).await?;
+                Ok(Opening::Open(mailbox, listing))
+            }
+        }
+    }
+
+    /// With the exact sizes of the bodies that are in memory.
+    fn with_sizes_of_bodies(&self, mut listing: Listing) -> Listing {
+        let exact = self.resources.bodies.pop3_octets(&self.whose, &self.folder, self.uid_validity);
+        for message in &mut listing.messages {
+            message.octets =
+                exact.get(&(message.uid, self.told(message.uid))).copied().unwrap_or(message.octets);
+        }
+        listing
+    }
+}
+
+/// A login that is all but done.
+struct Login {
+    dial: Dial,
+    account: Arc<Account>,
+    resources: Resources,
+    stall: Duration,
+    claim: Option<Claim>,
+    in_use: InUse,
+}
+
+impl Login {
+    /// The flight that opens and lists the mailbox, over the session that was `left` if there is one.
+    async fn list(self, mut left: Option<Left>) -> Result<(Mailbox, Listing), UpstreamError> {
+        let Self { dial, account, resources, stall, claim, in_use } = self;
+        let folder = account.pop3.folder.clone();
         let mut page = resources.ledger.page(&account, &folder);
         let renamed = resources.carried.mailbox(&account, &folder);
         let hiding = Hiding::of(&account, &resources.views);
         let mut line = Line::new(dial, folder.clone());
-        let mut left = match &claim {
-            Some(claim) => in_use.take(claim).await,
-            None => None,
-        };
         let (session, mut examined, earlier, hidden) = loop {
             let held = left.is_some();
             let session = async {
                 match left.take() {
-                    Some(session) => Ok(session),
+                    Some(left) => Ok(left.session),
                     None => line.dial().await,
                 }
             };
@@ -110,15 +183,5 @@ impl Mailbox {
         };
         let listing = mailbox.recent(listing).await?;
         Ok((mailbox, listing))
-    }
-
-    /// With the exact sizes of the bodies that are in memory.
-    fn with_sizes_of_bodies(&self, mut listing: Listing) -> Listing {
-        let exact = self.resources.bodies.pop3_octets(&self.whose, &self.folder, self.uid_validity);
-        for message in &mut listing.messages {
-            message.octets =
-                exact.get(&(message.uid, self.told(message.uid))).copied().unwrap_or(message.octets);
-        }
-        listing
     }
 }

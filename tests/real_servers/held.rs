@@ -56,6 +56,36 @@ async fn the_next_look_needs_no_new_connection_and_sees_what_came_and_went() {
     assert_eq!(way.connections(), 4);
 }
 
+/// RFC 1939 §4, RFC 3206 §4: the login is accepted before its connection has said a word, so it is the first look that
+/// waits for another one in the place of one that is dead, and hears it where there is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_died_in_silence_is_found_by_the_first_look() {
+    let user = "held-dead@example.test";
+    let mut way = Cut::before(&Dovecot::shared().imaps()).await;
+    crate::fill(user, &[b"Subject: one\r\n\r\n1\r\n".to_vec()]).await;
+    let bridge = Program::start(&crate::config_for(user, &way.remote()), "debug");
+    assert_eq!(look(&bridge, user).await.0, "1");
+    way.silence();
+    let mut session = accepted(&bridge, user).await;
+    assert!(session.ok("STAT").await.starts_with("+OK 1 "));
+    assert_eq!(way.connections(), 2);
+    session.ok("QUIT").await;
+    way.silence();
+    way.refuse().await;
+    let mut session = accepted(&bridge, user).await;
+    let told = session.err("STAT").await;
+    assert!(told.starts_with(&format!("-ERR [SYS/TEMP] {user}: ")), "{told}");
+    assert_eq!(session.wire().hear_or_end().await, None);
+}
+
+/// A login over a connection that was held.
+async fn accepted(bridge: &Program, user: &str) -> Pop3 {
+    let mut session = Pop3::connect(bridge.pop3()).await;
+    session.ok(&format!("USER {user}")).await;
+    assert_eq!(session.ok(&format!("PASS {PASSWORD}")).await, "+OK logged in");
+    session
+}
+
 /// RFC 1939 §6: what a session deleted is gone for the next one, which has the connection that deleted it, or another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_deleted_something_lists_rightly_afterwards() {

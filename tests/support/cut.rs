@@ -97,6 +97,14 @@ impl Cut {
     }
 }
 
+impl Cut {
+    /// From now on there is no new connection; those there are stay.
+    pub async fn refuse(&mut self) {
+        self.serving.abort();
+        let _ = (&mut self.serving).await;
+    }
+}
+
 impl Drop for Cut {
     fn drop(&mut self) {
         self.serving.abort();

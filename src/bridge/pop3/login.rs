@@ -8,14 +8,14 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::app::End;
+use super::behind::{Behind, Coming, Open};
 use super::provider::Provider;
-use super::{Driver, Open, refusal};
-use crate::bridge::LoginError;
-use crate::bridge::login::Admitted;
+use super::{Driver, refusal};
 use crate::bridge::refusal::Refusal;
+use crate::bridge::{Accounts, Admitted, LoginError};
 use crate::mail::account::{Pop3Options, SecretSource};
 use crate::mail::{Account, Names};
-use crate::mailbox;
+use crate::mailbox::{Listing, Opening};
 use crate::proto::pop3::{Code, Maildrop, Reply, Step, UniqueIds};
 use crate::proto::sasl::Offer;
 use crate::upstream::UpstreamError;
@@ -45,33 +45,24 @@ where
         let (credentials, proof) = (admitted.credentials.clone(), admitted.proof().clone());
         let opening = self.provider.open(account.clone(), credentials, proof);
         match self.app.awaited(opening).await? {
-            Ok((mailbox, listing)) => {
+            Ok(Opening::Open(mailbox, listing)) => {
                 self.accounts.accepted(&admitted);
-                Ok(self.opened(account, mailbox, listing))
+                let maildrop = maildrop(&account, listing);
+                self.behind = Behind::Open(Open { account, mailbox, touched: Instant::now() });
+                Ok(self.session.logged_in(maildrop))
             }
-            Err(error) => Ok(self.not_opened(&admitted, &error)),
-        }
-    }
-
-    fn opened(&mut self, account: Arc<Account>, mailbox: P::Maildrop, listing: mailbox::Listing) -> Step {
-        let ids = unique_ids(&account.pop3.folder, listing.names);
-        let messages = listing.messages.into_iter().map(|message| (message.uid, message.octets));
-        self.open = Some(Open { account, mailbox, touched: Instant::now() });
-        self.session.logged_in(Maildrop::new(ids, messages))
-    }
-
-    fn not_opened(&mut self, admitted: &Admitted, error: &UpstreamError) -> Step {
-        self.accounts.tell(admitted, error);
-        if error.is_verdict(&admitted.credentials) {
-            self.accounts.refused(admitted);
-        }
-        match admitted.account.secret {
-            SecretSource::App if matches!(error, UpstreamError::LoginRefused { .. }) => {
-                let sentence = error.sentence(&admitted.account);
-                self.session.login_refused(Reply::err_with(Code::Auth, &sentence))
+            Ok(Opening::Coming(mailbox)) => {
+                self.behind = Behind::Coming(Coming { admitted, account, mailbox });
+                Ok(self.session.login_accepted())
             }
-            // A stored password or a token that upstream refuses is not what the app sent: it must not ask the user for it.
-            _ => self.session.login_failed(refusal(error, &admitted.account)),
+            Err(error) => {
+                judge(&self.accounts, &admitted, &error);
+                let reply = not_opened(&admitted, &error);
+                Ok(match is_wrong(&admitted, &error) {
+                    true => self.session.login_refused(reply),
+                    false => self.session.login_failed(reply),
+                })
+            }
         }
     }
 
@@ -83,6 +74,36 @@ where
             Refusal::NeedsUser | Refusal::SignIn => self.session.login_failed(reply(Code::SysPerm)),
         }
     }
+}
+
+/// What the accounts learn from a login that came to nothing.
+pub(super) fn judge(accounts: &Accounts, admitted: &Admitted, error: &UpstreamError) {
+    accounts.tell(admitted, error);
+    if error.is_verdict(&admitted.credentials) {
+        accounts.refused(admitted);
+    }
+}
+
+/// What the app is told of one.
+pub(super) fn not_opened(admitted: &Admitted, error: &UpstreamError) -> Reply {
+    match is_wrong(admitted, error) {
+        true => Reply::err_with(Code::Auth, &error.sentence(&admitted.account)),
+        false => refusal(error, &admitted.account),
+    }
+}
+
+/// Whether it was the app's own password that upstream refused. A stored one, or a token, is not what the app sent: it
+/// must not ask the user for it.
+fn is_wrong(admitted: &Admitted, error: &UpstreamError) -> bool {
+    matches!(admitted.account.secret, SecretSource::App)
+        && matches!(error, UpstreamError::LoginRefused { .. })
+}
+
+/// The mailbox as the session sees it.
+pub(super) fn maildrop(account: &Account, listing: Listing) -> Maildrop {
+    let ids = unique_ids(&account.pop3.folder, listing.names);
+    let messages = listing.messages.into_iter().map(|message| (message.uid, message.octets));
+    Maildrop::new(ids, messages)
 }
 
 /// The account with another folder for this session. INBOX is the one name without case (RFC 3501 §5.1).

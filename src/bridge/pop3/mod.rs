@@ -6,16 +6,18 @@
 //!   └── replies, bodies ───┴───────── answers ──────────┘
 //! ```
 //!
+//! A mailbox may still be on its way when its login is accepted: see `behind`.
+//!
 //! However a session ends, only a whole `QUIT` line in TRANSACTION removes anything (RFC 1939 §6).
 
 mod app;
+mod behind;
 mod login;
 mod obey;
 mod provider;
 mod transfer;
 
 use std::io;
-use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -23,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::app::{App, End};
+use self::behind::Behind;
 use self::provider::{Inbox, Provider, Upstream};
 use super::{Accounts, Context, tell_of_late_tls};
 use crate::mail::{Account, Deadlines};
@@ -56,21 +59,13 @@ struct Driver<S, P: Provider> {
     session: Session,
     accounts: Accounts,
     provider: P,
-    open: Option<Open<P::Maildrop>>,
+    behind: Behind<P::Maildrop>,
     deadlines: Deadlines,
     stopping: CancellationToken,
     login_by: Instant,
     /// When the last command was answered.
     answered: Instant,
     done: Done,
-}
-
-/// A mailbox after login.
-struct Open<M> {
-    account: Arc<Account>,
-    mailbox: M,
-    /// When upstream last heard of us.
-    touched: Instant,
 }
 
 /// What a session came to, for the log.
@@ -101,7 +96,7 @@ where
             session,
             accounts,
             provider,
-            open: None,
+            behind: Behind::Nothing,
             login_by: now + deadlines.app_login,
             deadlines,
             stopping,
@@ -120,19 +115,13 @@ where
         }
         let Done { retrieved, octets, deleted } = self.done;
         info!(%end, retrieved, octets, deleted, "session ended");
-        let (open, patience) = (self.open.take(), self.deadlines.stop);
-        // LOGOUT is a courtesy: nobody waits for it long.
+        let behind = std::mem::replace(&mut self.behind, Behind::Nothing);
+        let accounts = self.accounts.clone();
         let well = matches!(end, End::Finished | End::HungUp);
-        let logout = async {
-            if let Some(open) = open {
-                let _ = match well {
-                    true => timeout(patience, open.mailbox.leave()).await,
-                    false => timeout(patience, open.mailbox.close()).await,
-                };
-            }
-        };
+        // LOGOUT is a courtesy: nobody waits for it long.
+        let left = timeout(self.deadlines.stop, behind.left(well, &accounts));
         // First: an app that hears our goodbye may be back at once.
-        tokio::join!(logout, self.part(&end));
+        let _ = tokio::join!(left, self.part(&end));
         match end {
             End::Io(error) => Err(error),
             _ => Ok(None),
@@ -191,15 +180,19 @@ where
 
     /// Waits for octets, or does what is due in an app's silence.
     async fn listen(&mut self) -> Result<(), End> {
-        let patience = match &self.open {
-            Some(_) => self.answered + self.deadlines.pop3_idle,
-            None => self.login_by,
+        let patience = match self.session.is_logged_in() {
+            true => self.answered + self.deadlines.pop3_idle,
+            false => self.login_by,
         };
-        let due = self.open.as_ref().map(|open| open.touched + self.deadlines.pop3_keep_alive);
+        let due = self.behind.open().map(|open| open.touched + self.deadlines.pop3_keep_alive);
         tokio::select! {
             filled = self.app.fill() => {
                 filled?;
                 self.look_at_stranger().await
+            }
+            outcome = self.behind.arrival() => {
+                self.arrived(outcome);
+                Ok(())
             }
             () = sleep_until(patience) => Err(End::Silent),
             () = sleep_until(due.unwrap_or(patience)), if due.is_some() => self.keep_alive().await,
@@ -234,7 +227,7 @@ where
 
     /// A session upstream that is lost is replaced by the next command; the app need not hear of it.
     async fn keep_alive(&mut self) -> Result<(), End> {
-        if let Some(open) = &mut self.open {
+        if let Some(open) = self.behind.open_mut() {
             open.mailbox.keep_alive().await;
             open.touched = Instant::now();
         }

@@ -29,11 +29,12 @@ where
     pub(super) async fn obey(&mut self, line: Line) -> Result<(), End> {
         let (command, step) = self.session.handle_line(line);
         debug!(command);
+        let step = match step {
+            Step::Login(offer) => self.log_in(offer).await?,
+            Step::Await(command) => self.await_mailbox(command).await?,
+            step => step,
+        };
         match step {
-            Step::Login(offer) => {
-                let step = self.log_in(offer).await?;
-                self.say(step).await
-            }
             Step::List(reply, listing) => self.list(&reply, listing).await,
             Step::Retrieve { number, uid, octets } => self.retrieve(number, uid, octets).await,
             Step::Top { number, uid, lines } => self.top(number, uid, lines).await,
@@ -80,7 +81,7 @@ where
     }
 
     async fn retrieve(&mut self, number: MessageNumber, uid: Uid, listed: u64) -> Result<(), End> {
-        let (Some(open), Some(maildrop)) = (&mut self.open, self.session.maildrop()) else {
+        let (Some(open), Some(maildrop)) = (self.behind.open_mut(), self.session.maildrop()) else {
             return self.app.reply(&Reply::err("not in this state")).await;
         };
         let body = match self.app.awaited(open.mailbox.retrieve(uid, maildrop)).await? {
@@ -102,7 +103,7 @@ where
     }
 
     async fn top(&mut self, number: MessageNumber, uid: Uid, lines: u32) -> Result<(), End> {
-        let (Some(open), Some(maildrop)) = (&mut self.open, self.session.maildrop()) else {
+        let (Some(open), Some(maildrop)) = (self.behind.open_mut(), self.session.maildrop()) else {
             return self.app.reply(&Reply::err("not in this state")).await;
         };
         open.touched = Instant::now();
@@ -117,7 +118,9 @@ where
     }
 
     async fn streamed_top(&mut self, number: MessageNumber, uid: Uid, lines: u32) -> Result<(), End> {
-        let (Some(open), Some(maildrop)) = (&mut self.open, self.session.maildrop()) else { return Ok(()) };
+        let (Some(open), Some(maildrop)) = (self.behind.open_mut(), self.session.maildrop()) else {
+            return Ok(());
+        };
         let body = match self.app.awaited(open.mailbox.retrieve(uid, maildrop)).await? {
             Ok(body) => body,
             Err(error) => return self.refuse(number, &error).await,
@@ -130,7 +133,7 @@ where
 
     /// Upstream gave nothing: this number alone is refused, and the session goes on.
     async fn refuse(&mut self, number: MessageNumber, error: &UpstreamError) -> Result<(), End> {
-        let Some(open) = &self.open else { return Ok(()) };
+        let Some(open) = self.behind.open() else { return Ok(()) };
         warn!(number = number.get(), "{}", error.sentence(&open.account));
         let reply = match error {
             UpstreamError::Gone => Reply::err("the message is no longer there"),
@@ -147,7 +150,7 @@ where
                 self.refuse(number, &error).await
             }
             Failure::Broken(error) => {
-                if let Some(open) = &self.open {
+                if let Some(open) = self.behind.open() {
                     warn!(number = number.get(), "{}", error.sentence(&open.account));
                 }
                 Err(End::Broken)
@@ -163,7 +166,7 @@ where
     }
 
     async fn removal(&mut self, retrieved: &[Uid], deleted: &[Uid]) -> Result<Option<Reply>, End> {
-        let Some(open) = &mut self.open else { return Ok(None) };
+        let Some(open) = self.behind.open_mut() else { return Ok(None) };
         let seen = match open.account.pop3.seen {
             Seen::Never => &[],
             Seen::Retrieved => retrieved,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::auth::{Credentials, Proof};
 use crate::mail::{Account, Uid};
-use crate::mailbox::{Body, Listing, Mailbox, Resources};
+use crate::mailbox::{Body, Mailbox, Opening, Resources};
 use crate::net::Connector;
 use crate::proto::pop3::Maildrop;
 use crate::upstream::UpstreamError;
@@ -20,7 +20,7 @@ pub(super) trait Provider: Send + Sync {
         account: Arc<Account>,
         credentials: Credentials,
         proof: Proof,
-    ) -> impl Future<Output = Result<(Self::Maildrop, Listing), UpstreamError>> + Send;
+    ) -> impl Future<Output = Result<Opening<Self::Maildrop>, UpstreamError>> + Send;
 }
 
 /// [`Mailbox`], call for call.
@@ -70,7 +70,7 @@ impl Provider for Upstream {
         account: Arc<Account>,
         credentials: Credentials,
         proof: Proof,
-    ) -> Result<(Mailbox, Listing), UpstreamError> {
+    ) -> Result<Opening, UpstreamError> {
         let (connector, resources) = (self.connector.clone(), self.resources.clone());
         Mailbox::open(connector, account, credentials, Some(proof), resources).await
     }

@@ -157,8 +157,7 @@ async fn check(messages: Vec<Vec<u8>>, manner: Manner, cache: u64, units: usize,
     if upstream.manner.broken {
         account.quirks = [Quirk::NoPartialFetch].into_iter().collect();
     }
-    let Ok((mut mailbox, listing)) = Mailbox::open_by(dial, Arc::new(account), resources, STALL, None).await
-    else {
+    let Ok((mut mailbox, listing)) = open_over(dial, account, resources).await else {
         return assert!(upstream.manner.ends < 2000, "a listing that broke");
     };
     let sizes = listing.messages.iter().map(|message| (message.uid, message.octets));

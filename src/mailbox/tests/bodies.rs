@@ -217,7 +217,7 @@ async fn a_login_refused_in_mid_session_is_not_tried_again_for_each_message() {
         Box::pin(async move { first.ok_or(UpstreamError::LoginRefused { text: "changed".to_owned() }) })
     });
     let resources = Resources::in_memory(0);
-    let (mut mailbox, _) = Mailbox::open_by(dial, Arc::new(account()), resources, STALL, None).await.unwrap();
+    let (mut mailbox, _) = open_over(dial, account(), resources).await.unwrap();
     for number in 5..100 {
         let error = mailbox.body(uid(number)).await.unwrap_err();
         assert!(matches!(error, UpstreamError::LoginRefused { .. }), "{error:?}");

@@ -63,6 +63,15 @@ impl Behind {
         self.gate.admit(&account(), &offered, Purpose::Reading, &standing).await.unwrap()
     }
 
+    /// The same before anything is known of the mailbox.
+    async fn begin(&self, password: &str) -> Result<Opening, UpstreamError> {
+        let pass = self.admit(password).await;
+        let opening =
+            self.provider.begin(Some(Claim::new(&self.provider.account, pass.proof.clone(), HOLD))).await?;
+        self.gate.accepted(&pass);
+        Ok(opening)
+    }
+
     /// Looks how many messages there are and leaves.
     async fn check(&self, password: &str) -> usize {
         let (mailbox, messages) = self.log_in(password).await;
@@ -89,6 +98,76 @@ async fn the_next_login_costs_one_flight_and_sees_what_came_meanwhile() {
         assert_eq!(behind.check("x").await, messages);
         tokio::time::sleep(HOLD - Duration::from_secs(1)).await;
     }
+    behind.kept().await;
+}
+
+/// Is the mailbox of this login yet to come?
+async fn is_coming(opening: Opening) -> bool {
+    let coming = matches!(opening, Opening::Coming(_));
+    opening.listed().await.unwrap().0.leave().await;
+    coming
+}
+
+/// What the app is told at login is then what upstream said before, and no listing is.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_has_the_session_of_its_folder_need_not_wait_for_the_flight() {
+    let behind = Behind::new(&[&[ONE, TWO, LOGOUT]]);
+    assert!(!is_coming(behind.begin("x").await.unwrap()).await, "upstream has yet to judge it");
+    assert!(is_coming(behind.begin("x").await.unwrap()).await);
+    behind.kept().await;
+}
+
+/// Upstream judges the password, or another one, and that the login waits for.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_needs_a_session_of_its_own_waits_for_it() {
+    let behind = Behind::new(&[&[ONE], &[TWO], &[ONE]]);
+    assert_eq!(behind.check("x").await, 1);
+    assert!(!is_coming(behind.begin("y").await.unwrap()).await);
+    // The one that is held is in use.
+    let Opening::Coming(in_use) = behind.begin("y").await.unwrap() else { panic!("it is held") };
+    assert!(!is_coming(behind.begin("y").await.unwrap()).await);
+    drop(in_use);
+    behind.provider.resources.held.close().await;
+}
+
+/// It has yet to hear whether there is one.
+#[tokio::test(start_paused = true)]
+async fn a_login_for_another_folder_than_was_open_last_waits_for_it() {
+    let archive = r#"
+        C: $a EXAMINE "Archive"
+        C: $b UID FETCH 1:* (UID RFC822.SIZE)
+        S: * 0 EXISTS
+        S: * OK [UIDVALIDITY 8] x
+        S: $a OK x
+        S: $b OK x"#;
+    let nowhere = r#"
+        C: $a EXAMINE "Nowhere"
+        C: $b UID FETCH 1:* (UID RFC822.SIZE)
+        S: $a NO [NONEXISTENT] x
+        S: $b BAD x"#;
+    let mut behind = Behind::new(&[&[ONE, archive, archive, TWO, nowhere], &[nowhere]]);
+    assert_eq!(behind.check("x").await, 1);
+    for (folder, coming) in [("Archive", false), ("Archive", true), ("INBOX", false)] {
+        behind.provider.account.pop3.folder = folder.to_owned();
+        assert_eq!(is_coming(behind.begin("x").await.unwrap()).await, coming, "{folder}");
+    }
+    behind.provider.account.pop3.folder = "Nowhere".to_owned();
+    let error = behind.begin("x").await.err().unwrap();
+    assert!(matches!(error, UpstreamError::NoFolder { .. }), "{error:?}");
+    behind.kept().await;
+}
+
+/// An app that has gone.
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_nobody_waits_for_any_more_is_given_up_with_its_session() {
+    let behind = Behind::new(&[&[ONE, SILENCE]]);
+    assert_eq!(behind.check("x").await, 1);
+    let Opening::Coming(mut coming) = behind.begin("x").await.unwrap() else { panic!("it is held") };
+    let held = behind.provider.resources.held.clone();
+    assert_eq!(held.in_use(&behind.provider.account), 1);
+    assert!(tokio::time::timeout(Duration::from_secs(1), coming.as_mut()).await.is_err(), "it is silent");
+    drop(coming);
+    assert_eq!(held.in_use(&behind.provider.account), 0);
     behind.kept().await;
 }
 

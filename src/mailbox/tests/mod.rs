@@ -80,6 +80,10 @@ impl Provider {
     }
 
     async fn open_with(&self, claim: Option<Claim>) -> Result<(Mailbox, Listing), UpstreamError> {
+        self.begin(claim).await?.listed().await
+    }
+
+    async fn begin(&self, claim: Option<Claim>) -> Result<Opening, UpstreamError> {
         let (plays, left) = (self.plays.clone(), self.left.clone());
         let backoff = self.resources.backoffs.of(&self.account);
         let dial: Dial = Arc::new(move || {
@@ -102,6 +106,15 @@ impl Provider {
             play.await.unwrap();
         }
     }
+}
+
+/// A login that proves nothing, over the sessions that `dial` makes.
+async fn open_over(
+    dial: Dial,
+    account: Account,
+    resources: Resources,
+) -> Result<(Mailbox, Listing), UpstreamError> {
+    Mailbox::open_by(dial, Arc::new(account), resources, STALL, None).await?.listed().await
 }
 
 fn account() -> Account {

@@ -7,6 +7,9 @@
 //!        └──QUIT──▶ closed                 └──hang-up, time-out──▶ closed, nothing removed
 //! ```
 //!
+//! A login may be accepted while its maildrop is still coming: then the first command that needs it waits, and where it
+//! does not come the next one hears what the login would have heard.
+//!
 //! RFC 1939 §4 to §7, CAPA from RFC 2449, AUTH from RFC 5034, STLS from RFC 2595 §4: the session ends there, and
 //! another one, which knows nothing of it, begins inside TLS. Not here: APOP, whose digest could not be forwarded
 //! as a login.
@@ -20,7 +23,7 @@ mod transaction;
 
 use zeroize::Zeroize;
 
-use self::transaction::transaction;
+use self::transaction::{before_maildrop, transaction};
 use super::command::{COMMAND_LIMIT, SASL_LIMIT};
 use super::maildrop::NotThere;
 use super::{Command, Listing, Maildrop, MessageNumber, Reply, SyntaxError};
@@ -42,9 +45,12 @@ pub enum Step {
     Reply(Reply),
     /// Send it, then the listing.
     List(Reply, Listing),
-    /// Open the mailbox for this offer, then [`Session::logged_in`], [`Session::login_refused`] or
-    /// [`Session::login_failed`].
+    /// Open the mailbox for this offer, then [`Session::logged_in`], [`Session::login_accepted`],
+    /// [`Session::login_refused`] or [`Session::login_failed`].
     Login(Offer),
+    /// The maildrop is still coming: once the driver has told [`Session::arrived`] or [`Session::not_coming`], this
+    /// command is for [`Session::resume`].
+    Await(Command),
     /// Send the whole message, then [`Session::retrieved`]; the octets are those of the listing.
     Retrieve {
         /// Which one.
@@ -93,7 +99,11 @@ enum State {
     Exchange(Exchange),
     /// AUTHORIZATION, the driver asks upstream.
     LoggingIn,
+    /// TRANSACTION whose maildrop is still coming.
+    Coming,
     Transaction(Maildrop),
+    /// TRANSACTION whose maildrop does not come: whatever the app says next is told why, and that is all.
+    Failed(Reply),
     /// UPDATE, or over.
     Update,
 }
@@ -121,7 +131,7 @@ impl Session {
 
     /// Whether the login is done.
     pub fn is_logged_in(&self) -> bool {
-        matches!(self.state, State::Transaction(_) | State::Update)
+        matches!(self.state, State::Coming | State::Transaction(_) | State::Failed(_) | State::Update)
     }
 
     /// The maildrop in TRANSACTION.
@@ -175,6 +185,9 @@ impl Session {
     }
 
     fn not_a_command(&mut self, error: SyntaxError) -> Step {
+        if matches!(self.state, State::Failed(_)) {
+            return self.fail();
+        }
         // A line too long for an answer ends the exchange too: the app is told, and the next line is a command.
         if !self.is_logged_in() && error != SyntaxError::Empty {
             self.state = State::Authorization(None);
@@ -203,11 +216,32 @@ impl Session {
                     command => transaction(maildrop, command),
                 }
             }
+            State::Coming => {
+                self.bad = 0;
+                match command {
+                    Command::Quit => self.quit(),
+                    command => before_maildrop(command).unwrap_or_else(Step::Await),
+                }
+            }
+            State::Failed(_) => self.fail(),
             State::Authorization(user) => {
                 let user = user.take();
                 self.authorization(user, command)
             }
             _ => Step::Reply(Reply::err("not in this state")),
+        }
+    }
+
+    /// The command of [`Step::Await`], now that it is known what became of the maildrop.
+    pub fn resume(&mut self, command: Command) -> Step {
+        self.handle_command(command)
+    }
+
+    /// The last word.
+    fn fail(&mut self) -> Step {
+        match std::mem::replace(&mut self.state, State::Update) {
+            State::Failed(reply) => Step::Finish(reply),
+            _ => Step::Finish(Reply::err("not in this state")),
         }
     }
 

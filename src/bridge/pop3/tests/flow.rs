@@ -4,7 +4,7 @@ use super::*;
 
 const DOTS: &[u8] = b"Subject: dots\r\n\r\n.\r\n..a\r\nb";
 
-fn two() -> Script {
+pub(super) fn two() -> Script {
     Script::new([Mail::of(b"Subject: one\r\n\r\nhello\r\n"), Mail::of(DOTS)])
 }
 
@@ -17,10 +17,10 @@ async fn rfc1939_4_the_greeting_waits_for_nobody() {
     assert_eq!(script.seen().passwords.len(), 0);
 }
 
-const EVERYTHING: &str =
+pub(super) const EVERYTHING: &str =
     "STAT\r\nLIST\r\nUIDL\r\nRETR 2\r\nTOP 1 0\r\nDELE 1\r\nNOOP\r\nRETR 1\r\nBAD\r\nQUIT\r\n";
 
-const ANSWERS: &str = "+OK 2 49\r\n+OK 2 messages (49 octets)\r\n1 23\r\n2 26\r\n.\r\n+OK\r\n1 7.10\r\n2 7.11\r\n.\r\n\
+pub(super) const ANSWERS: &str = "+OK 2 49\r\n+OK 2 messages (49 octets)\r\n1 23\r\n2 26\r\n.\r\n+OK\r\n1 7.10\r\n2 7.11\r\n.\r\n\
     +OK\r\nSubject: dots\r\n\r\n..\r\n...a\r\nb\r\n.\r\n+OK\r\nSubject: one\r\n\r\n.\r\n\
     +OK marked deleted\r\n+OK\r\n-ERR the message is marked deleted\r\n-ERR unknown command\r\n+OK bye\r\n";
 

@@ -2,6 +2,7 @@
 
 mod faults;
 mod flow;
+mod held;
 mod log;
 mod waiting;
 
@@ -20,7 +21,7 @@ use super::{Accounts, Driver};
 use crate::auth::{Credentials, Proof};
 use crate::config;
 use crate::mail::{Account, Deadlines, Uid, UidValidity};
-use crate::mailbox::{Listing, Message};
+use crate::mailbox::{Listing, Message, Opening};
 use crate::proto::pop3::Maildrop;
 use crate::upstream::UpstreamError;
 
@@ -50,6 +51,8 @@ pub(super) struct Mail {
 #[derive(Default)]
 pub(super) struct Mailbox {
     mails: Vec<Mail>,
+    /// Its session upstream was held.
+    held: bool,
     login_error: Option<fn() -> UpstreamError>,
     login_takes: Duration,
     update_takes: Duration,
@@ -124,7 +127,18 @@ impl Provider for Script {
         _: Arc<Account>,
         credentials: Credentials,
         _: Proof,
-    ) -> Result<(Self, Listing), UpstreamError> {
+    ) -> Result<Opening<Self>, UpstreamError> {
+        let held = self.seen().held;
+        let listed = self.clone().list(credentials);
+        match held {
+            true => Ok(Opening::Coming(Box::pin(listed))),
+            false => listed.await.map(|(mailbox, listing)| Opening::Open(mailbox, listing)),
+        }
+    }
+}
+
+impl Script {
+    async fn list(self, credentials: Credentials) -> Result<(Self, Listing), UpstreamError> {
         let takes = self.seen().login_takes;
         tokio::time::sleep(takes).await;
         let mut seen = self.seen();
@@ -138,7 +152,8 @@ impl Provider for Script {
         let mails = seen.mails.iter().zip(10..);
         let messages = mails.map(|(mail, at)| Message { uid: uid(at), octets: mail.size }).collect();
         let uid_validity = UidValidity::new(7).expect("not 0");
-        Ok((self.clone(), Listing { uid_validity, names: uid_validity.into(), messages }))
+        drop(seen);
+        Ok((self, Listing { uid_validity, names: uid_validity.into(), messages }))
     }
 }
 
@@ -217,10 +232,19 @@ pub(super) fn deadlines() -> Deadlines {
 
 /// `room` is what the pipe holds before the app reads; `pop3` are lines of `[account.pop3]`.
 pub(super) fn talk_with(script: &Script, room: usize, pop3: &str) -> Talk {
+    talk_through(script, room, accounts(pop3))
+}
+
+pub(super) fn accounts(pop3: &str) -> Accounts {
     let text = format!("[[account]]\naddress = \"ana@gmx.net\"\nsecret = \"app\"\n[account.pop3]\n{pop3}\n");
     let settings = config::parse(&text, Path::new("test.toml")).expect("a good configuration");
+    Accounts::new(settings.accounts)
+}
+
+/// One more connection to a bridge that has these accounts.
+pub(super) fn talk_through(script: &Script, room: usize, accounts: Accounts) -> Talk {
     let (app, ours) = tokio::io::duplex(room);
-    let (accounts, stopping) = (Accounts::new(settings.accounts), CancellationToken::new());
+    let stopping = CancellationToken::new();
     let driver = Driver::new(
         ours,
         crate::proto::pop3::Session::new(),

@@ -118,6 +118,28 @@ impl Session {
         Step::Reply(Reply::ok(&text))
     }
 
+    /// The credentials are good; TRANSACTION, though nobody knows yet what is in the maildrop: [`Session::arrived`] or
+    /// [`Session::not_coming`] follows.
+    pub fn login_accepted(&mut self) -> Step {
+        self.state = State::Coming;
+        self.bad = 0;
+        Step::Reply(Reply::ok("logged in"))
+    }
+
+    /// The maildrop has come.
+    pub fn arrived(&mut self, maildrop: Maildrop) {
+        if matches!(self.state, State::Coming) {
+            self.state = State::Transaction(maildrop);
+        }
+    }
+
+    /// The maildrop does not come, and this is what the login would have been told.
+    pub fn not_coming(&mut self, reply: Reply) {
+        if matches!(self.state, State::Coming) {
+            self.state = State::Failed(reply);
+        }
+    }
+
     /// The credentials are wrong; the app may try again, a few times.
     pub fn login_refused(&mut self, reply: Reply) -> Step {
         self.refused = self.refused.saturating_add(1);

@@ -18,6 +18,15 @@ fn in_transaction(sizes: &[u64]) -> Session {
     session
 }
 
+/// Accepted, and the maildrop is still coming.
+fn accepted() -> Session {
+    let mut session = Session::new();
+    say(&mut session, "USER ana");
+    say(&mut session, "PASS x");
+    assert!(matches!(session.login_accepted(), Step::Reply(reply) if reply.octets() == b"+OK logged in\r\n"));
+    session
+}
+
 fn step(session: &mut Session, line: &str) -> Step {
     session.handle_line(Line::Whole(BytesMut::from(line))).1
 }
@@ -36,6 +45,7 @@ fn say(session: &mut Session, line: &str) -> String {
         Step::Login(offer) => {
             format!("login {} {}", offer.login, String::from_utf8_lossy(offer.secret.expose()))
         }
+        Step::Await(command) => format!("await {}", command.name()),
         Step::Retrieve { uid, octets, .. } => format!("retrieve {uid} {octets}"),
         Step::Top { uid, lines, .. } => format!("top {uid} {lines}"),
         Step::Update { retrieved, deleted } => {
@@ -271,6 +281,50 @@ fn rfc1939_5_one_walk_through_transaction() {
 }
 
 #[test]
+fn while_its_maildrop_is_coming_a_session_answers_what_it_can() {
+    let mut session = accepted();
+    assert!(session.is_logged_in() && session.maildrop().is_none());
+    let waiting = ["STAT", "LIST", "LIST 1", "UIDL", "UIDL 1", "RETR 1", "TOP 1 0", "DELE 1"];
+    for line in waiting {
+        let name = line.split(' ').next().expect("a word");
+        assert_eq!(say(&mut session, line), format!("await {name}"));
+    }
+    assert_eq!(say(&mut session, "NOOP"), "+OK\r\n");
+    assert_eq!(say(&mut session, "RSET"), "+OK no message is marked deleted\r\n");
+    assert_eq!(say(&mut session, "PASS x"), "-ERR already logged in\r\n");
+    assert_eq!(say(&mut session, "RETR 0"), "-ERR no such message\r\n");
+    assert_eq!(say(&mut session, "CAPA"), say(&mut in_transaction(&[]), "CAPA"));
+    let Step::Await(command) = step(&mut session, "RETR 2") else { panic!("it waits") };
+    session.arrived(maildrop(&[100, 200]));
+    assert!(matches!(session.resume(command), Step::Retrieve { octets: 200, .. }));
+    assert_eq!(say(&mut session, "STAT"), "+OK 2 300\r\n");
+    session.not_coming(Reply::err("too late"));
+    assert_eq!(say(&mut session, "STAT"), "+OK 2 300\r\n");
+}
+
+#[test]
+fn rfc1939_6_quit_before_the_maildrop_has_come_removes_nothing() {
+    let mut session = accepted();
+    assert_eq!(say(&mut session, "QUIT"), "+OK bye\r\nclosed");
+    session.arrived(maildrop(&[1]));
+    assert!(session.maildrop().is_none());
+}
+
+#[test]
+fn a_maildrop_that_does_not_come_is_the_last_word_whatever_is_asked() {
+    for line in ["STAT", "NOOP", "QUIT", "CAPA", "XTND", "", "RETR 0"] {
+        let mut session = accepted();
+        session.not_coming(Reply::err_with(Code::SysTemp, "down"));
+        assert!(session.is_logged_in());
+        assert_eq!(say(&mut session, line), "-ERR [SYS/TEMP] down\r\nclosed", "{line}");
+    }
+    let mut session = accepted();
+    let Step::Await(command) = step(&mut session, "STAT") else { panic!("it waits") };
+    session.not_coming(Reply::err("down"));
+    assert!(matches!(session.resume(command), Step::Finish(reply) if reply.octets() == b"-ERR down\r\n"));
+}
+
+#[test]
 fn rfc1939_6_rset_leaves_nothing_for_update() {
     let mut session = in_transaction(&[1, 2]);
     say(&mut session, "DELE 1");
@@ -334,11 +388,12 @@ proptest! {
 
     #[test]
     fn any_lines_are_answered(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..20)) {
-        let (mut before, mut after) = (Session::new(), in_transaction(&[1]));
-        for line in lines {
-            let line = Line::Whole(BytesMut::from(line.as_slice()));
-            before.handle_line(match &line { Line::Whole(line) => Line::Whole(line.clone()), Line::TooLong => Line::TooLong });
-            after.handle_line(line);
+        let mut failed = accepted();
+        failed.not_coming(Reply::err("no"));
+        for mut session in [Session::new(), accepted(), failed, in_transaction(&[1])] {
+            for line in &lines {
+                session.handle_line(Line::Whole(BytesMut::from(line.as_slice())));
+            }
         }
     }
 }

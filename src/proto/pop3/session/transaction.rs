@@ -8,6 +8,31 @@ use crate::proto::pop3::{Code, Command, Listing, Maildrop, Reply};
 const CAPABILITIES: &[&str] =
     &["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "UTF8 USER", "LANG"];
 
+/// One command other than QUIT while the maildrop is still coming; the command itself where it has to wait.
+pub(super) fn before_maildrop(command: Command) -> Result<Step, Command> {
+    match command {
+        Command::Rset => Ok(Step::Reply(Reply::ok("no message is marked deleted"))),
+        command => without_maildrop(command),
+    }
+}
+
+/// One command that is none of the maildrop's; the command itself where it is.
+fn without_maildrop(command: Command) -> Result<Step, Command> {
+    let reply = match command {
+        Command::Noop => Reply::ok(""),
+        Command::Capa => Reply::lines("", CAPABILITIES),
+        Command::Lang(language) => lang(language.as_deref()),
+        Command::User(_)
+        | Command::Pass(_)
+        | Command::AuthList
+        | Command::Auth { .. }
+        | Command::Stls
+        | Command::Utf8 => Reply::err("already logged in"),
+        command => return Err(command),
+    };
+    Ok(Step::Reply(reply))
+}
+
 /// One command other than QUIT.
 pub(super) fn transaction(maildrop: &mut Maildrop, command: Command) -> Step {
     let outcome = match command {
@@ -33,10 +58,9 @@ pub(super) fn transaction(maildrop: &mut Maildrop, command: Command) -> Step {
             maildrop.unmark_all();
             Ok(Step::Reply(all(maildrop)))
         }
-        Command::Noop => Ok(Step::Reply(Reply::ok(""))),
-        Command::Capa => Ok(Step::Reply(Reply::lines("", CAPABILITIES))),
-        Command::Lang(language) => Ok(Step::Reply(lang(language.as_deref()))),
-        _ => Ok(Step::Reply(Reply::err("already logged in"))),
+        command => {
+            Ok(without_maildrop(command).unwrap_or_else(|_| Step::Reply(Reply::err("not in this state"))))
+        }
     };
     outcome.unwrap_or_else(|not_there| Step::Reply(not_there.into()))
 }
