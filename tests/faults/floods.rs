@@ -68,19 +68,11 @@ async fn refused(bridge: &Program) -> &'static str {
     "RETR"
 }
 
-/// The most memory that the program ever had, in octets.
-fn most(bridge: &Program) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", bridge.id())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("resident memory");
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kib * 1024
-}
-
 #[tokio::test]
 async fn lines_and_literals_without_end_are_refused_before_memory_is_taken() {
     let upstream = Upstream::good().await;
     let bridge = Program::start(&Config::new(USER, &upstream.remote()), "info");
-    let before = most(&bridge);
+    let before = bridge.most_memory();
     let line: &[u8] = b"* OK ";
     let literal: &[u8] = b"* LIST () \"/\" {4294967295}\r\n";
     let items: &[u8] = b"* 1 FETCH (UID 1 X-Y \"";
@@ -103,7 +95,7 @@ async fn lines_and_literals_without_end_are_refused_before_memory_is_taken() {
             assert_eq!(told, refused_at, "{at:?}: {:?}", flood.escape_ascii().to_string());
         }
     }
-    let grown = most(&bridge).saturating_sub(before);
+    let grown = bridge.most_memory().saturating_sub(before);
     assert!(grown < GROWTH, "{grown} octets");
 }
 
@@ -113,7 +105,7 @@ async fn lines_and_literals_without_end_are_refused_before_memory_is_taken() {
 async fn a_body_of_four_gigabytes_that_was_listed_as_small_streams() {
     let upstream = Upstream::good().await;
     let bridge = Program::start(&Config::new(USER, &upstream.remote()), "info");
-    let before = most(&bridge);
+    let before = bridge.most_memory();
     let body = b"* 1 FETCH (UID 1 BODY[] {4294967295}\r\n";
     let app = async {
         let mut app = Pop3::login(bridge.pop3(), USER, PASSWORD).await;
@@ -122,7 +114,7 @@ async fn a_body_of_four_gigabytes_that_was_listed_as_small_streams() {
             let octets = app.wire().hear_exactly(1 << 20).await;
             assert!(octets.iter().all(|octet| *octet == b'x'));
         }
-        most(&bridge).saturating_sub(before)
+        bridge.most_memory().saturating_sub(before)
     };
     let served = serve(&upstream, "UID FETCH 1 (UID BODY", body);
     let grown = tokio::select! { grown = app => grown, () = served => panic!("the bridge left") };

@@ -276,6 +276,14 @@ impl Program {
         self.child.id()
     }
 
+    /// The most memory that it ever had, in octets.
+    pub fn most_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("resident memory");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
+    }
+
     /// What it wrote so far.
     pub fn log(&self) -> String {
         self.log.text()
