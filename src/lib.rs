@@ -117,7 +117,8 @@
 //!   and no state folder for it, and starting waits for no disk.
 //! - **A UIDVALIDITY that comes back is another one.** RFC 3501 forbids it, and where unique-ids are carried from one to the
 //!   next it would give a message the unique-id of another. So `UIDVALIDITY-TIMES.UID` is what is not proven the same
-//!   then; a mailbox of which nothing was ever carried goes by server facts alone, as it would on another machine.
+//!   then, and no body that was kept before is shown; a mailbox of which nothing was ever carried goes by server facts
+//!   alone, as it would on another machine.
 //! - **The oauth2 crate is shown canonical answers only.** It is strict where token servers are not (lives as text,
 //!   errors under status 200, HTML), and its error for what it cannot read carries the body, tokens included; so each
 //!   answer is put into the form of RFC 6749 §5 beneath it, and what is none is told by its status alone.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
-use crate::mail::{Identity, Listed, Names, Uid, UidValidity};
+use crate::mail::{Account, Identity, Listed, Names, Uid, UidValidity};
 use crate::store::{Before, KeptNames, Page, Renamed, Renumbered};
 use crate::upstream::imap::{Examined, Headers, Looked, Session};
 
@@ -54,16 +54,20 @@ impl Earlier {
         if let Some(names) = self.kept.names(now) {
             return names;
         }
-        let renumbered = self.was.is_some_and(|was| was != now) || self.kept.is_there();
+        let was = match self.was {
+            // Nothing was built upon it, but all the messages that an app has may hang on it.
+            None if page.is_late() => page.before().await.map(|before| before.listed.uid_validity),
+            was => was,
+        };
+        let renumbered = was.is_some_and(|was| was != now) || self.kept.is_there();
         if !renumbered || !examined.lasting {
             return self.kept.own(now);
         }
         let before = page.before().await.filter(|before| before.listed.uid_validity != now);
-        let same = match &before {
-            Some(before) => same(before, examined, session).await,
-            None => Vec::new(),
+        let (was, same) = match before {
+            Some(before) => (before.listed.uid_validity, same(before, examined, session).await),
+            None => (now, Vec::new()),
         };
-        let was = before.map_or(now, |before| before.listed.uid_validity);
         let names = self.renamed.renumbered(&self.kept, Renumbered { was, now, same }).await;
         info!(
             messages = examined.listed.messages.len(),
@@ -74,31 +78,53 @@ impl Earlier {
     }
 }
 
+/// What the keys of a mailbox's bodies begin with. Where a UIDVALIDITY came back its UIDs may be other messages' now, of
+/// the same size maybe, so those that were kept before are not theirs.
+pub(super) fn whose(account: &Account, names: &Names) -> String {
+    let mailboxes = account.mailboxes().collect::<Vec<_>>().join(" ");
+    match names.now().returned {
+        0 => mailboxes,
+        times => format!("{mailboxes} returned {times}"),
+    }
+}
+
+/// A message and by what it is known.
+type Known = (Uid, Identity);
+
 /// The messages that are certainly the same: their UIDs now, ascending, and what they were.
-async fn same(before: &Before, examined: &mut Examined, session: &Session) -> Vec<(Uid, Uid)> {
-    let was = provable(before);
-    let mut now = examined.identities.clone().unwrap_or_default();
+async fn same(before: Before, examined: &mut Examined, session: &Session) -> Vec<(Uid, Uid)> {
+    let Before { listed, identities } = before;
+    let was = provable(&listed, identities);
+    let mut same = Vec::with_capacity(was.len());
+    if let Some(told) = &mut examined.identities {
+        same.extend(pairs(&was, told));
+        told.sort_unstable();
+    }
     let wanted = of_the_same_size(&was, &examined.listed);
     if !wanted.is_empty() {
         let looked = look_at(session, examined.listed.uid_validity, wanted.clone()).await;
-        now.extend(proving(&wanted, &looked));
+        same.extend(pairs(&was, &mut proving(&wanted, &looked)));
         // The app has these messages and will not ask for them again: the next time their headers count as seen.
         let known = examined.identities.get_or_insert_default();
         let told: HashSet<Uid> = known.iter().map(|(uid, _)| *uid).collect();
         known.extend(looked.identities.into_iter().filter(|(uid, _)| !told.contains(uid)));
         known.sort_unstable();
     }
-    let is = alone(&now);
-    let pairs = is.iter().filter_map(|(identity, now)| Some((*now, *was.get(identity)?)));
-    let mut same: Vec<(Uid, Uid)> =
-        pairs.filter(|(now, was)| !contradict(&before.listed, *was, &examined.listed, *now)).collect();
+    same.retain(|(now, was)| !contradict(&listed, *was, &examined.listed, *now));
     same.sort_unstable();
     // Upstream's word and the header may say this and that.
-    same.chunk_by(|(one, _), (next, _)| one == next)
-        .filter(|group| group.len() == 1)
-        .flatten()
-        .copied()
-        .collect()
+    alone(same, |(now, _)| *now)
+}
+
+/// Those that one message alone has now, and one alone had: their UIDs now, and what they were. `was` is ascending by
+/// identity, as `now` is then.
+fn pairs(was: &[Known], now: &mut [Known]) -> impl Iterator<Item = (Uid, Uid)> {
+    now.sort_unstable_by_key(|(_, identity)| *identity);
+    now.chunk_by(|(_, one), (_, next)| one == next).filter_map(|group| {
+        let [(now, identity)] = group else { return None };
+        let at = was.binary_search_by_key(identity, |(_, identity)| *identity).ok()?;
+        was.get(at).map(|(was, _)| (*now, *was))
+    })
 }
 
 /// Whether upstream tells two sizes of what it says is the same. One that was seen may differ from what was told.
@@ -111,31 +137,34 @@ fn contradict(before: &Listed, was: Uid, listed: &Listed, now: Uid) -> bool {
     told(before, was).zip(told(listed, now)).is_some_and(|(was, now)| was != now)
 }
 
-/// The identities that one message alone had, and which.
-fn provable(before: &Before) -> HashMap<Identity, Uid> {
-    let mut was = alone(&before.identities);
-    let unseen: HashSet<u64> = {
-        let known: HashSet<Uid> = before.identities.iter().map(|(uid, _)| *uid).collect();
-        let unseen = before.listed.messages.iter().filter(|(uid, _)| !known.contains(uid));
-        unseen.map(|(_, size)| size.octets()).collect()
-    };
-    was.retain(|identity, _| identity.octets().is_none_or(|octets| !unseen.contains(&octets)));
+/// The messages whose identities they alone had, ascending by these.
+fn provable(listed: &Listed, mut identities: Vec<Known>) -> Vec<Known> {
+    let mut unseen: HashSet<u64> = HashSet::new();
+    if identities.iter().any(|(_, identity)| identity.octets().is_some()) {
+        let is_seen = |uid: &Uid| identities.binary_search_by_key(uid, |(uid, _)| *uid).is_ok();
+        let messages = listed.messages.iter().filter(|(uid, _)| !is_seen(uid));
+        unseen.extend(messages.map(|(_, size)| size.octets()));
+    }
+    identities.sort_unstable_by_key(|(_, identity)| *identity);
+    let mut was = alone(identities, |(_, identity)| *identity);
+    was.retain(|(_, identity)| identity.octets().is_none_or(|octets| !unseen.contains(&octets)));
     was
 }
 
-/// The identities that one message alone has, and which.
-fn alone(identities: &[(Uid, Identity)]) -> HashMap<Identity, Uid> {
-    let mut whose: HashMap<Identity, Option<Uid>> = HashMap::with_capacity(identities.len());
-    for (uid, identity) in identities {
-        whose.entry(*identity).and_modify(|other| *other = None).or_insert(Some(*uid));
+/// Without those that share what `of` says of them, by which they are sorted. Copies nothing where there are none: it may
+/// be all of a large mailbox.
+fn alone<T: Copy, K: PartialEq>(all: Vec<T>, of: impl Fn(&T) -> K) -> Vec<T> {
+    let alike = |one: &T, next: &T| of(one) == of(next);
+    if all.is_sorted_by(|one, next| !alike(one, next)) {
+        return all;
     }
-    whose.into_iter().filter_map(|(identity, uid)| Some((identity, uid?))).collect()
+    all.chunk_by(alike).filter(|group| group.len() == 1).flatten().copied().collect()
 }
 
 /// The messages whose headers could prove them the same, and their octets: all of one size together, the sizes of the
 /// newest messages first. None where upstream tells not all sizes.
-fn of_the_same_size(was: &HashMap<Identity, Uid>, listed: &Listed) -> Vec<(Uid, u64)> {
-    let sizes: HashSet<u64> = was.keys().filter_map(|identity| identity.octets()).collect();
+fn of_the_same_size(was: &[Known], listed: &Listed) -> Vec<(Uid, u64)> {
+    let sizes: HashSet<u64> = was.iter().filter_map(|(_, identity)| identity.octets()).collect();
     if sizes.is_empty() || listed.messages.iter().any(|(_, size)| !size.is_known()) {
         return Vec::new();
     }

@@ -14,7 +14,7 @@ use super::ahead::Ahead;
 use super::held::{Claim, InUse, Left};
 use super::hidden::Hiding;
 use super::line::{self, Dial, Line};
-use super::names::Earlier;
+use super::names::{self, Earlier};
 use super::{Listing, Mailbox, Resources, listing};
 use crate::auth::{Credentials, Proof};
 use crate::mail::Account;
@@ -160,7 +160,7 @@ impl Login {
         let (listing, told) = listing::listing(examined, names, &page);
         let mut mailbox = Mailbox {
             line,
-            whose: account.mailboxes().collect::<Vec<_>>().join(" ").into(),
+            whose: names::whose(&account, &listing.names).into(),
             folder: folder.into(),
             uid_validity,
             told,

@@ -142,6 +142,26 @@ async fn what_is_the_same_keeps_its_unique_id_also_where_the_ledger_is_not_writt
     provider.kept().await;
 }
 
+/// A disk that was asleep takes seconds. A listing does not wait so long for it, unique-ids do.
+#[tokio::test(start_paused = true)]
+async fn what_is_the_same_keeps_its_unique_id_also_where_the_disk_is_slow() {
+    let (first, second) = ([(3, 30, "M3"), (5, 50, "M5")], [(1, 50, "M5"), (2, 60, "M6")]);
+    let scripts = [with_ids(7, 1, &first), with_ids(8, 1, &second), with_ids(8, 1, &second)];
+    let scripts: Vec<&'static str> = scripts.into_iter().map(|script| &*script.leak()).collect();
+    let (provider, _folder) = Provider::new(&scripts).ledger();
+    assert_eq!(unique_ids(&provider).await, "7.3 7.5");
+    for _ in 0..2 {
+        let held_up = provider.resources.ledger.hold_up_reading().await;
+        let slow = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            drop(held_up);
+        };
+        let (ids, ()) = tokio::join!(unique_ids(&provider), slow);
+        assert_eq!(ids, "7.5 8.2");
+    }
+    provider.kept().await;
+}
+
 /// What the ledger knows goes with an account that is removed, and what its programs know does not.
 #[tokio::test(start_paused = true)]
 async fn an_account_that_is_removed_and_added_again_has_its_unique_ids() {
@@ -219,17 +239,20 @@ async fn sessions_that_find_it_out_together_show_the_same() {
     provider.kept().await;
 }
 
-/// A body that was cached belongs to the message as it was numbered then.
+/// A body that was cached belongs to the message as it was numbered then, also where the number comes back, which
+/// RFC 3501 §2.3.1.1 forbids, and the size is the same.
 #[tokio::test(start_paused = true)]
 async fn a_cached_body_is_never_shown_under_another_uidvalidity() {
     let fetched = "C: $y UID FETCH 3 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 3 BODY[] {3}\\r\\nold)\\r\\n\nS: $y OK done\n";
     let scripts = [
         with_ids(7, 1, &[(3, 3, "M3")]) + fetched,
         with_ids(8, 4, &[(3, 3, "M4"), (4, 3, "M3")]) + &fetched.replace("old", "new"),
+        with_ids(7, 5, &[(3, 3, "M4"), (5, 3, "M5")]) + &fetched.replace("old", "new"),
+        unchanged(7, &[(3, 3, "M4"), (5, 3, "M5")]),
     ];
     let scripts: Vec<&'static str> = scripts.into_iter().map(|script| &*script.leak()).collect();
     let (provider, _folder) = Provider::new(&scripts).ledger();
-    for (expected, ids) in [("old", "7.3"), ("new", "8.3 7.3")] {
+    for (expected, ids) in [("old", "7.3"), ("new", "8.3 7.3"), ("new", "8.3 7-1.5"), ("new", "8.3 7-1.5")] {
         let (mut mailbox, listing) = provider.open().await.unwrap();
         assert_eq!(shown(&listing), ids);
         let (body, end) = whole(&mut mailbox.body(uid(3)).await.unwrap()).await;

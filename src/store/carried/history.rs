@@ -7,8 +7,6 @@
 //!
 //! Little-endian.
 
-use std::collections::BTreeMap;
-
 use super::Renumbered;
 use crate::mail::{Name, Names, Numbering, Uid, UidValidity};
 
@@ -27,14 +25,24 @@ pub(super) struct History {
 impl History {
     /// The names of the messages, if this is the numbering they are of.
     pub(super) fn names(&self, now: UidValidity) -> Option<Names> {
-        let last = self.numberings.last().filter(|last| last.uid_validity == now)?;
-        Some(Names::carried(*last, self.carried.clone()))
+        let last = self.last(now)?;
+        Some(Names::carried(last, self.carried.clone()))
+    }
+
+    /// The same.
+    pub(super) fn into_names(self, now: UidValidity) -> Option<Names> {
+        let last = self.last(now)?;
+        Some(Names::carried(last, self.carried))
+    }
+
+    fn last(&self, now: UidValidity) -> Option<Numbering> {
+        self.numberings.last().copied().filter(|last| last.uid_validity == now)
     }
 
     /// The numbering that a mailbox with this UIDVALIDITY has: the last one, or a new one.
     pub(super) fn numbering(&self, now: UidValidity) -> Numbering {
-        if let Some(last) = self.numberings.last().filter(|last| last.uid_validity == now) {
-            return *last;
+        if let Some(last) = self.last(now) {
+            return last;
         }
         match self.latest(now) {
             Some(before) => Numbering { returned: before.returned.saturating_add(1), ..before },
@@ -65,8 +73,10 @@ impl History {
         after.numberings.push(next);
         let beyond = after.numberings.len().saturating_sub(NUMBERINGS);
         after.numberings.drain(..beyond);
-        let names: BTreeMap<Uid, Name> = same.iter().map(|(uid, old)| (*uid, before.of(*old))).collect();
-        after.carried = names.into_iter().filter(|(_, name)| name.numbering != next).collect();
+        let names = same.iter().map(|(uid, old)| (*uid, before.of(*old)));
+        after.carried = names.filter(|(_, name)| name.numbering != next).collect();
+        after.carried.sort_unstable_by_key(|(uid, _)| *uid);
+        after.carried.dedup_by_key(|(uid, _)| *uid);
         after
     }
 
@@ -125,7 +135,7 @@ fn number(rest: &mut &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{HashMap, HashSet};
+    use std::collections::{BTreeMap, HashMap, HashSet};
 
     use proptest::prelude::*;
 

@@ -242,7 +242,7 @@ impl Place {
         }
         let after = before.after(renumbered);
         FILES.write(&held, name, &after.encode())?;
-        Ok(after.names(renumbered.now))
+        Ok(after.into_names(renumbered.now))
     }
 }
 

@@ -174,6 +174,11 @@ pub(super) fn encode_identities(
     octets
 }
 
+/// How many identities are in a block.
+pub(super) fn identities_in(octets: &[u8]) -> usize {
+    octets.len().saturating_sub(EIGHT) / 18
+}
+
 /// Appends a block's identities to `identities`.
 pub(super) fn decode_identities(
     key: Key,

@@ -146,8 +146,14 @@ pub(super) fn read(database: &Database, key: Key) -> Result<Option<Listed>, Faul
 pub(super) fn read_all(database: &Database, key: Key) -> Result<Option<Before>, Fault> {
     let reading = database.begin_read()?;
     let Some(listed) = listed(&reading, key)? else { return Ok(None) };
-    let mut identities = Vec::new();
-    for block in reading.open_table(IDENTITIES)?.range((key, 0)..=(key, u32::MAX))? {
+    let blocks = reading.open_table(IDENTITIES)?;
+    let all = (key, 0)..=(key, u32::MAX);
+    let mut known = 0;
+    for block in blocks.range(all.clone())? {
+        known += block::identities_in(block?.1.value());
+    }
+    let mut identities = Vec::with_capacity(known);
+    for block in blocks.range(all)? {
         let (name, block) = block?;
         let number = name.value().1;
         block::decode_identities(key, listed.uid_validity, number, block.value(), &mut identities)?;

@@ -90,7 +90,13 @@ pub struct Page {
     key: Key,
     /// What was learnt and perhaps not written when the file was read: it may be written by now.
     unwritten: Option<Notes>,
+    /// The file was not read in time.
+    is_late: bool,
 }
+
+/// The disk did not tell in time.
+#[derive(Debug)]
+struct Late;
 
 /// What a mailbox was like when it was written last.
 #[derive(Debug)]
@@ -202,7 +208,7 @@ impl Ledger {
 
     /// The part about one mailbox of an account, `folder` as the user sees its name.
     pub fn page(&self, account: &Account, folder: &str) -> Page {
-        Page { book: self.0.clone(), key: key(account, folder), unwritten: None }
+        Page { book: self.0.clone(), key: key(account, folder), unwritten: None, is_late: false }
     }
 
     /// Removes what is known of an account's mailboxes, whatever its servers and folders are or were. A session that goes on
@@ -237,6 +243,13 @@ impl Ledger {
     #[cfg(test)]
     pub(crate) async fn hold_up(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
         self.0.as_ref()?.turn.clone().acquire_owned().await.ok()
+    }
+
+    /// Nothing is read as long as what comes back lives.
+    #[cfg(test)]
+    pub(crate) async fn hold_up_reading(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        let all = u32::try_from(READERS).unwrap_or(u32::MAX);
+        self.0.as_ref()?.readers.clone().acquire_many_owned(all).await.ok()
     }
 
     /// Waits for what is being written, not for long, and closes the file.
@@ -282,8 +295,15 @@ impl Page {
         self.unwritten = lock(&book.learnt).get(&key).cloned();
         let waiting = book.waiting.about(key);
         let look = move |book: &Book| book.with(|database| file::read(database, key)).flatten();
-        let written = self.looked_up(READING, look).await;
+        let looked = self.looked_up(READING, look).await;
+        self.is_late = looked.is_err();
+        let written = looked.ok().flatten();
         waiting.into_iter().fold(written, |before, news| Some(news.over(before)))
+    }
+
+    /// Whether [`Page::read`] gave up on a slow disk, so that there may be what it did not tell.
+    pub fn is_late(&self) -> bool {
+        self.is_late
     }
 
     /// Gives the messages the exact sizes that were learnt and may not be in the file yet.
@@ -300,7 +320,7 @@ impl Page {
         let (book, key) = (self.book.clone()?, self.key);
         let waiting = book.waiting.about(key);
         let look = move |book: &Book| book.with(|database| file::read_all(database, key)).flatten();
-        let written = self.looked_up(READING_ALL, look).await;
+        let written = self.looked_up(READING_ALL, look).await.ok().flatten();
         let mut before = waiting.into_iter().fold(written, |before, news| Some(news.over_all(before)))?;
         let uid_validity = before.listed.uid_validity;
         if let Some(notes) = lock(&book.learnt).get(&key).filter(|it| it.uid_validity == uid_validity) {
@@ -314,8 +334,8 @@ impl Page {
         &self,
         within: Duration,
         look: impl FnOnce(&Book) -> Option<T> + Send + 'static,
-    ) -> Option<T> {
-        let book = self.book.clone()?;
+    ) -> Result<Option<T>, Late> {
+        let Some(book) = self.book.clone() else { return Ok(None) };
         let reading = async {
             let permit = book.readers.clone().acquire_owned().await.ok()?;
             let reading = tokio::task::spawn_blocking(move || {
@@ -324,9 +344,9 @@ impl Page {
             });
             reading.await.ok()?
         };
-        timeout(within, reading).await.unwrap_or_else(|_| {
+        timeout(within, reading).await.map_err(|_| {
             debug!("the ledger is not read in time");
-            None
+            Late
         })
     }
 

@@ -52,7 +52,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 
 /// One mailbox, whatever its name is.
 fn page(ledger: &Ledger, key: Key) -> Page {
-    Page { book: ledger.0.clone(), key, unwritten: None }
+    Page { book: ledger.0.clone(), key, unwritten: None, is_late: false }
 }
 
 async fn write(ledger: &Ledger, key: Key, listed: &Listed) {
