@@ -7,6 +7,8 @@
 //!
 //! Little-endian.
 
+use bytes::Buf;
+
 use super::Renumbered;
 use crate::mail::{Name, Names, Numbering, Uid, UidValidity};
 
@@ -97,16 +99,16 @@ impl History {
     /// `None`: nobody wrote this.
     pub(super) fn decode(octets: &[u8]) -> Option<Self> {
         let mut rest = octets;
-        let count = usize::try_from(number(&mut rest)?).ok()?;
+        let count = usize::try_from(rest.try_get_u32_le().ok()?).ok()?;
         if count > NUMBERINGS || count == 0 {
             return None;
         }
         let numberings = (0..count).map(|_| numbering(&mut rest)).collect::<Option<Vec<_>>>()?;
         let mut carried: Vec<(Uid, Name)> = Vec::with_capacity(rest.len() / 16);
         while !rest.is_empty() {
-            let uid = Uid::new(number(&mut rest)?)?;
+            let uid = Uid::new(rest.try_get_u32_le().ok()?)?;
             let numbering = numbering(&mut rest)?;
-            let name = Name { numbering, uid: Uid::new(number(&mut rest)?)? };
+            let name = Name { numbering, uid: Uid::new(rest.try_get_u32_le().ok()?)? };
             let ascends = carried.last().is_none_or(|(last, _)| *last < uid);
             if !ascends || Some(&numbering) == numberings.last() {
                 return None;
@@ -123,14 +125,8 @@ fn put(octets: &mut Vec<u8>, numbering: Numbering) {
 }
 
 fn numbering(rest: &mut &[u8]) -> Option<Numbering> {
-    let uid_validity = UidValidity::new(number(rest)?)?;
-    Some(Numbering { uid_validity, returned: number(rest)? })
-}
-
-fn number(rest: &mut &[u8]) -> Option<u32> {
-    let (first, behind) = rest.split_first_chunk()?;
-    *rest = behind;
-    Some(u32::from_le_bytes(*first))
+    let uid_validity = UidValidity::new(rest.try_get_u32_le().ok()?)?;
+    Some(Numbering { uid_validity, returned: rest.try_get_u32_le().ok()? })
 }
 
 #[cfg(test)]
