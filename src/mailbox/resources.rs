@@ -2,7 +2,7 @@
 
 use super::Held;
 use super::ahead::Budget;
-use super::removal::Copies;
+use super::removal::{Copies, Turns};
 use crate::store::{Bodies, Carried, Ledger, Views};
 use crate::upstream::imap::{Backoffs, Meters};
 
@@ -27,6 +27,8 @@ pub struct Resources {
     pub meters: Meters,
     /// What was copied and could not be removed.
     pub(super) copies: Copies,
+    /// Who may expunge whatever is marked.
+    pub(super) turns: Turns,
 }
 
 impl Resources {
@@ -42,6 +44,7 @@ impl Resources {
             backoffs: Backoffs::default(),
             meters: Meters::default(),
             copies: Copies::default(),
+            turns: Turns::default(),
         }
     }
 }

@@ -81,6 +81,7 @@ impl Work {
         if self.no_move || !has(capabilities, "MOVE") {
             self.marks_last()?;
             if !has(capabilities, "UIDPLUS") {
+                self.take_turn().await;
                 self.look_before_copying(session, folder).await?;
             }
             self.copy(session, folder).await?;
@@ -123,6 +124,7 @@ impl Work {
     async fn expunge(&mut self, session: &Session, capabilities: &[String]) -> Result<(), UpstreamError> {
         self.marks_last()?;
         if !has(capabilities, "UIDPLUS") {
+            self.take_turn().await;
             return guarded::expunge(session, self).await;
         }
         // Not in one flight: beside another client Dovecot has brought a message back that was expunged before it had

@@ -22,6 +22,7 @@ mod carry_out;
 mod copies;
 mod guarded;
 mod plan;
+mod turns;
 mod work;
 
 use std::time::Duration;
@@ -34,6 +35,7 @@ use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Session, has};
 pub(super) use copies::Copies;
 pub(super) use plan::Plan;
+pub(super) use turns::Turns;
 use work::Work;
 pub(super) use work::{FLIGHT, LIMITED};
 
@@ -83,7 +85,8 @@ impl Mailbox {
         }
         self.stop_ahead();
         let deleted = if nothing { &[] } else { deleted };
-        let mut work = Work::new(self.uid_validity, seen, deleted, &self.account.quirks);
+        let turn = self.resources.turns.of(&self.whose, &self.folder);
+        let mut work = Work::new(self.uid_validity, seen, deleted, &self.account.quirks, turn);
         let whose = (self.whose.clone(), self.folder.clone());
         let copies = self.resources.copies.clone();
         work.earlier = copies.of(&whose, self.uid_validity, |uid| self.told(uid));

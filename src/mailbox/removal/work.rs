@@ -5,7 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use tokio::sync::OwnedMutexGuard;
+
 use super::copies::Copied;
+use super::turns::Turn;
 use crate::mail::{Quirk, Quirks, Uid, UidValidity};
 use crate::proto::imap::uid_set::sets;
 use crate::upstream::UpstreamError;
@@ -49,13 +52,22 @@ pub(super) struct Work {
     /// A session was lost: what is left has to be found out.
     pub(super) again: bool,
     pub(super) no_move: bool,
+    turn: Turn,
+    /// No other removal in this bridge expunges whatever is marked there, until this one ends.
+    has_turn: Option<OwnedMutexGuard<()>>,
     /// The mailbox takes no `\Deleted` from us, or forgets it.
     pub(super) forgets_marks: bool,
     most: usize,
 }
 
 impl Work {
-    pub(super) fn new(numbering: UidValidity, seen: &[Uid], deleted: &[Uid], quirks: &Quirks) -> Self {
+    pub(super) fn new(
+        numbering: UidValidity,
+        seen: &[Uid],
+        deleted: &[Uid],
+        quirks: &Quirks,
+        turn: Turn,
+    ) -> Self {
         let most = if quirks.has(Quirk::DeleteSingly) {
             1
         } else if quirks.has(Quirk::MessageLimit) {
@@ -77,6 +89,8 @@ impl Work {
             expunging: false,
             again: false,
             no_move: quirks.has(Quirk::NoMove),
+            turn,
+            has_turn: None,
             forgets_marks: false,
             most,
         }
@@ -89,6 +103,13 @@ impl Work {
             limit.parse::<usize>().ok().filter(|_| name.eq_ignore_ascii_case("MESSAGELIMIT"))
         });
         self.most = limits.fold(self.most, usize::min).max(1);
+    }
+
+    /// Waits until no other removal in this bridge lifts marks in this mailbox, or expunges whatever is marked.
+    pub(super) async fn take_turn(&mut self) {
+        if self.has_turn.is_none() {
+            self.has_turn = Some(self.turn.clone().lock_owned().await);
+        }
     }
 
     /// Before anything is copied or marked that would be of no use without a mark.

@@ -245,3 +245,31 @@ async fn what_was_copied_in_vain_is_not_copied_again_while_the_copy_is_certain_t
     }
     provider.kept().await;
 }
+
+/// RFC 3501 §6.4.3: two apps of one account say QUIT at the same time. Each would take the other's marks for foreign ones,
+/// and put marks back that the other's EXPUNGE then finds.
+#[tokio::test(start_paused = true)]
+async fn of_two_removals_at_a_time_the_second_waits_until_the_first_has_put_all_marks_back() {
+    let silent = joined(&[&flown("", ""), EXPUNGED.split("S: * SEARCH 3 4 9").next().unwrap()]);
+    let second = joined(&[&flown("", ""), EXPUNGED]);
+    let provider = Provider::new(&[silent, second, joined(&[SELECTED, TAKEN_BACK])]);
+    let ((mut one, _), (mut two, _)) = (provider.open().await.unwrap(), provider.open().await.unwrap());
+    let ended = Mutex::new(Vec::new());
+    let deleted = [uid(9), uid(3), uid(4)];
+    let first = async {
+        let heard = one.update(&[], &deleted).await;
+        ended.lock().unwrap().push(format!("{heard:?}"));
+    };
+    let second = async {
+        // The first is in the middle of it.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let heard = two.update(&[], &deleted).await;
+        ended.lock().unwrap().push(format!("{heard:?}"));
+    };
+    tokio::join!(first, second);
+    let ended = ended.into_inner().unwrap();
+    assert!(ended[0].contains("TimedOut") && ended[1] == "Ok(())", "{ended:?}");
+    one.close().await;
+    two.close().await;
+    provider.kept().await;
+}
