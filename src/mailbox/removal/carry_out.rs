@@ -2,8 +2,9 @@
 
 use super::guarded;
 use super::plan::Plan;
-use super::work::{Work, there};
+use super::work::{Part, Work, there};
 use crate::mail::Uid;
+use crate::proto::imap::uid_set;
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Answer, Session, has};
 
@@ -85,7 +86,7 @@ impl Work {
                 self.look_before_copying(session, folder).await?;
             }
             self.copy(session, folder).await?;
-            return self.expunge(session, capabilities).await;
+            return self.expunge_copied(session, capabilities).await;
         }
         // Each moves what it names, whatever becomes of the others.
         let moves = self.commands("MOVE", &self.left, folder.len(), |set| format!("UID MOVE {set} {folder}"));
@@ -115,10 +116,26 @@ impl Work {
             self.copying = true;
             let copied = self.run(session, "COPY", format!("UID COPY {} {folder}", part.set)).await;
             self.copying = matches!(copied, Err(UpstreamError::Lost { .. }));
-            copied?;
-            self.copied.extend(part.uids);
+            self.copied.extend(copied_of(part, copied?));
         }
         Ok(())
+    }
+
+    /// What COPY said OK to and left out is not removed.
+    async fn expunge_copied(
+        &mut self,
+        session: &Session,
+        capabilities: &[String],
+    ) -> Result<(), UpstreamError> {
+        let left_out = self.uncopied();
+        self.left.retain(|uid| !left_out.contains(uid));
+        let expunged = if self.left.is_empty() { Ok(()) } else { self.expunge(session, capabilities).await };
+        self.left.extend(&left_out);
+        if expunged.is_ok() && !left_out.is_empty() {
+            let text = "it left out some of the messages".to_owned();
+            return Err(UpstreamError::Refused { command: "COPY", text });
+        }
+        expunged
     }
 
     async fn expunge(&mut self, session: &Session, capabilities: &[String]) -> Result<(), UpstreamError> {
@@ -152,6 +169,19 @@ impl Work {
             _ => self.present(session, &self.left).await?,
         };
         if self.left.is_empty() { Ok(()) } else { Err(left_there()) }
+    }
+}
+
+/// All that was named, but where upstream tells of some of it alone (RFC 4315 §3).
+fn copied_of(part: Part, answer: Answer) -> Vec<Uid> {
+    let Some(ranges) = answer.copied else { return part.uids };
+    let is_told = |uid: &Uid| ranges.iter().any(|(first, last)| first <= uid && uid <= last);
+    let named: Vec<Uid> = part.uids.iter().copied().filter(is_told).collect();
+    // Others than were named: it is not this command's.
+    if u64::try_from(named.len()).is_ok_and(|named| named == uid_set::count(&ranges)) {
+        named
+    } else {
+        part.uids
     }
 }
 

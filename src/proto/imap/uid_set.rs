@@ -18,6 +18,11 @@ pub fn ranges_of(set: &[u8]) -> impl Iterator<Item = Option<(Uid, Uid)>> {
     })
 }
 
+/// How many UIDs these ranges name.
+pub fn count(ranges: &[(Uid, Uid)]) -> u64 {
+    ranges.iter().map(|(first, last)| u64::from(last.get().abs_diff(first.get())) + 1).sum()
+}
+
 /// The sets that name exactly `uids`, ascending, each at most `octets` long (RFC 2683 §3.2.1.5 wants short lines)
 /// and naming at most `most` of them; neighbours are written as ranges.
 ///

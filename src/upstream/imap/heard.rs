@@ -79,6 +79,8 @@ pub struct Answer {
     pub unread_folders: usize,
     /// How the names of folders begin that are other users', or shared, as upstream writes them (RFC 2342 §5).
     pub foreign: Vec<Vec<u8>>,
+    /// What COPY says it copied, first and last of each range, where that can be read (RFC 4315 §3).
+    pub copied: Option<Vec<(Uid, Uid)>>,
     /// How a folder stands that STATUS was asked about.
     pub standing: Option<Standing>,
     /// UIDs of SEARCH, in either form of its answer (RFC 4731).
@@ -164,6 +166,8 @@ impl Heard {
             };
             self.answer.may_hide = has(b"\\*") || has(HIDDEN.as_bytes());
             self.answer.forgets_deleted = !has(b"\\Deleted");
+        } else if let Some(told) = text.argument("COPYUID") {
+            self.answer.copied = copied(told);
         } else if text.argument("UIDNOTSTICKY").is_some() {
             self.answer.uids_not_sticky = true;
         } else if text.argument("ALERT").is_some() && self.alerts.len() < ALERTS {
@@ -234,6 +238,20 @@ fn folder(row: &[u8]) -> Option<Folder> {
         .map(|word| String::from_utf8_lossy(word.strip_prefix(b"\\").unwrap_or(word)).to_ascii_lowercase())
         .collect();
     Some(Folder { name: mutf7::decode(&wire_name), wire_name, delimiter, attributes })
+}
+
+/// `None` where it does not name one copy for each message.
+///
+/// ```abnf
+/// resp-code-copy = "COPYUID" SP nz-number SP uid-set SP uid-set
+/// ```
+fn copied(told: &[u8]) -> Option<Vec<(Uid, Uid)>> {
+    let mut sets = words(told).skip(1);
+    let (from, to) = (sets.next()?, sets.next()?);
+    let ranges = |set| uid_set::ranges_of(set).collect::<Option<Vec<_>>>();
+    let (from, to) = (ranges(from)?, ranges(to)?);
+    let same = uid_set::count(&from) == uid_set::count(&to);
+    (same && sets.next().is_none()).then_some(from)
 }
 
 /// `None` where one of the three is missing.
@@ -309,6 +327,27 @@ mod tests {
         let many = format!("* NAMESPACE NIL NIL ({})", r#"("a" "/")"#.repeat(1_000));
         assert!(heard.hear(many.as_bytes()));
         assert_eq!(heard.answer.foreign.len(), PREFIXES);
+    }
+
+    #[test]
+    fn rfc4315_3_what_was_copied() {
+        let copied = |code: &str| {
+            let copied = heard(&[&format!("B1 OK [{code}] done")]).copied?;
+            Some(copied.iter().map(|(first, last)| (first.get(), last.get())).collect::<Vec<_>>())
+        };
+        assert_eq!(copied("COPYUID 38505 304,319:320 3956:3958"), Some(vec![(304, 304), (319, 320)]));
+        for odd in [
+            "COPYUID 38505 304,319:320 3956:3957",
+            "COPYUID 1",
+            "COPYUID 1  ",
+            "COPYUID 1 3",
+            "COPYUID 1 3 4 5",
+            "COPYUID 1 * 4",
+            "COPYUID 1 3:4,x 1:3",
+            "COPYUID",
+        ] {
+            assert_eq!(copied(odd), None, "{odd}");
+        }
     }
 
     #[test]

@@ -301,3 +301,36 @@ fn fetched(range: std::ops::RangeInclusive<u32>) -> String {
     let rows = range.map(|at| format!("S: * {at} FETCH (UID {at})\n"));
     rows.chain([format!("S: ${tag} OK x")]).collect()
 }
+
+/// RFC 4315 §3: COPY that is answered OK and names fewer copies than it was to make.
+#[tokio::test(start_paused = true)]
+async fn what_copy_left_out_is_not_removed() {
+    let copied = |uids: &str, told: &str| {
+        format!("C: $a UID COPY {uids} \"Bin &AOk-\"\nS: $a OK [COPYUID 1 {told}] copied")
+    };
+    let removed = |uids: &str| {
+        format!(
+            "C: $a UID STORE {uids} +FLAGS.SILENT (\\Deleted)\nS: $a OK x\n\
+             C: $a UID EXPUNGE {uids}\nC: $b UID FETCH {uids} (UID)\nS: $a OK x\nS: $b OK x"
+        )
+    };
+    let (first, three) = (flown("UIDPLUS", TRASH), removed("3"));
+    let (some, one) = (copied("3:4,9", "3 1"), "S: * 1 FETCH (UID 4)\nS: * 2 FETCH (UID 9)\nS: $a OK x");
+    let look = "C: $a UID FETCH 4,9 (UID)";
+    // Gone on with as long as it gets less, and told.
+    let rest =
+        [&copied("4,9", "9 2"), &removed("9"), "C: $a UID FETCH 4 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x"];
+    let again = [copied("4", "4 3"), removed("4")];
+    let script = joined(&[&first, &some, &three, look, one, rest[0], rest[1], rest[2], &again[0], &again[1]]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+    let none = copied("4,9", "9 2") + "\nC: $a UID STORE 9 +FLAGS.SILENT (\\Deleted)\nS: $a NO not now";
+    let script = joined(&[&first, &some, &three, look, one, &none, look, one]);
+    assert_eq!(check(Delete::Auto, &[script]).await, r#"Refused { command: "STORE", text: "not now" }"#);
+    // It had gone before: nothing is left.
+    let script = joined(&[&first, &some, &three, look, "S: $a OK x"]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+    // What names others than were to be copied tells nothing.
+    let odd = copied("3:4,9", "1:2 1:2");
+    let script = joined(&[&first, &odd, &removed("3:4,9")]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
+}
