@@ -1,8 +1,10 @@
-//! A session that nobody asks for a while: it listens, so that its end is known at once and not at the next command.
+//! A session that nobody asks for a while: it listens, so that its end is known at once and not at the next command. What
+//! it hears has an end: a provider that goes on and on is left.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::conversation::{Conversation, Octets};
@@ -14,6 +16,9 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// Who asks again sooner than this is in the middle of something, and upstream has all the time that it usually has.
 const LEFT_ALONE: Duration = Duration::from_secs(10);
 
+/// Octets that upstream may say unasked between two commands: news of some ten thousand messages.
+const UNASKED: u64 = 1 << 20;
+
 impl<S: Octets> Conversation<S> {
     /// What is asked next; `None` where nobody will, or where upstream has ended the session. `held`: nobody has the
     /// session meanwhile.
@@ -22,10 +27,11 @@ impl<S: Octets> Conversation<S> {
         tokio::select! {
             biased;
             reason = self.ended_unasked() => {
-                tracing::debug!(reason, "the provider ended a session that was left alone");
+                tracing::debug!(reason, "a session that was left alone is over");
                 None
             }
-            ask = asks.recv() => {
+            // Not by tokio's budget: listening may have spent all of it.
+            ask = unconstrained(asks.recv()) => {
                 if held {
                     self.wire().expect_sign_of_life(SIGN_OF_LIFE);
                 } else {
@@ -45,9 +51,13 @@ impl<S: Octets> Conversation<S> {
 
     /// Why the session is over.
     async fn ended_unasked(&mut self) -> String {
+        let before = self.wire().received();
         loop {
             if let Err(error) = self.wire().unasked().await {
                 return error.to_string();
+            }
+            if self.wire().received() - before > UNASKED {
+                return "it says more than anybody asked for".to_owned();
             }
             if let Some(bye) = &self.heard().bye {
                 return bye.clone();

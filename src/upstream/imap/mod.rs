@@ -5,6 +5,8 @@ mod catch_up;
 mod completion;
 mod conversation;
 mod fetch;
+#[cfg(test)]
+mod flood_tests;
 mod greeting;
 mod headers;
 mod heard;

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -314,7 +315,8 @@ async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Rec
         let usable = tokio::select! {
             biased;
             usable = obey(&mut conversation, ask) => usable,
-            () = given_up(&mut asks, &mut next, unheard) => false,
+            // Not by tokio's budget: the answer may have spent all of it.
+            () = unconstrained(given_up(&mut asks, &mut next, unheard)) => false,
         };
         if !usable || conversation.heard().bye.is_some() {
             break;
@@ -355,7 +357,10 @@ async fn given_up(asks: &mut mpsc::Receiver<Ask>, next: &mut VecDeque<Ask>, unhe
     while let Some(ask) = asks.recv().await {
         next.push_back(ask);
     }
-    tokio::time::sleep(unheard).await;
+    // A timer would wait for the rest of its millisecond.
+    if !unheard.is_zero() {
+        tokio::time::sleep(unheard).await;
+    }
 }
 
 impl Ask {

@@ -14,7 +14,8 @@
 //! for commands of our own between two of its commands, and taken back for good.
 //!
 //! Waiting is bounded by progress: an upstream that is silent for `patience` while something is read or written
-//! is [`io::ErrorKind::TimedOut`], on whichever path the waiting happens.
+//! is [`io::ErrorKind::TimedOut`], on whichever path the waiting happens. So is what is read without waiting: an upstream
+//! that speaks faster than it is read leaves others their turn.
 
 use std::fmt;
 use std::future::Future;
@@ -36,6 +37,10 @@ use crate::upstream::sasl;
 
 /// No exchange of ours has more than two steps; async-imap would answer continuation requests for ever.
 const INVITATIONS: u32 = 8;
+
+/// Reads in a row without having to wait, at most a megabyte: then whoever else has a part in this task is looked at, and
+/// the other tasks have their turn.
+const IN_A_ROW: u32 = 16;
 
 /// Whoever has said BYE closes the connection (RFC 3501 §7.1.5); some forget to.
 const AFTER_BYE: Duration = Duration::from_secs(3);
@@ -64,6 +69,8 @@ pub struct Wire<S> {
     /// Commands of our own so far.
     commands: u32,
     received: u64,
+    /// Reads since one had to wait.
+    in_a_row: u32,
     meter: Meter,
 }
 
@@ -92,6 +99,7 @@ impl<S> Wire<S> {
             invitations: 0,
             commands: 0,
             received: 0,
+            in_a_row: 0,
             meter: Meter::default(),
         }
     }
@@ -235,13 +243,9 @@ impl<S: AsyncRead + Unpin> Wire<S> {
                 Some(Event::Response(_)) => return Err(io::ErrorKind::InvalidData.into()),
                 Some(_) => {}
                 None => {
-                    let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-                    let octets = stream.fill().await?;
-                    if octets == 0 {
+                    if std::future::poll_fn(|cx| self.poll_read_on(cx)).await? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
-                    self.received += octets as u64;
-                    self.meter.count(octets as u64);
                 }
             }
         }
@@ -272,18 +276,32 @@ impl<S: AsyncRead + Unpin> Wire<S> {
 
     /// [`Wire::fill`], for those that must not wait.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        // Made anew each time: a fill that waits has not begun anything.
-        let filled = pin!(stream.fill()).poll(cx);
-        if let Poll::Ready(result) = filled {
+        if let Poll::Ready(result) = self.poll_read_on(cx) {
             self.waiting = false;
             self.sign_of_life = None;
-            let octets = result.as_ref().map_or(0, |octets| *octets as u64);
-            self.received += octets;
-            self.meter.count(octets);
             return Poll::Ready(result);
         }
         self.poll_alarm(cx).map(Err)
+    }
+
+    /// More octets, whenever they come, counted.
+    fn poll_read_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.in_a_row >= IN_A_ROW {
+            self.in_a_row = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        // Made anew each time: a fill that waits has not begun anything.
+        let Poll::Ready(result) = pin!(stream.fill()).poll(cx) else {
+            self.in_a_row = 0;
+            return Poll::Pending;
+        };
+        self.in_a_row += 1;
+        let octets = result.as_ref().map_or(0, |octets| *octets as u64);
+        self.received += octets;
+        self.meter.count(octets);
+        Poll::Ready(result)
     }
 }
 
