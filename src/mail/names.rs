@@ -58,6 +58,11 @@ impl Names {
         older.unwrap_or(Name { numbering: self.now, uid })
     }
 
+    /// Those that have older names than their own, by ascending UID.
+    pub fn older(&self) -> &[(Uid, Name)] {
+        &self.carried
+    }
+
     /// The numbering that is in force.
     pub fn now(&self) -> Numbering {
         self.now

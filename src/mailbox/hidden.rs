@@ -13,6 +13,7 @@
 //! the next change. Where upstream's UIDNEXT does not say that such a UID is never given again, it is forgotten at once: a
 //! message that comes with it later is another one.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -21,7 +22,7 @@ use tracing::{debug, warn};
 use super::removal::FLIGHT;
 use super::{Listing, Mailbox, Message};
 use crate::mail::account::Delete;
-use crate::mail::{Account, Numbering, Quirk, Uid, UidValidity};
+use crate::mail::{Account, Name, Names, Quirk, Uid};
 use crate::proto::imap::uid_set::sets;
 use crate::store::{Hidden, Runs, View, Views};
 use crate::upstream::UpstreamError;
@@ -61,11 +62,12 @@ impl Hiding {
 }
 
 impl Mailbox {
-    /// The whole listing without what is `hidden`, which was read before it; its UIDs outlive the session.
+    /// The whole listing without what is `hidden`, which was read before it, as were the `earlier` names of that; its UIDs
+    /// outlive the session.
     pub(super) async fn not_hidden(
         &mut self,
         mut listing: Listing,
-        hidden: Hidden,
+        (hidden, earlier): (Hidden, Option<Names>),
         uid_next: Option<Uid>,
     ) -> Result<Listing, UpstreamError> {
         let Some(hiding) = &mut self.hiding else { return Ok(listing) };
@@ -77,8 +79,8 @@ impl Mailbox {
             _ if listing.messages.is_empty() => return Ok(listing),
             before => {
                 let mut hints = self.hints(&listing.messages).await?;
-                if let Hidden::These(was, before) = &before {
-                    hints = hints.with(&known_again(*was, before, &listing));
+                if let (Hidden::These(_, before), Some(earlier)) = (&before, &earlier) {
+                    hints = hints.with(&known_again(before, earlier, &listing));
                     let (before, again) = (before.count(), hints.count());
                     warn!(
                         "{}: the provider has renumbered the mailbox {}: {before} messages were hidden, {again} are \
@@ -186,12 +188,14 @@ impl Mailbox {
     }
 }
 
-/// What is certainly the same as a message that was hidden: it keeps its unique-id, too.
-fn known_again(was: UidValidity, hidden: &Runs, listing: &Listing) -> Runs {
+/// What is certainly the same as a message that was `hidden` under its `earlier` name: it keeps its unique-id, too.
+fn known_again(hidden: &Runs, earlier: &Names, listing: &Listing) -> Runs {
+    let older = earlier.older().iter().filter(|(uid, _)| hidden.has(*uid));
+    let older: HashSet<Name> = older.map(|(_, name)| *name).collect();
     let uids = listing.messages.iter().map(|message| message.uid);
     let same = uids.filter(|uid| {
         let name = listing.names.of(*uid);
-        name.numbering == Numbering::first(was) && hidden.has(name.uid)
+        older.contains(&name) || (hidden.has(name.uid) && earlier.of(name.uid) == name)
     });
     same.collect()
 }

@@ -155,6 +155,12 @@ impl Login {
         let (uid_validity, lasting) = (examined.listed.uid_validity, examined.lasting);
         let uid_next = examined.listed.uid_next;
         let learns = lasting && examined.identities.is_none();
+        // Before the renumbering that the names tell of.
+        let hidden = hidden.map(|hidden| {
+            let was = hidden.uid_validity().filter(|was| *was != uid_validity);
+            let names = was.map(|was| earlier.kept.names_under(was));
+            (hidden, names)
+        });
         let names = earlier.names(&mut examined, &session, &page).await;
         line.opened(session, uid_validity);
         let (listing, told) = listing::listing(examined, names, &page);

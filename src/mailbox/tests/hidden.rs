@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::proto::pop3::UniqueIds;
 use crate::store::{Hidden, Runs, Views};
 
 /// The mailbox with these UIDs, numbered `uid_validity`.
@@ -164,31 +165,33 @@ async fn a_renumbered_mailbox_is_hidden_by_its_keywords() {
     assert_eq!(hidden(&state).await, these(8, &[3, 5]));
 }
 
+/// The mailbox where upstream tells EMAILID (RFC 8474 §5.1), listed from UID `from` on, and then whole if that is not 1.
+fn with_ids(uid_validity: u32, messages: &[(u32, &str)], from: u32) -> String {
+    let rows: String = (1..)
+        .zip(messages)
+        .map(|(at, (uid, id))| format!("S: * {at} FETCH (UID {uid} RFC822.SIZE 10 EMAILID ({id}))\n"))
+        .collect();
+    let (count, next) = (messages.len(), messages.last().unwrap().0 + 1);
+    let (at_once, again) = if from == 1 {
+        (rows, String::new())
+    } else {
+        let again = "C: $z UID FETCH 1:* (UID RFC822.SIZE EMAILID)";
+        (String::new(), format!("{again}\n{rows}S: $z OK x\n"))
+    };
+    format!(
+        "K: IMAP4rev1 OBJECTID\nC: $a EXAMINE \"INBOX\"\nC: $b UID FETCH {from}:* (UID RFC822.SIZE EMAILID)\n\
+         S: * {count} EXISTS\nS: * OK [UIDVALIDITY {uid_validity}] x\nS: * OK [UIDNEXT {next}] x\nS: $a OK x\n\
+         {at_once}S: $b OK x\n{again}"
+    )
+}
+
 /// Upstream takes no keyword and tells EMAILID (RFC 8474 §5.1): what keeps its unique-id stays hidden.
 #[tokio::test(start_paused = true)]
 async fn a_renumbered_mailbox_is_hidden_by_what_proves_a_message_the_same() {
-    let with_ids = |uid_validity: u32, messages: &[(u32, &str)], from: &str| {
-        let rows: String = (1..)
-            .zip(messages)
-            .map(|(at, (uid, id))| format!("S: * {at} FETCH (UID {uid} RFC822.SIZE 10 EMAILID ({id}))\n"))
-            .collect();
-        let (count, next) = (messages.len(), messages.last().unwrap().0 + 1);
-        let (at_once, again) = if from == "1" {
-            (rows, String::new())
-        } else {
-            let again = "C: $z UID FETCH 1:* (UID RFC822.SIZE EMAILID)";
-            (String::new(), format!("{again}\n{rows}S: $z OK x\n"))
-        };
-        format!(
-            "K: IMAP4rev1 OBJECTID\nC: $a EXAMINE \"INBOX\"\nC: $b UID FETCH {from}:* (UID RFC822.SIZE EMAILID)\n\
-             S: * {count} EXISTS\nS: * OK [UIDVALIDITY {uid_validity}] x\nS: * OK [UIDNEXT {next}] x\nS: $a OK x\n\
-             {at_once}S: $b OK x\n{again}"
-        )
-    };
-    let first = with_ids(7, &[(3, "Ma"), (4, "Mb"), (9, "Mc")], "1") + &hints("3:9", "") + &selected(7, "");
+    let first = with_ids(7, &[(3, "Ma"), (4, "Mb"), (9, "Mc")], 1) + &hints("3:9", "") + &selected(7, "");
     // One of the hidden ones is gone, one is somewhere else, and the one that was shown has its old number.
-    let then = with_ids(8, &[(3, "Mx"), (4, "Mb"), (5, "Mc")], "10") + &hints("3:5", "");
-    let last = with_ids(8, &[(3, "Mx"), (4, "Mb"), (5, "Mc")], "6");
+    let then = with_ids(8, &[(3, "Mx"), (4, "Mb"), (5, "Mc")], 10) + &hints("3:5", "");
+    let last = with_ids(8, &[(3, "Mx"), (4, "Mb"), (5, "Mc")], 6);
     let last = last.split("C: $z").next().unwrap();
     let (provider, folder) = Provider::new(&[joined(&[&first]), joined(&[&then]), joined(&[last])]).ledger();
     let provider = provider.delete(Delete::Hide);
@@ -203,6 +206,41 @@ async fn a_renumbered_mailbox_is_hidden_by_what_proves_a_message_the_same() {
     }
     provider.kept().await;
     assert_eq!(hidden(&folder.path().join("state")).await, these(8, &[5]));
+}
+
+/// What is hidden stays hidden through any number of renumberings, as unique-ids stay, and also where upstream comes back
+/// to a UIDVALIDITY that it had, which it should never do (RFC 3501 §2.3.1.1).
+#[tokio::test(start_paused = true)]
+async fn what_is_hidden_stays_hidden_when_the_mailbox_is_renumbered_twice() {
+    let logins = |numberings: &[u32]| {
+        let mut from = 1;
+        let mut scripts = Vec::new();
+        for (at, uid_validity) in (0u32..).zip(numberings) {
+            let (one, two) = (at * 10 + 3, at * 10 + 4);
+            let listed = with_ids(*uid_validity, &[(one, "Ma"), (two, "Mb")], from);
+            let quit = if at == 0 { selected(*uid_validity, "") } else { String::new() };
+            scripts.push(joined(&[&listed, &hints(&format!("{one}:{two}"), ""), &quit]));
+            from = two + 1;
+        }
+        scripts
+    };
+    for numberings in [&[7, 8, 9][..], &[7, 8, 9, 10], &[7, 8, 7, 9, 8, 7]] {
+        let (provider, _folder) = Provider::new(&logins(numberings)).ledger();
+        let provider = provider.delete(Delete::Hide);
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        mailbox.update(&[], &[uid(3)]).await.unwrap();
+        mailbox.close().await;
+        for _ in 1..numberings.len() {
+            provider.resources.ledger.written().await;
+            let (mailbox, listing) = provider.open().await.unwrap();
+            let ids = UniqueIds::inbox(listing.names.clone());
+            let mut shown = Vec::new();
+            listing.messages.iter().for_each(|message| ids.write(message.uid, &mut shown));
+            assert_eq!(String::from_utf8(shown).unwrap(), "7.4", "{numberings:?}");
+            mailbox.close().await;
+        }
+        provider.kept().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

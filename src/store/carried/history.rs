@@ -52,6 +52,13 @@ impl History {
         }
     }
 
+    /// The names under a numbering that was, the last with this UIDVALIDITY: those carried where none came behind it.
+    pub(super) fn names_under(&self, was: UidValidity) -> Names {
+        // Nothing was to be kept of an earlier renumbering, or it could not be.
+        let own = || Names::own(self.latest(was).unwrap_or(Numbering::first(was)));
+        self.names(was).unwrap_or_else(own)
+    }
+
     /// The last numbering with this UIDVALIDITY.
     fn latest(&self, uid_validity: UidValidity) -> Option<Numbering> {
         let carried = self.carried.iter().map(|(_, name)| name.numbering);
@@ -62,11 +69,7 @@ impl History {
     /// What it is when the mailbox has been renumbered: each message that is the same keeps the name it had.
     pub(super) fn after(&self, renumbered: &Renumbered) -> Self {
         let Renumbered { was, now, same } = renumbered;
-        let before = self.names(*was);
-        let before = before.unwrap_or_else(|| {
-            // Nothing was to be kept of an earlier renumbering, or it could not be.
-            Names::own(self.latest(*was).unwrap_or(Numbering::first(*was)))
-        });
+        let before = self.names_under(*was);
         let mut after = Self { numberings: self.numberings.clone(), carried: Vec::new() };
         if was != now && !after.numberings.contains(&before.now()) {
             after.numberings.push(before.now());

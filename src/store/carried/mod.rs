@@ -132,6 +132,14 @@ impl Kept {
         }
     }
 
+    /// The names that messages had when this was the UIDVALIDITY: what a renumbering from it builds upon.
+    pub fn names_under(&self, was: UidValidity) -> Names {
+        match &self.0 {
+            State::There(history) => history.names_under(was),
+            State::Missing | State::Unusable => Names::own(Numbering::first(was)),
+        }
+    }
+
     /// Whether there is anything that a renumbering would have to be added to.
     pub fn is_there(&self) -> bool {
         matches!(self.0, State::There(_))

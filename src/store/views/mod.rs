@@ -61,6 +61,16 @@ pub enum Hidden {
     Unknown,
 }
 
+impl Hidden {
+    /// The numbering of what is hidden.
+    pub fn uid_validity(&self) -> Option<UidValidity> {
+        match self {
+            Self::These(uid_validity, _) => Some(*uid_validity),
+            Self::Nothing | Self::Unknown => None,
+        }
+    }
+}
+
 /// Why nothing was hidden: one sentence with its cure.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
