@@ -84,6 +84,8 @@ impl Work {
             if !has(capabilities, "UIDPLUS") {
                 self.take_turn().await;
                 self.look_before_copying(session, folder).await?;
+            } else if self.earlier.is_some() {
+                self.recall(session, folder).await?;
             }
             self.copy(session, folder).await?;
             return self.expunge_copied(session, capabilities).await;
@@ -172,17 +174,15 @@ impl Work {
     }
 }
 
-/// All that was named, but where upstream tells of some of it alone (RFC 4315 §3).
+/// All that was named, but where upstream tells of some of it alone (RFC 4315 §3). What tells of others is not this
+/// command's.
 fn copied_of(part: Part, answer: Answer) -> Vec<Uid> {
-    let Some(ranges) = answer.copied else { return part.uids };
+    let told = answer.copied.filter(|ranges| ranges.len() <= part.uids.len());
+    let Some(ranges) = told else { return part.uids };
     let is_told = |uid: &Uid| ranges.iter().any(|(first, last)| first <= uid && uid <= last);
     let named: Vec<Uid> = part.uids.iter().copied().filter(is_told).collect();
-    // Others than were named: it is not this command's.
-    if u64::try_from(named.len()).is_ok_and(|named| named == uid_set::count(&ranges)) {
-        named
-    } else {
-        part.uids
-    }
+    let all = u64::try_from(named.len()).is_ok_and(|named| named == uid_set::count(&ranges));
+    if all { named } else { part.uids }
 }
 
 fn left_there() -> UpstreamError {

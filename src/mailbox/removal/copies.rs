@@ -1,5 +1,5 @@
-//! What earlier QUITs copied and could not remove, so that a later one need not copy it once more: a server whose bare
-//! EXPUNGE is refused each time would otherwise be given one more copy with each.
+//! What earlier QUITs copied and could not remove, so that a later one need not copy it once more: a server that refuses
+//! STORE or EXPUNGE each time would otherwise be given one more copy with each.
 //!
 //! ```text
 //!  QUIT   STATUS of the folder ─▶ COPY ─▶ EXPUNGE refused ─▶ remembered, with that STATUS
@@ -8,7 +8,9 @@
 //!
 //! A copy counts only while nothing has left its folder since before it was made: each message that comes takes one UID
 //! (RFC 3501 §2.3.1.1), so the folder has grown by as many messages as UIDNEXT has by UIDs. Anything else, and it is copied
-//! anew. So it is where a UID names a message of another size, as in a mailbox that was restored from a backup, and by a
+//! anew. With UIDPLUS, where that is rare, STATUS is asked from the second QUIT on, and the second copy is the last one.
+//!
+//! A message is copied anew, too, where a UID names a message of another size, as in a mailbox that was restored from a backup, and by a
 //! bridge that was started since: this is in memory alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -45,8 +47,8 @@ struct Remembered {
 pub(super) struct Copied {
     /// The folder, as it stands in a command.
     pub(super) folder: String,
-    /// How it stood before.
-    before: Standing,
+    /// How it stood before, if it was asked.
+    before: Option<Standing>,
     /// How many were copied since.
     made: usize,
     pub(super) uids: BTreeSet<Uid>,
@@ -94,12 +96,11 @@ impl Copies {
 impl Copied {
     /// Whether nothing has left the folder since before they were made.
     fn is_there(&self, now: Standing) -> bool {
-        let came = now.uid_next.checked_sub(self.before.uid_next);
-        let more = now.messages.checked_sub(self.before.messages);
+        let Some(before) = self.before else { return false };
+        let came = now.uid_next.checked_sub(before.uid_next);
+        let more = now.messages.checked_sub(before.messages);
         let made = came.and_then(|came| usize::try_from(came).ok());
-        now.uid_validity == self.before.uid_validity
-            && came == more
-            && made.is_some_and(|made| made >= self.made)
+        now.uid_validity == before.uid_validity && came == more && made.is_some_and(|made| made >= self.made)
     }
 }
 
@@ -127,18 +128,18 @@ impl Work {
 
     /// What a later QUIT need not copy.
     pub(super) fn copied_in_vain(&mut self) -> Option<Copied> {
-        let earlier = self.earlier.take();
-        let Some((folder, before)) = self.before.take() else { return earlier };
-        let earlier = earlier.map(|earlier| earlier.uids).unwrap_or_default();
-        let made = self.copied.difference(&earlier).count();
         let in_vain = self.left.iter().filter(|uid| self.copied.contains(uid)).count();
         if in_vain > 0 {
-            tracing::warn!(
-                in_vain,
-                folder,
-                "messages were copied and could not be removed from where they are"
-            );
+            tracing::warn!(in_vain, "messages were copied and could not be removed from where they are");
         }
+        let earlier = self.earlier.take();
+        let (folder, before) = match self.before.take() {
+            Some((folder, before)) => (folder, Some(before)),
+            None if in_vain > 0 => (String::new(), None),
+            None => return earlier,
+        };
+        let earlier = earlier.map(|earlier| earlier.uids).unwrap_or_default();
+        let made = self.copied.difference(&earlier).count();
         let removed = |uid: &Uid| self.wanted.contains(uid) && !self.left.contains(uid);
         let uids = self.copied.union(&earlier).copied().filter(|uid| !removed(uid)).collect();
         Some(Copied { folder, before, made, uids })
@@ -152,8 +153,12 @@ mod tests {
     #[test]
     fn rfc3501_2_3_1_1_a_folder_that_lost_nothing_has_grown_by_as_many_messages_as_uids() {
         let standing = |uid_validity, uid_next, messages| Standing { uid_validity, uid_next, messages };
-        let copied =
-            Copied { folder: String::new(), before: standing(1, 10, 5), made: 3, uids: BTreeSet::new() };
+        let copied = Copied {
+            folder: String::new(),
+            before: Some(standing(1, 10, 5)),
+            made: 3,
+            uids: BTreeSet::new(),
+        };
         for (now, there) in [
             (standing(1, 13, 8), true),
             (standing(1, 20, 15), true),

@@ -32,12 +32,6 @@ async fn any_doubt_about_the_bare_expunge_takes_everything_back() {
     }
 }
 
-/// How the Trash stands before a COPY.
-const STANDS: &str = r#"
-    C: $a STATUS "Bin &AOk-" (MESSAGES UIDNEXT UIDVALIDITY)
-    S: * STATUS "Bin &AOk-" (MESSAGES 5 UIDNEXT 10 UIDVALIDITY 1)
-    S: $a OK x"#;
-
 /// Before a COPY: nothing is marked, and SEARCH finds what is there.
 const UNMARKED: &str = r#"
     C: $a UID SEARCH DELETED
@@ -201,15 +195,8 @@ async fn what_the_bare_expunge_leaves_bears_no_mark_of_ours() {
 #[tokio::test(start_paused = true)]
 async fn what_was_copied_in_vain_is_not_copied_again_while_the_copy_is_certain_to_be_there() {
     let quit = |size: u32, stands: &str, rest: &[&str]| {
-        let opened = format!(
-            "C: $a EXAMINE \"INBOX\"\nC: $b UID FETCH 1:* (UID RFC822.SIZE)\n\
-             S: * 3 EXISTS\nS: * OK [UIDVALIDITY 7] x\nS: $a OK x\n\
-             S: * 1 FETCH (UID 3 RFC822.SIZE {size})\nS: * 2 FETCH (UID 4 RFC822.SIZE 20)\n\
-             S: * 3 FETCH (UID 9 RFC822.SIZE 30)\nS: $b OK x\n"
-        );
         let stands = STANDS.replace("MESSAGES 5 UIDNEXT 10", stands);
-        let flown = flown("", TRASH).replace(OPENED, &opened);
-        joined(&[[flown.as_str(), &stands].as_slice(), rest].concat())
+        joined(&[[flown_listed(size, "").as_str(), &stands].as_slice(), rest].concat())
     };
     let copy = |uids: &str| format!("{UNMARKED}\nC: $a UID COPY {uids} \"Bin &AOk-\"\nS: $a OK x");
     let expunge = "C: $a UID SEARCH DELETED\nS: * SEARCH\nS: $a OK x\n\

@@ -334,3 +334,37 @@ async fn what_copy_left_out_is_not_removed() {
     let script = joined(&[&first, &odd, &removed("3:4,9")]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
 }
+
+/// RFC 4314 §4: STORE is refused each time. From the second QUIT on it is known how the folder
+/// stood before its copy.
+#[tokio::test(start_paused = true)]
+async fn what_is_copied_in_vain_is_copied_twice_at_most() {
+    let quit = |rest: &[&str]| {
+        let listed = flown_listed(10, "UIDPLUS");
+        joined(&[[listed.as_str()].as_slice(), rest].concat())
+    };
+    let stands = |told: &str| STANDS.replace("MESSAGES 5 UIDNEXT 10", told);
+    let copied = "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x";
+    let refused =
+        format!("C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a NO [NOPERM] not yours{THERE}");
+    let removed = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a OK x\n\
+                   C: $a UID EXPUNGE 3:4,9\nC: $b UID FETCH 3:4,9 (UID)\nS: $a OK x\nS: $b OK x";
+    let (second, third) = (stands("MESSAGES 8 UIDNEXT 13"), stands("MESSAGES 11 UIDNEXT 16"));
+    let provider = Provider::new(&[
+        quit(&[copied, &refused]),
+        quit(&[&second, copied, &refused]),
+        quit(&[&third, &refused]),
+        quit(&[&third, removed]),
+        // What is removed is forgotten.
+        quit(&[copied, &refused]),
+    ]);
+    for quit in 1..=5 {
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        let outcome = mailbox.update(&[], &[uid(9), uid(3), uid(4)]).await;
+        let heard = outcome.map_err(|error| error.to_string());
+        let refused = Err("the provider refused STORE: not yours [NOPERM]".to_owned());
+        assert_eq!(heard, if quit == 4 { Ok(()) } else { refused }, "QUIT {quit}");
+        mailbox.close().await;
+    }
+    provider.kept().await;
+}

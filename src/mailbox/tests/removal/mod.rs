@@ -101,3 +101,20 @@ const THERE: &str = r#"
     S: * 4 FETCH (UID 4)
     S: * 5 FETCH (UID 9)
     S: $a OK x"#;
+
+/// How the Trash stands before a COPY.
+const STANDS: &str = r#"
+    C: $a STATUS "Bin &AOk-" (MESSAGES UIDNEXT UIDVALIDITY)
+    S: * STATUS "Bin &AOk-" (MESSAGES 5 UIDNEXT 10 UIDVALIDITY 1)
+    S: $a OK x"#;
+
+/// With a Trash, of a mailbox that was listed with the messages 3, 4 and 9, the first of so many octets.
+fn flown_listed(size: u32, capabilities: &str) -> String {
+    let opened = format!(
+        "C: $a EXAMINE \"INBOX\"\nC: $b UID FETCH 1:* (UID RFC822.SIZE)\n\
+         S: * 3 EXISTS\nS: * OK [UIDVALIDITY 7] x\nS: $a OK x\n\
+         S: * 1 FETCH (UID 3 RFC822.SIZE {size})\nS: * 2 FETCH (UID 4 RFC822.SIZE 20)\n\
+         S: * 3 FETCH (UID 9 RFC822.SIZE 30)\nS: $b OK x\n"
+    );
+    flown(capabilities, TRASH).replace(OPENED, &opened)
+}
