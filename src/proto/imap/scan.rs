@@ -19,6 +19,10 @@ use super::literal::announced;
 /// SEARCH: 100,000 numbers of ten digits.
 pub const RESPONSE: usize = 1 << 20;
 
+/// Bodies of one response: what we ask for brings one. Each is looked at with all that stands before it, so that many would
+/// cost the square of the response's length.
+const BODIES: u32 = 16;
+
 /// Finds responses at the front of a buffer. Any split of the same octets gives the same events, but for the
 /// borders between the parts of a body.
 #[derive(Debug)]
@@ -29,6 +33,19 @@ pub struct Scanner {
     /// Octets of the line already searched without finding its end.
     searched: usize,
     state: State,
+    /// `None` before the response's first line is over: it tells, and is not looked at again.
+    kind: Option<Kind>,
+    /// Bodies of the response so far.
+    bodies: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Human-readable to its end.
+    Text,
+    Fetch,
+    /// Any other that may carry literals.
+    Data,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +69,7 @@ pub enum Event {
     BodyPart(BytesMut),
 }
 
-/// A response over the limit; the stream cannot be read on.
+/// A response over the limit, or of more bodies than anybody asks for; the stream cannot be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
@@ -65,7 +82,7 @@ impl Default for Scanner {
 impl Scanner {
     /// A scanner at the beginning of a response; one longer than `limit` octets is refused.
     pub fn new(limit: usize) -> Self {
-        Self { limit, text: BytesMut::new(), searched: 0, state: State::Line }
+        Self { limit, text: BytesMut::new(), searched: 0, state: State::Line, kind: None, bodies: 0 }
     }
 
     /// The text of the response that is not complete yet.
@@ -149,16 +166,22 @@ impl Scanner {
         } else {
             self.text.extend_from_slice(&line);
         }
-        match literal {
-            Some(literal) if may_carry_literals(&self.text) => {
-                self.begin_literal(literal.octets, self.text.len() - behind)
+        if let Some(literal) = literal {
+            let kind = *self.kind.get_or_insert_with(|| kind(&self.text));
+            if kind != Kind::Text {
+                return self.begin_literal(kind, literal.octets, self.text.len() - behind);
             }
-            _ => Ok(Some(Event::Response(std::mem::take(&mut self.text)))),
         }
+        (self.kind, self.bodies) = (None, 0);
+        Ok(Some(Event::Response(std::mem::take(&mut self.text))))
     }
 
-    fn begin_literal(&mut self, octets: u64, at: usize) -> Result<Option<Event>, TooLarge> {
-        if is_body(self.text.get(..at).unwrap_or_default()) {
+    fn begin_literal(&mut self, kind: Kind, octets: u64, at: usize) -> Result<Option<Event>, TooLarge> {
+        if kind == Kind::Fetch && names_body(self.text.get(..at).unwrap_or_default()) {
+            self.bodies += 1;
+            if self.bodies > BODIES {
+                return Err(TooLarge);
+            }
             self.text.truncate(at);
             self.text.extend_from_slice(b"{0}\r\n");
             self.state = State::Body(octets);
@@ -178,16 +201,23 @@ fn at_most(left: u64, there: usize) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX).min(there)
 }
 
-/// Status responses, tagged ones and continuation requests end in human-readable text, `{5}` there means nothing.
-fn may_carry_literals(text: &[u8]) -> bool {
-    let Some(rest) = text.strip_prefix(b"*") else { return false };
-    let word = rest.split(|octet| *octet == b' ').find(|word| !word.is_empty()).unwrap_or_default();
-    ![&b"OK"[..], b"NO", b"BAD", b"BYE", b"PREAUTH"].iter().any(|status| word.eq_ignore_ascii_case(status))
+/// What a response is that begins with this line. Status responses, tagged ones and continuation requests end in
+/// human-readable text, `{5}` there means nothing.
+fn kind(line: &[u8]) -> Kind {
+    const TEXTS: [&[u8]; 5] = [b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH"];
+    let Some(rest) = line.strip_prefix(b"*") else { return Kind::Text };
+    let mut words = rest.split(|octet| *octet == b' ').filter(|word| !word.is_empty());
+    let first = words.next().unwrap_or_default();
+    if TEXTS.iter().any(|status| first.eq_ignore_ascii_case(status)) {
+        return Kind::Text;
+    }
+    let fetch = words.next().is_some_and(|word| word.eq_ignore_ascii_case(b"FETCH"));
+    if fetch { Kind::Fetch } else { Kind::Data }
 }
 
-/// Whether a literal behind `before` is a body: `* 5 FETCH (... BODY[] ` or `... BODY[]<0> `. No other item's name
-/// ends with a bracket.
-fn is_body(before: &[u8]) -> bool {
+/// Whether a literal behind `before`, in a FETCH response, is a body: `... BODY[] ` or `... BODY[]<0> `. No other item's
+/// name ends with a bracket.
+fn names_body(before: &[u8]) -> bool {
     let before = before.trim_ascii_end();
     let section = match before.strip_suffix(b">") {
         Some(origin) => {
@@ -196,9 +226,7 @@ fn is_body(before: &[u8]) -> bool {
         }
         None => Some(before),
     };
-    let fetch = before.split(|octet| *octet == b' ').filter(|word| !word.is_empty()).nth(2);
     section.is_some_and(|section| section.ends_with(b"]"))
-        && fetch.is_some_and(|word| word.eq_ignore_ascii_case(b"FETCH"))
 }
 
 #[cfg(test)]
@@ -261,6 +289,27 @@ mod tests {
         assert_eq!(scan(30, &[b"* X {9}\r\n123456789 {9}\r\n"]), "!");
         // A body is never held, so its length is nobody's memory.
         assert_eq!(scan(50, &[b"* 1 FETCH (BODY[] {9223372036854775807}\r\nab"]), "<9223372036854775807>ab");
+    }
+
+    #[test]
+    fn a_response_of_many_bodies_is_refused() {
+        // Each would be looked at with all of those before it.
+        let bodies = |count| format!("* 1 FETCH (UID 7{})\r\n", " BODY[] {0}\r\n".repeat(count));
+        let most = BODIES as usize;
+        let two = [bodies(most), bodies(most)].concat();
+        let expected =
+            format!("{}|* 1 FETCH (UID 7{})\n", "<0>".repeat(most), r" BODY[] {0}\r\n".repeat(most));
+        assert_eq!(scan(RESPONSE, &[two.as_bytes()]), expected.repeat(2));
+        assert_eq!(scan(RESPONSE, &[bodies(most + 1).as_bytes()]), "<0>".repeat(most) + "!");
+    }
+
+    #[test]
+    fn what_a_response_is_its_first_line_tells_and_nobody_looks_again() {
+        // Else a long beginning would be gone through once for each literal.
+        assert_eq!(
+            scan(RESPONSE, &[b"* {1}\r\n1 FETCH (BODY[] {2}\r\nab)\r\n"]),
+            r"|* {1}\r\n1 FETCH (BODY[] {2}\r\nab)".to_owned() + "\n"
+        );
     }
 
     fn said() -> impl Strategy<Value = Vec<u8>> {

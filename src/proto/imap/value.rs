@@ -132,9 +132,13 @@ fn quoted_end(text: &[u8]) -> Option<usize> {
     }
 }
 
+/// `~{`, the nineteen digits of 63 bits, `+}` and CRLF, and some zeros: no announcement is longer. Whoever sends one brace
+/// after another is not looked through to the end of the response for each.
+const ANNOUNCEMENT: usize = 30;
+
 /// Where the octets of the literal that `text` begins with begin and end.
 fn literal_at(text: &[u8]) -> Option<(usize, usize)> {
-    let line = memchr(b'\n', text)?;
+    let line = memchr(b'\n', text.get(..ANNOUNCEMENT).unwrap_or(text))?;
     let announcement = text.get(..line)?;
     let literal = announced(announcement.strip_suffix(b"\r").unwrap_or(announcement))?;
     let end = usize::try_from(literal.octets).ok()?.checked_add(line + 1)?;
@@ -396,6 +400,18 @@ mod tests {
         ] {
             assert_eq!(all_found(answer.as_bytes()), set.map(str::as_bytes), "{answer}");
         }
+    }
+
+    #[test]
+    fn an_announcement_is_looked_for_no_further_than_one_can_be() {
+        let announced = |zeros| format!("~{{{}3+}}\r\nabc", "0".repeat(zeros));
+        assert_eq!(Values::new(announced(18).as_bytes()).next(), Some(Value::Literal(b"abc")));
+        assert_eq!(Values::new(announced(23).as_bytes()).next(), Some(Value::Literal(b"abc")));
+        let longer = announced(24);
+        assert!(matches!(Values::new(longer.as_bytes()).next(), Some(Value::Atom(_))));
+        let list = format!("({longer})");
+        assert!(matches!(Values::new(list.as_bytes()).next(), Some(Value::List(_))));
+        assert!(!items(format!("(UID 7 X {longer})").as_bytes()).complete);
     }
 
     #[test]
