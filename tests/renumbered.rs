@@ -31,9 +31,6 @@ struct Inbox {
 impl Inbox {
     fn answer(&self, command: &str) -> String {
         let last = self.messages.last().map_or(0, |(uid, ..)| *uid);
-        if command == "EXAMINE \"Other\"" {
-            return "* 0 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n* OK [UIDNEXT 1] x\r\n".to_owned();
-        }
         if command == "EXAMINE \"INBOX\"" {
             let Self { uid_validity, messages, .. } = self;
             let next = last + 1;
@@ -102,12 +99,21 @@ impl Provider {
 
 async fn serve(mut bridge: Wire, inbox: Arc<Mutex<Inbox>>) {
     bridge.say("* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready").await;
+    let mut in_other = false;
     while let Some(line) = bridge.hear_or_end().await {
         let (tag, command) = line.split_once(' ').unwrap_or((&line, ""));
         let answer = {
             let inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
             let capability = inbox.tells.0;
-            format!("{}{tag} OK [CAPABILITY IMAP4rev1 {capability}] done\r\n", inbox.answer(command))
+            if command.starts_with("EXAMINE ") {
+                in_other = command == "EXAMINE \"Other\"";
+            }
+            let untagged = match (in_other, command.starts_with("EXAMINE ")) {
+                (false, _) => inbox.answer(command),
+                (true, true) => "* 0 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n* OK [UIDNEXT 1] x\r\n".to_owned(),
+                (true, false) => String::new(),
+            };
+            format!("{untagged}{tag} OK [CAPABILITY IMAP4rev1 {capability}] done\r\n")
         };
         if bridge.send(answer.as_bytes()).await.is_err() {
             return;
@@ -186,7 +192,7 @@ async fn at_gmail_unique_ids_stay_with_their_messages_through_renumberings() {
 const MANY: u32 = 100_000;
 
 /// How much more memory a login that finds it renumbered may take.
-const GROWTH: u64 = 12 << 20;
+const GROWTH: u64 = 16 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_thousand_messages_keep_their_unique_ids_in_little_memory() {
@@ -215,6 +221,7 @@ async fn a_hundred_thousand_messages_keep_their_unique_ids_in_little_memory() {
     let bridge = Program::start_by(&provider.home, command, "debug");
     // The code that is needed, and the ledger, are in memory then.
     Pop3::login(bridge.pop3(), &format!("{USER}/Other"), PASSWORD).await.ok("QUIT").await;
+    bridge.until(WRITTEN);
     let before = bridge.most_memory();
     let second = unique_ids(&bridge).await;
     assert!(

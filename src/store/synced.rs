@@ -75,7 +75,11 @@ impl Synced {
     /// The folder cannot be written, or there are more octets than a file of state may have; what was there before
     /// still is.
     pub fn write(self, held: &Held<'_>, name: &str, octets: &[u8]) -> Result<(), FolderError> {
-        let mut file = [self.head().as_bytes(), octets].concat();
+        let head = self.head();
+        // In one piece: it may have megabytes.
+        let mut file = Vec::with_capacity(head.len() + octets.len() + SHA256_OUTPUT_LEN);
+        file.extend_from_slice(head.as_bytes());
+        file.extend_from_slice(octets);
         let check = checked(name, &file);
         file.extend_from_slice(check.as_ref());
         held.write(name, &file)

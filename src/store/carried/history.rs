@@ -78,8 +78,9 @@ impl History {
         after.numberings.push(next);
         let beyond = after.numberings.len().saturating_sub(NUMBERINGS);
         after.numberings.drain(..beyond);
+        after.carried.reserve_exact(same.len());
         let names = same.iter().map(|(uid, old)| (*uid, before.of(*old)));
-        after.carried = names.filter(|(_, name)| name.numbering != next).collect();
+        after.carried.extend(names.filter(|(_, name)| name.numbering != next));
         after.carried.sort_unstable_by_key(|(uid, _)| *uid);
         after.carried.dedup_by_key(|(uid, _)| *uid);
         after
