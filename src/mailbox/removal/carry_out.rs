@@ -116,7 +116,7 @@ impl Work {
     async fn copy(&mut self, session: &Session, folder: &str) -> Result<(), UpstreamError> {
         for part in self.parts(&self.uncopied(), folder.len()) {
             self.copying = true;
-            let copied = self.run(session, "COPY", format!("UID COPY {} {folder}", part.set)).await;
+            let copied = session.run("COPY", format!("UID COPY {} {folder}", part.set)).await;
             self.copying = matches!(copied, Err(UpstreamError::Lost { .. }));
             self.copied.extend(copied_of(part, copied?));
         }

@@ -111,7 +111,7 @@ impl Work {
             return Ok(());
         }
         let status = format!("STATUS {folder} (MESSAGES UIDNEXT UIDVALIDITY)");
-        let standing = match self.run(session, "STATUS", status).await {
+        let standing = match session.run("STATUS", status).await {
             Ok(answer) => answer.standing,
             Err(UpstreamError::Refused { .. }) => None,
             Err(error) => return Err(error),

@@ -32,7 +32,7 @@ use crate::upstream::imap::Session;
 
 /// Removes what is left of `work`, and nothing else.
 pub(super) async fn expunge(session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
-    let marked = deleted(session, work).await?;
+    let marked = deleted(session).await?;
     let expunged = mark_and_expunge(session, work, &marked).await;
     or_take_back(session, work, expunged).await?;
     // What cannot be put back is told when `work` ends.
@@ -49,7 +49,7 @@ pub(super) async fn expunge(session: &Session, work: &mut Work) -> Result<(), Up
 /// # Errors
 /// It would not; everything is as it was.
 pub(super) async fn rehearse(session: &Session, work: &mut Work) -> Result<(), UpstreamError> {
-    let marked = deleted(session, work).await?;
+    let marked = deleted(session).await?;
     if marked.is_empty() {
         return finds_ours(session, work).await;
     }
@@ -80,7 +80,7 @@ async fn lift(
         work.lifted.extend(&foreign);
         work.store(session, &foreign, "-FLAGS.SILENT (\\Deleted)").await?;
     }
-    let now = deleted(session, work).await?;
+    let now = deleted(session).await?;
     if !now.is_subset(&ours) {
         return Err(doubt("other messages are marked deleted and would go too"));
     }
@@ -102,7 +102,7 @@ async fn mark_and_expunge(
         // They went without us: whatever is marked by now is somebody else's.
         return Ok(());
     }
-    let expunged = work.run(session, "EXPUNGE", "EXPUNGE".to_owned()).await;
+    let expunged = session.run("EXPUNGE", "EXPUNGE".to_owned()).await;
     match &expunged {
         Ok(_) => work.expunging = false,
         Err(UpstreamError::Lost { .. } | UpstreamError::TimedOut { .. } | UpstreamError::TooLarge) => {
@@ -121,8 +121,8 @@ async fn none_there(session: &Session, work: &Work, unseen: &[Uid]) -> Result<()
     Err(doubt("it does not tell which messages are marked deleted"))
 }
 
-async fn deleted(session: &Session, work: &Work) -> Result<BTreeSet<Uid>, UpstreamError> {
-    let answer = work.run(session, "SEARCH", "UID SEARCH DELETED".to_owned()).await?;
+async fn deleted(session: &Session) -> Result<BTreeSet<Uid>, UpstreamError> {
+    let answer = session.run("SEARCH", "UID SEARCH DELETED".to_owned()).await?;
     Ok(answer.found.into_iter().collect())
 }
 

@@ -12,7 +12,8 @@
 //! long set; never a copy with what relies on it. So QUIT costs two round trips where MOVE does it, three with UIDPLUS.
 //!
 //! Never a sequence number, never CLOSE, never a set that ends in `*`. A copy that fails stops everything: what is
-//! not safe elsewhere is not removed here. Nor is anything copied that cannot be removed here, as far as that shows
+//! not safe elsewhere is not removed here. Another UIDVALIDITY that upstream tells on the way stops everything too: the
+//! session sends nothing by UIDs from then on. Nor is anything copied that cannot be removed here, as far as that shows
 //! beforehand. A connection that is lost on the way is replaced once, and what is left to do is found out by UID; what may
 //! have happened and must not happen twice is not repeated. Once [`Mailbox::update`] has returned, nothing is done any
 //! more. Where it is dropped, as by a bridge that is stopped, the one command that was sent may still be done and no
@@ -86,7 +87,7 @@ impl Mailbox {
         self.stop_ahead();
         let deleted = if nothing { &[] } else { deleted };
         let turn = self.resources.turns.of(&self.whose, &self.folder);
-        let mut work = Work::new(self.uid_validity, seen, deleted, &self.account.quirks, turn);
+        let mut work = Work::new(seen, deleted, &self.account.quirks, turn);
         let whose = (self.whose.clone(), self.folder.clone());
         let copies = self.resources.copies.clone();
         work.earlier = copies.of(&whose, self.uid_validity, |uid| self.told(uid));

@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::copies::Copied;
 use super::turns::Turn;
-use crate::mail::{Quirk, Quirks, Uid, UidValidity};
+use crate::mail::{Quirk, Quirks, Uid};
 use crate::proto::imap::uid_set::sets;
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Answer, Session, Standing};
@@ -29,7 +29,6 @@ pub(in crate::mailbox) const LIMITED: usize = 500;
 /// What is to be done, and what is known to have been done.
 #[derive(Debug)]
 pub(super) struct Work {
-    numbering: UidValidity,
     pub(super) seen: Vec<Uid>,
     /// What was to be removed at first.
     pub(super) wanted: BTreeSet<Uid>,
@@ -61,13 +60,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(
-        numbering: UidValidity,
-        seen: &[Uid],
-        deleted: &[Uid],
-        quirks: &Quirks,
-        turn: Turn,
-    ) -> Self {
+    pub(super) fn new(seen: &[Uid], deleted: &[Uid], quirks: &Quirks, turn: Turn) -> Self {
         let most = if quirks.has(Quirk::DeleteSingly) {
             1
         } else if quirks.has(Quirk::MessageLimit) {
@@ -76,7 +69,6 @@ impl Work {
             usize::MAX
         };
         Self {
-            numbering,
             seen: seen.to_vec(),
             wanted: deleted.iter().copied().collect(),
             left: deleted.to_vec(),
@@ -127,18 +119,8 @@ impl Work {
         !self.copying
     }
 
-    /// Runs a command. A mailbox that is renumbered meanwhile, which upstream may say unasked, ends the removal.
-    pub(super) async fn run(
-        &self,
-        session: &Session,
-        name: &'static str,
-        command: String,
-    ) -> Result<Answer, UpstreamError> {
-        session.run(name, command).await.and_then(|answer| self.same(answer))
-    }
-
-    /// The same for commands whose order and success do not matter to each other: several in a flight. The first
-    /// failure ends it with the flight it is in.
+    /// Runs commands whose order and success do not matter to each other: several in a flight. The first failure ends it
+    /// with the flight it is in.
     pub(super) async fn run_all(
         &self,
         session: &Session,
@@ -146,28 +128,18 @@ impl Work {
     ) -> Result<Vec<Answer>, UpstreamError> {
         let mut answers = Vec::with_capacity(commands.len());
         for flight in commands.chunks(FLIGHT) {
-            let (mut failed, mut renumbered) = (None, None);
+            let mut failed = None;
             for answer in session.flight(flight.to_vec()).await? {
-                match answer.and_then(|answer| self.same(answer)) {
+                match answer {
                     Ok(answer) => answers.push(answer),
-                    Err(error @ UpstreamError::UidValidityChanged { .. }) => renumbered = Some(error),
                     Err(error) => failed = failed.or(Some(error)),
                 }
             }
-            if let Some(error) = renumbered.or(failed) {
+            if let Some(error) = failed {
                 return Err(error);
             }
         }
         Ok(answers)
-    }
-
-    fn same(&self, answer: Answer) -> Result<Answer, UpstreamError> {
-        match answer.uid_validity {
-            Some(now) if now != self.numbering => {
-                Err(UpstreamError::UidValidityChanged { was: self.numbering, now })
-            }
-            _ => Ok(answer),
-        }
     }
 
     /// `UID STORE` of flags on messages, those that are gone looked past.

@@ -366,3 +366,18 @@ async fn other_values_of_delete_show_it_again() {
     assert_eq!(session(keep, &[]).await.0, [3, 4]);
     assert_eq!(check(&state, &[&all], &[]).await.0, [4]);
 }
+
+/// RFC 3501 §2.3.1.1: upstream says so behind SELECT, before anything was asked by UIDs.
+#[tokio::test(start_paused = true)]
+async fn no_hint_is_left_in_a_mailbox_that_is_renumbered_behind_select() {
+    let (_outer, state) = place();
+    let selected = selected(7, r"\*");
+    let renumbered = selected
+        .trim_end()
+        .rsplit_once("S: $a")
+        .map(|(before, answer)| format!("{before}R: $a{answer}\\r\\n* OK [UIDVALIDITY 8] renumbered\\r\\n"));
+    let script = [&*opened(7, &[3, 4]), &hints("3:4", ""), &renumbered.unwrap()];
+    // It is hidden here all the same: what is known again under the other numbering stays hidden there.
+    assert_eq!(check(&state, &script, &[3]).await, (vec![3, 4], "Ok".to_owned()));
+    assert_eq!(hidden(&state).await, these(7, &[3]));
+}

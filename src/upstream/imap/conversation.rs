@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::completion::Completion;
 use super::heard::{Answer, Heard};
+use super::open;
 use super::refusal;
 use super::wire::Wire;
 use crate::net::Buffered;
@@ -37,19 +38,42 @@ impl<S: Octets> Conversation<S> {
     /// # Errors
     /// A tagged NO or BAD, or an OK to a part of it, leaves the conversation usable; see [`UpstreamError`] for all others.
     pub async fn run(&mut self, name: &'static str, command: &str) -> Result<Answer, UpstreamError> {
-        if let Err(error) = run(self.connection(), name, command).await {
-            return Err(self.ended(name, error));
+        let by_uids = open::goes_by_uids(command);
+        if by_uids {
+            self.may_name_messages(name)?;
         }
-        whole(name, std::mem::take(&mut self.wire().heard().answer))
+        if open::opens(name) {
+            self.heard().open.begin();
+        }
+        let refused = run(self.connection(), name, command).await.err().map(|error| self.ended(name, error));
+        if open::opens(name) {
+            self.heard().open.done(if refused.is_none() { Status::Ok } else { Status::No });
+        }
+        if by_uids && matches!(refused, None | Some(UpstreamError::Refused { .. })) {
+            self.heard().open.still_numbered(name)?;
+        }
+        let answer = self.heard().take_answer();
+        refused.map_or_else(|| whole(name, answer), Err)
     }
 
     /// Runs commands in one flight, to the completion of the last; each must be right whatever becomes of those
     /// before it (RFC 3501 §5.5).
+    ///
+    /// # Errors
+    /// [`UpstreamError::UidValidityChanged`]: nothing was sent, or what was done is of no use; the conversation is usable.
+    /// After all others it is over.
     pub async fn flight(
         &mut self,
         commands: &[(&'static str, String)],
     ) -> Result<Vec<Result<Answer, UpstreamError>>, UpstreamError> {
+        let first = commands.first().map_or("NOOP", |(name, _)| *name);
+        if commands.iter().any(|(_, command)| open::goes_by_uids(command)) {
+            self.may_name_messages(first)?;
+        }
         self.wire_at_start();
+        if commands.iter().any(|(name, _)| open::opens(name)) {
+            self.heard().open.begin();
+        }
         if commands.iter().any(|(name, _)| LABORIOUS.contains(name)) {
             self.wire().laborious();
         }
@@ -57,14 +81,24 @@ impl<S: Octets> Conversation<S> {
         let mut answers = Vec::with_capacity(tags.len());
         for ((name, _), tag) in commands.iter().zip(&tags) {
             let completion = self.completion(tag, name).await?;
-            let mut answer = std::mem::take(&mut self.heard().answer);
+            if open::opens(name) {
+                self.heard().open.done(completion.status);
+            }
+            let mut answer = self.heard().take_answer();
             let refused = (completion.status != Status::Ok)
                 .then(|| refusal::of_command(name, &completion))
                 .map(|error| self.ended(name, error));
             answer.completion = Some(completion);
             answers.push(refused.map_or_else(|| whole(name, answer), Err));
         }
+        self.heard().open.still_numbered(first)?;
         Ok(answers)
+    }
+
+    /// The door of every command that goes by UIDs: what upstream has said unasked since the last one is heard first.
+    fn may_name_messages(&mut self, name: &'static str) -> Result<(), UpstreamError> {
+        self.wire().hear_at_hand().map_err(|error| self.fault(name, &error))?;
+        self.heard().open.still_numbered(name)
     }
 
     /// Sends what is queued and reads to the completion of the command of ours with `tag`.

@@ -106,7 +106,8 @@ impl<S: Octets> Conversation<S> {
     pub async fn fetch(&mut self, wanted: Wanted, sink: Sink) -> After {
         let Sink { begun, chunks, stall } = sink;
         let mut delivery = Delivery { wanted, begun: Some(begun), chunks, stall, state: State::Nothing };
-        if let Err(error) = self.may_fetch() {
+        let numbered = self.heard().open.numbered_by(delivery.wanted.uid_validity);
+        if let Err(error) = numbered.and_then(|()| self.may_fetch()) {
             delivery.fail(error).await;
             return After::Usable;
         }
@@ -145,9 +146,7 @@ impl<S: Octets> Conversation<S> {
         if !self.heard().hear(text) {
             return Err(LOST);
         }
-        if let Some(now) = self.heard().uid_validity.filter(|now| *now != delivery.wanted.uid_validity) {
-            return Err(UpstreamError::UidValidityChanged { was: delivery.wanted.uid_validity, now });
-        }
+        self.heard().open.numbered_by(delivery.wanted.uid_validity)?;
         match response::parse(text) {
             Some(Response::Fetch(list)) => delivery.listed(list).await.map(|()| None),
             Some(Response::Tagged { tag: done, status, text }) if done == tag.as_bytes() => {

@@ -55,6 +55,7 @@ impl<S: Octets> Conversation<S> {
     /// # Errors
     /// The mailbox was renumbered again, or the conversation is over.
     pub async fn headers(&mut self, headers: &Headers) -> Result<Looked, UpstreamError> {
+        self.heard().open.numbered_by(headers.uid_validity)?;
         let sizes: HashMap<Uid, u64> = headers.wanted.iter().copied().collect();
         let mut looked = Looked::default();
         let mut tags = VecDeque::new();
@@ -74,10 +75,8 @@ impl<S: Octets> Conversation<S> {
             let Some(tag) = tags.pop_front() else { break };
             octets += self.headers_until(&tag, &sizes, &mut looked).await?;
         }
-        match self.heard().uid_validity.filter(|now| *now != headers.uid_validity) {
-            Some(now) => Err(UpstreamError::UidValidityChanged { was: headers.uid_validity, now }),
-            None => Ok(Looked { identities: one_each(looked.identities), ..looked }),
-        }
+        self.heard().open.numbered_by(headers.uid_validity)?;
+        Ok(Looked { identities: one_each(looked.identities), ..looked })
     }
 
     /// Reads to the completion of the command with `tag`; how many octets of headers came.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::backoff::Backoff;
 use super::completion::{Completion, clean};
+use super::open::Open;
 use crate::mail::{Uid, UidValidity};
 use crate::proto::imap::mutf7;
 use crate::proto::imap::response::{self, Response, Status, Text, words};
@@ -43,8 +44,8 @@ pub struct Heard {
     pub alerts: Vec<Bytes>,
     /// Why upstream is about to close the connection.
     pub bye: Option<String>,
-    /// The last UIDVALIDITY named, asked for or not.
-    pub uid_validity: Option<UidValidity>,
+    /// The mailbox that is open.
+    pub open: Open,
     /// A message's UID came only behind its body: nobody knew before whose it was.
     pub uid_behind_body: bool,
     /// How long nobody is to ask.
@@ -60,14 +61,10 @@ pub struct Answer {
     pub completion: Option<Completion>,
     /// `EXISTS`, the last one.
     pub exists: Option<u32>,
-    /// The last UIDVALIDITY named.
-    pub uid_validity: Option<UidValidity>,
+    /// The mailbox that is open by then.
+    pub open: Open,
     /// The last UIDNEXT named.
     pub uid_next: Option<Uid>,
-    /// A mark of ours would last: PERMANENTFLAGS has [`HIDDEN`], or says that keywords may be made (RFC 3501 §7.1).
-    pub may_hide: bool,
-    /// A `\Deleted` would not last: PERMANENTFLAGS was said, and does not have it (RFC 3501 §7.1).
-    pub forgets_deleted: bool,
     /// UIDNOTSTICKY was said: UIDs do not outlive the session (RFC 4315 §3).
     pub uids_not_sticky: bool,
     /// How many `EXPUNGE` came.
@@ -123,7 +120,9 @@ impl Heard {
             return text.is_empty();
         };
         match response {
-            Response::Tagged { status, text, .. } => self.completed(status, &text),
+            Response::Tagged { status, text, .. } => {
+                self.completed(status, &text);
+            }
             Response::Untagged { status, text } => self.status(status, &text),
             Response::Capability(list) => self.capabilities = Some(capabilities(list)),
             other => self.answer.data(&other),
@@ -131,16 +130,19 @@ impl Heard {
         true
     }
 
-    fn completed(&mut self, status: Status, text: &Text<'_>) {
-        self.code(text);
-        self.answer.completion = Some(self.heed(Completion::new(status, text)));
+    /// What came of the command that is done.
+    pub fn take_answer(&mut self) -> Answer {
+        Answer { open: self.open, ..std::mem::take(&mut self.answer) }
     }
 
-    /// Takes note of the wait that a refusal asks for.
-    pub fn heed(&self, completion: Completion) -> Completion {
-        if completion.status != Status::Ok {
+    /// Takes note of a tagged response, and of the wait that a refusal asks for.
+    pub fn completed(&mut self, status: Status, text: &Text<'_>) -> Completion {
+        self.code(text);
+        let completion = Completion::new(status, text);
+        if status != Status::Ok {
             self.backoff.heed_refusal(&completion);
         }
+        self.answer.completion = Some(completion.clone());
         completion
     }
 
@@ -156,16 +158,15 @@ impl Heard {
         if let Some(list) = text.argument("CAPABILITY") {
             self.capabilities = Some(capabilities(list));
         } else if let Some(number) = text.argument("UIDVALIDITY") {
-            self.uid_validity = response::number(number).and_then(UidValidity::new);
-            self.answer.uid_validity = self.uid_validity;
+            self.open.told(response::number(number).and_then(UidValidity::new));
         } else if let Some(number) = text.argument("UIDNEXT") {
             self.answer.uid_next = response::number(number).and_then(Uid::new);
         } else if let Some(flags) = text.argument("PERMANENTFLAGS") {
             let has = |name: &[u8]| {
                 flags.split(|octet| b" ()".contains(octet)).any(|flag| flag.eq_ignore_ascii_case(name))
             };
-            self.answer.may_hide = has(b"\\*") || has(HIDDEN.as_bytes());
-            self.answer.forgets_deleted = !has(b"\\Deleted");
+            self.open.may_hide = has(b"\\*") || has(HIDDEN.as_bytes());
+            self.open.forgets_deleted = !has(b"\\Deleted");
         } else if let Some(told) = text.argument("COPYUID") {
             self.answer.copied = copied(told);
         } else if text.argument("UIDNOTSTICKY").is_some() {

@@ -81,11 +81,13 @@ impl<S: Octets> Conversation<S> {
         let from = known.as_ref().and_then(behind).unwrap_or(Uid::FIRST);
         let mut list = List { from: Some(from), identity: self.identity(), ..List::default() };
         let examine = self.wire_at_start().queue(&format!("EXAMINE {}", quoted(folder)));
+        self.heard().open.begin();
         let fetch = self.wire().queue(&list.command(&format!("{from}:*")));
         let selected = self.completed(&examine, &mut List::default(), "EXAMINE").await?;
+        self.heard().open.done(selected.status);
         list.exists = self.heard().answer.exists;
         self.heard().answer.expunged = 0;
-        let (uid_validity, uid_next) = (self.heard().answer.uid_validity, self.heard().answer.uid_next);
+        let (uid_validity, uid_next) = (self.heard().open.uid_validity, self.heard().answer.uid_next);
         let fetched = self.completed(&fetch, &mut list, "FETCH").await?;
         opened(folder, "EXAMINE", &selected)?;
         let uid_validity = uid_validity.ok_or_else(|| no_uid_validity("EXAMINE"))?;
@@ -194,7 +196,9 @@ impl<S: Octets> Conversation<S> {
                 Some(Response::Search(numbers)) => list.find(response::words(numbers)),
                 Some(Response::Esearch(answer)) => list.find(value::all_found(answer)),
                 Some(Response::Tagged { tag: done, status, text }) if done == tag.as_bytes() => {
-                    return Ok(self.heard().heed(Completion::new(status, &text)));
+                    let completion = self.heard().completed(status, &text);
+                    self.heard().open.still_numbered(name)?;
+                    return Ok(completion);
                 }
                 _ if self.heard().hear(&text) => {}
                 _ => return Err(UpstreamError::Lost { command: name }),
@@ -231,9 +235,9 @@ pub(super) fn selected(
 ) -> Result<Selected, UpstreamError> {
     let answer = answer.map_err(|error| unopened(folder, error))?;
     Ok(Selected {
-        uid_validity: answer.uid_validity.ok_or_else(|| no_uid_validity(name))?,
-        may_hide: answer.may_hide,
-        forgets_deleted: answer.forgets_deleted,
+        uid_validity: answer.open.uid_validity.ok_or_else(|| no_uid_validity(name))?,
+        may_hide: answer.open.may_hide,
+        forgets_deleted: answer.open.forgets_deleted,
         read_only: answer.completion.is_some_and(|done| done.code_name() == "READ-ONLY"),
     })
 }

@@ -16,6 +16,7 @@ mod login;
 #[cfg(test)]
 mod login_tests;
 mod meter;
+mod open;
 mod refusal;
 #[cfg(test)]
 pub(crate) mod script;

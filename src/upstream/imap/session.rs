@@ -155,7 +155,8 @@ impl Session {
     /// (RFC 3501 §5.5), and all of them must fit into what a server takes before it is listened to.
     ///
     /// # Errors
-    /// The session is over; how far it came is not known. A command's own NO or BAD is its answer.
+    /// The mailbox was renumbered meanwhile, or before and nothing was sent. After all others the session is over, and how
+    /// far it came is not known. A command's own NO or BAD is its answer.
     pub async fn flight(
         &self,
         commands: Vec<(&'static str, String)>,

@@ -223,11 +223,19 @@ impl<S: Octets> Reading<'_, S> {
         self.shelf.to_come(None).max(self.talk.wire().body_left())
     }
 
+    fn may_ask(&mut self) -> Result<(), UpstreamError> {
+        self.talk.heard().open.numbered_by(self.uid_validity)?;
+        self.talk.may_fetch()
+    }
+
     /// Sends commands for messages, by ascending UID, or in any order a UID a command.
     fn ask(&mut self, uids: &[Uid]) {
         self.singly |= self.talk.heard().uid_behind_body;
-        if self.talk.may_fetch().is_err() {
-            uids.iter().for_each(|uid| self.shelf.fail(*uid, self.talk.may_fetch().err()));
+        if self.may_ask().is_err() {
+            for uid in uids {
+                let error = self.may_ask().err();
+                self.shelf.fail(*uid, error);
+            }
             return;
         }
         let most = if self.singly { 1 } else { SET };
@@ -331,9 +339,7 @@ impl<S: Octets> Reading<'_, S> {
         if !self.talk.heard().hear(text) {
             return Err(LOST);
         }
-        if let Some(now) = self.talk.heard().uid_validity.filter(|now| *now != self.uid_validity) {
-            return Err(UpstreamError::UidValidityChanged { was: self.uid_validity, now });
-        }
+        self.talk.heard().open.numbered_by(self.uid_validity)?;
         match response::parse(text) {
             Some(Response::Fetch(list)) => self.listed(list),
             Some(Response::Tagged { tag, status, text }) => self.completed(tag, status, &text),

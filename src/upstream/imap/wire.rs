@@ -251,6 +251,18 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         }
     }
 
+    /// Hears what is here already, between two commands.
+    pub fn hear_at_hand(&mut self) -> io::Result<()> {
+        while let Some(event) = self.event_at_hand()? {
+            if let Event::Response(text) = event
+                && !self.heard.hear(&text)
+            {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        Ok(())
+    }
+
     /// The next event, not heard.
     pub async fn event(&mut self) -> io::Result<Event> {
         loop {

@@ -55,6 +55,59 @@ async fn a_mailbox_that_is_renumbered_during_the_removal_ends_it() {
     assert!(check(Delete::Auto, &[script]).await.starts_with("UidValidityChanged"));
 }
 
+/// RFC 3501 §2.3.1.1, §7.1: wherever upstream says so unasked between two commands, nothing that goes by UIDs is sent any
+/// more; each script as far as one of its answers, with that behind it.
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_renumbered_between_two_commands_loses_nothing() {
+    let by_uid = r#"
+    C: $a UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)
+    S: $a OK x
+    C: $b UID EXPUNGE 3:4,9
+    C: $c UID FETCH 3:4,9 (UID)
+    S: $b OK x
+    S: $c OK x"#;
+    let copied = "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x";
+    let marked = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a OK x";
+    let moved = "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nS: $a OK x";
+    for (delete, script, places) in [
+        (Delete::Auto, joined(&[&flown("UIDPLUS", TRASH), copied, by_uid]), 3),
+        (Delete::Auto, joined(&[&flown("UIDPLUS MOVE", TRASH), moved]), 1),
+        (Delete::Auto, joined(&[&flown("", ""), EXPUNGED]), 7),
+        (Delete::Expunge, joined(&[OPENED, CAPABLE, SELECTED, EXPUNGED]), 7),
+        (Delete::Flag, joined(&[OPENED, CAPABLE, SELECTED, marked]), 1),
+    ] {
+        let selected = script.find("SELECT").unwrap();
+        let ends = script.match_indices(" OK x\n").map(|(at, end)| at + end.len() - 1);
+        let read_write = script.match_indices(" OK [READ-WRITE] x\n").map(|(at, end)| at + end.len() - 1);
+        let next_is_ours = |at: &usize| script[*at..].trim_start().starts_with("C: ");
+        let ends: Vec<usize> =
+            ends.chain(read_write).filter(|at| *at > selected).filter(next_is_ours).collect();
+        assert_eq!(ends.len(), places, "{script}");
+        for end in ends {
+            let (before, answer) = script[..end].rsplit_once("S: ").unwrap();
+            let said = format!("{before}R: {answer}\\r\\n* OK [UIDVALIDITY 8] renumbered\\r\\n");
+            let heard = check(delete, &[said.clone().leak()]).await;
+            assert!(heard.starts_with("UidValidityChanged"), "{heard} after\n{said}");
+        }
+    }
+    // While the folders are listed, in the flight of SELECT.
+    for answer in ["    S: * LIST () \"/\" INBOX", "    S: $b OK x"] {
+        let flown = flown("MOVE UIDPLUS", TRASH);
+        let (before, behind) = flown.rsplit_once(answer).unwrap();
+        let script = format!("{before}S: * OK [UIDVALIDITY 8] renumbered\n{answer}{behind}").leak();
+        assert!(check(Delete::Auto, &[script]).await.starts_with("UidValidityChanged"), "{script}");
+    }
+    // One that comes back is not the one it was.
+    let twice = "R: $a OK x\\r\\n* OK [UIDVALIDITY 8] x\\r\\n* OK [UIDVALIDITY 7] x\\r\\n";
+    let script = joined(&[&flown("UIDPLUS", TRASH), &copied.replace("S: $a OK x", twice)]);
+    assert!(check(Delete::Auto, &[script]).await.starts_with("UidValidityChanged"));
+    // What is no number tells as much, and a fresh session what it is.
+    let odd = "R: $a OK x\\r\\n* OK [UIDVALIDITY 99999999999] x\\r\\n";
+    let script = joined(&[&flown("UIDPLUS", TRASH), &copied.replace("S: $a OK x", odd)]);
+    let renumbered = "C: $a SELECT \"INBOX\"\nS: * OK [UIDVALIDITY 9] x\nS: $a OK x";
+    assert!(check(Delete::Auto, &[script, renumbered]).await.starts_with("UidValidityChanged"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_connection_is_replaced_once_and_what_is_left_goes_on() {
     const CAPABLE: &str = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 MOVE UIDPLUS\nS: $a OK x";

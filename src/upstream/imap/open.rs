@@ -1,0 +1,134 @@
+//! The mailbox that is open, as upstream tells of it, and whether UIDs name in it what they did when it was opened.
+//!
+//! ```text
+//!  SELECT ─▶ being opened ──[UIDVALIDITY 7], OK──▶ UIDs are good ──[UIDVALIDITY 8], asked for or not──▶ UIDs are void
+//!               ▲                                                                                          │
+//!               └───────────────────────────────── SELECT, EXAMINE ────────────────────────────────────────┘
+//! ```
+//!
+//! Void UIDs get into no command, and what comes of one that was on its way is not believed. `Conversation` asks here
+//! before and behind each command, so that whoever has one run need not think of it.
+
+use crate::mail::UidValidity;
+use crate::proto::imap::response::Status;
+use crate::upstream::UpstreamError;
+
+/// See the module; nothing where no mailbox is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// What numbered it when SELECT or EXAMINE was done.
+    opened: Option<UidValidity>,
+    /// What numbers it by now; `None` where nothing was told, or nothing that is a UIDVALIDITY.
+    pub uid_validity: Option<UidValidity>,
+    /// A mark of ours would last: PERMANENTFLAGS has [`HIDDEN`](super::HIDDEN), or says that keywords may be made
+    /// (RFC 3501 §7.1).
+    pub may_hide: bool,
+    /// A `\Deleted` would not last: PERMANENTFLAGS was said, and does not have it (RFC 3501 §7.1).
+    pub forgets_deleted: bool,
+}
+
+/// Whether a command names messages that another numbering has others for: by UID (RFC 3501 §6.4.8), or by the marks that
+/// were set so.
+pub fn goes_by_uids(command: &str) -> bool {
+    command.starts_with("UID ") || command == "EXPUNGE"
+}
+
+/// Whether a command closes the mailbox that is open and opens one (RFC 3501 §6.3.1).
+pub fn opens(name: &str) -> bool {
+    name == "SELECT" || name == "EXAMINE"
+}
+
+impl Open {
+    /// SELECT or EXAMINE is sent: what is told from now on is of that one.
+    pub fn begin(&mut self) {
+        *self = Self::default();
+    }
+
+    /// It was done, or refused, and then none is open.
+    pub fn done(&mut self, status: Status) {
+        match status {
+            Status::Ok => self.opened = self.uid_validity,
+            _ => *self = Self::default(),
+        }
+    }
+
+    /// Upstream told a UIDVALIDITY. One that comes back was others' meanwhile.
+    pub fn told(&mut self, uid_validity: Option<UidValidity>) {
+        if self.opened.is_none() || self.opened == self.uid_validity {
+            self.uid_validity = uid_validity;
+        }
+    }
+
+    /// Whether UIDs name what they did when it was opened.
+    ///
+    /// # Errors
+    /// [`UpstreamError::UidValidityChanged`]; [`UpstreamError::Lost`] where upstream told what is no UIDVALIDITY.
+    pub fn still_numbered(&self, command: &'static str) -> Result<(), UpstreamError> {
+        match (self.opened, self.uid_validity) {
+            (Some(_), None) => Err(UpstreamError::Lost { command }),
+            (Some(was), Some(_)) => self.numbered_by(was),
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Whether upstream has told of no other UIDVALIDITY than this one.
+    ///
+    /// # Errors
+    /// [`UpstreamError::UidValidityChanged`].
+    pub fn numbered_by(&self, was: UidValidity) -> Result<(), UpstreamError> {
+        match self.uid_validity {
+            Some(now) if now != was => Err(UpstreamError::UidValidityChanged { was, now }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 3501 §2.3.1.1: what is told while it is opened, then what is told later.
+    fn numbered(while_opened: &[u32], later: &[u32]) -> &'static str {
+        let mut open = Open::default();
+        open.begin();
+        while_opened.iter().for_each(|told| open.told(UidValidity::new(*told)));
+        assert!(open.still_numbered("STORE").is_ok());
+        open.done(Status::Ok);
+        assert!(open.still_numbered("STORE").is_ok());
+        later.iter().for_each(|told| open.told(UidValidity::new(*told)));
+        match open.still_numbered("STORE") {
+            Ok(()) => "good",
+            Err(UpstreamError::UidValidityChanged { .. }) => "void",
+            Err(UpstreamError::Lost { .. }) => "lost",
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn rfc3501_2_3_1_1_another_uidvalidity_makes_uids_void_until_the_mailbox_is_opened_anew() {
+        assert_eq!(numbered(&[7], &[]), "good");
+        assert_eq!(numbered(&[7], &[7, 7]), "good");
+        assert_eq!(numbered(&[6, 7], &[7]), "good");
+        assert_eq!(numbered(&[7], &[8]), "void");
+        // What comes back does not bring back what the numbers named.
+        assert_eq!(numbered(&[7], &[8, 7]), "void");
+        // None at all is refused where the mailbox is opened.
+        assert_eq!(numbered(&[], &[]), "good");
+        assert_eq!(numbered(&[7], &[0]), "lost");
+        assert_eq!(numbered(&[7], &[0, 7]), "lost");
+        let mut open =
+            Open { opened: UidValidity::new(7), uid_validity: UidValidity::new(8), ..Open::default() };
+        open.begin();
+        assert!(open.still_numbered("STORE").is_ok());
+    }
+
+    #[test]
+    fn rfc3501_6_4_8_which_commands_go_by_uids() {
+        for command in ["UID STORE 3 +FLAGS.SILENT (\\Deleted)", "UID EXPUNGE 3", "UID MOVE 3 x", "EXPUNGE"] {
+            assert!(goes_by_uids(command), "{command}");
+        }
+        for command in ["NOOP", "LIST \"\" \"*\"", "CAPABILITY", "SELECT \"UID \"", "LOGOUT"] {
+            assert!(!goes_by_uids(command), "{command}");
+        }
+    }
+}
