@@ -8,7 +8,8 @@
 //! ```
 //!
 //! That round trip is not the login's, but that of the app's first look at the mailbox: [`Opening::Coming`]. A login for
-//! another folder than was open last waits for it, since it has yet to hear whether there is one.
+//! another folder than is open waits for it, since it has yet to hear whether there is one; so does the one behind an app
+//! that left before it had heard that.
 //!
 //! [`Opening::Coming`]: super::Opening::Coming
 //!
@@ -83,8 +84,8 @@ struct Idle {
 #[derive(Debug)]
 pub(super) struct Left {
     pub(super) session: Session,
-    /// The folder that it has open.
-    pub(super) folder: Arc<str>,
+    /// The folder that it has open; `None` where that was not heard to the end.
+    pub(super) folder: Option<Arc<str>>,
     /// For writing.
     pub(super) changed: bool,
 }
@@ -195,8 +196,10 @@ impl InUse {
         let Some(claim) = claim.filter(|claim| !claim.hold.is_zero() && self.has_room()) else {
             return left.session.log_out().await;
         };
-        if left.changed {
-            let examined = timeout(EXAMINED_ANEW, left.session.open("EXAMINE", &left.folder)).await;
+        if left.changed
+            && let Some(folder) = &left.folder
+        {
+            let examined = timeout(EXAMINED_ANEW, left.session.open("EXAMINE", folder)).await;
             if !matches!(examined, Ok(Ok(_))) {
                 return left.session.log_out().await;
             }
@@ -269,7 +272,7 @@ impl Held {
     /// As if an app had left that logged in with this proof.
     pub(crate) async fn leave_one(&self, account: &Account, proof: Proof, session: Session) {
         let claim = Claim::new(account, proof, Duration::from_secs(60));
-        let left = Left { session, folder: account.pop3.folder.as_str().into(), changed: false };
+        let left = Left { session, folder: Some(account.pop3.folder.as_str().into()), changed: false };
         self.enter(account).leave(left, Some(&claim)).await;
     }
 

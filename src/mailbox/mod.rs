@@ -197,7 +197,7 @@ impl Mailbox {
         }
         self.keep_ahead().await;
         if let Some((session, changed)) = self.line.leave() {
-            let left = Left { session, folder: self.folder, changed };
+            let left = Left { session, folder: Some(self.folder), changed };
             self.in_use.leave(left, self.claim.as_ref()).await;
         }
     }

@@ -2,51 +2,88 @@
 //!
 //! ```text
 //!  login ──nothing is held for it──▶ connect, log in, list ──▶ Open
-//!    └──a session is──┬─ of another folder ──────────▶ list ──▶ Open
-//!                     └─ of this folder ──▶ Coming ··▶ list ··▶ open, where upstream has it still
+//!    └──a session is──┬─ in another folder ──────────▶ list ──▶ Open
+//!                     └─ in this folder ──▶ Coming ··▶ list ··▶ open, where upstream has it still
 //! ```
 
-use std::pin::Pin;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::future::BoxFuture;
 
 use super::ahead::Ahead;
 use super::held::{Claim, InUse, Left};
 use super::hidden::Hiding;
 use super::line::{self, Dial, Line};
 use super::names::{self, Earlier};
-use super::{Listing, Mailbox, Resources, listing};
+use super::{Held, Listing, Mailbox, Resources, listing};
 use crate::auth::{Credentials, Proof};
 use crate::mail::Account;
 use crate::net::Connector;
 use crate::upstream::UpstreamError;
+use crate::upstream::imap::WeakSession;
 
 /// What a login comes to that is good.
-pub enum Opening<M = Mailbox> {
+#[derive(Debug)]
+pub enum Opening<M = Mailbox, C = Coming> {
     /// Upstream has said so just now, and what is in the mailbox.
     Open(M, Listing),
-    /// Upstream took the same login before, over a session that was held since and had this very folder open last. What is
-    /// in it now, and whether it is there at all, is yet to be heard.
-    Coming(Coming<M>),
+    /// Upstream took the same login before, over a session that was held since and has this very folder open. What is in it
+    /// now, and whether it is there at all, is yet to be heard.
+    Coming(C),
 }
 
-/// A mailbox on its way, over the session that was held or, where that is of no use any more, over a fresh one. It is
-/// on its way only as long as it is polled; dropping it ends the session.
-///
-/// # Errors
-/// All that a login may come to.
-pub type Coming<M = Mailbox> = Pin<Box<dyn Future<Output = Result<(M, Listing), UpstreamError>> + Send>>;
+/// A mailbox on its way, over the session that was held or, where that is of no use any more, over a fresh one. Dropping
+/// it ends the session.
+pub struct Coming {
+    arrival: BoxFuture<'static, Result<(Mailbox, Listing), UpstreamError>>,
+    /// The one that was held, while it is used.
+    session: WeakSession,
+    held: Held,
+    account: Arc<Account>,
+    claim: Claim,
+}
 
-impl<M> Opening<M> {
+impl Opening {
     /// Waits for one that is on its way.
     ///
     /// # Errors
-    /// Those of [`Coming`].
-    pub async fn listed(self) -> Result<(M, Listing), UpstreamError> {
+    /// Those of [`Coming::arrival`].
+    pub async fn listed(self) -> Result<(Mailbox, Listing), UpstreamError> {
         match self {
             Self::Open(mailbox, listing) => Ok((mailbox, listing)),
-            Self::Coming(coming) => coming.await,
+            Self::Coming(coming) => coming.arrival.await,
         }
+    }
+}
+
+impl Coming {
+    /// The mailbox: it is on its way only as long as this is polled. Cancel-safe; once it is there, or does not come, the
+    /// rest of it is to be dropped.
+    ///
+    /// # Errors
+    /// All that a login may come to.
+    pub async fn arrival(&mut self) -> Result<(Mailbox, Listing), UpstreamError> {
+        self.arrival.as_mut().await
+    }
+
+    /// The app has left before it came. Its session is held for the next login, which waits for what it is in the middle of;
+    /// a fresh one that was to take its place is ended.
+    pub async fn leave(self) {
+        let Self { arrival, session, held, account, claim } = self;
+        let session = session.upgrade();
+        drop(arrival);
+        if let Some(session) = session {
+            let left = Left { session, folder: None, changed: false };
+            held.enter(&account).leave(left, Some(&claim)).await;
+        }
+    }
+}
+
+impl fmt::Debug for Coming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coming").field("session", &self.session).finish_non_exhaustive()
     }
 }
 
@@ -84,11 +121,14 @@ impl Mailbox {
             None => None,
         };
         let login = Login { dial, account, resources, stall, claim, in_use };
-        match left {
-            Some(left) if *left.folder == *login.account.pop3.folder => {
-                Ok(Opening::Coming(Box::pin(login.list(Some(left)))))
+        match (left, &login.claim) {
+            (Some(left), Some(claim)) if left.folder.as_deref() == Some(&*login.account.pop3.folder) => {
+                let (account, claim) = (login.account.clone(), claim.clone());
+                let (session, held) = (left.session.downgrade(), login.resources.held.clone());
+                let arrival = Box::pin(login.list(Some(left)));
+                Ok(Opening::Coming(Coming { arrival, session, held, account, claim }))
             }
-            left => {
+            (left, _) => {
                 let (mailbox, listing) = login.list(left).await?;
                 Ok(Opening::Open(mailbox, listing))
             }

@@ -15,27 +15,27 @@ use tokio::time::Instant;
 use super::Driver;
 use super::app::End;
 use super::login::{judge, maildrop, not_opened};
-use super::provider::{Inbox, Provider};
-use crate::bridge::{Accounts, Admitted};
+use super::provider::{Arriving, Inbox, Provider};
+use crate::bridge::Admitted;
 use crate::mail::Account;
-use crate::mailbox::{self, Listing};
+use crate::mailbox::Listing;
 use crate::proto::pop3::{Command, Step};
 use crate::upstream::UpstreamError;
 
 /// See the module.
-pub(super) enum Behind<M> {
+pub(super) enum Behind<P: Provider> {
     /// No login, or no mailbox for it.
     Nothing,
-    Coming(Coming<M>),
-    Open(Open<M>),
+    Coming(Coming<P::Coming>),
+    Open(Open<P::Maildrop>),
 }
 
 /// A mailbox that is on its way, of a login that was accepted.
-pub(super) struct Coming<M> {
+pub(super) struct Coming<C> {
     pub(super) admitted: Admitted,
     /// With the folder that this session shows.
     pub(super) account: Arc<Account>,
-    pub(super) mailbox: mailbox::Coming<M>,
+    pub(super) mailbox: C,
 }
 
 /// An open mailbox.
@@ -46,15 +46,15 @@ pub(super) struct Open<M> {
     pub(super) touched: Instant,
 }
 
-impl<M> Behind<M> {
-    pub(super) fn open(&self) -> Option<&Open<M>> {
+impl<P: Provider> Behind<P> {
+    pub(super) fn open(&self) -> Option<&Open<P::Maildrop>> {
         match self {
             Self::Open(open) => Some(open),
             _ => None,
         }
     }
 
-    pub(super) fn open_mut(&mut self) -> Option<&mut Open<M>> {
+    pub(super) fn open_mut(&mut self) -> Option<&mut Open<P::Maildrop>> {
         match self {
             Self::Open(open) => Some(open),
             _ => None,
@@ -63,28 +63,19 @@ impl<M> Behind<M> {
 
     /// What comes of a mailbox that is on its way; never where none is. Cancel-safe. [`Driver::arrived`] is next, and
     /// nothing before it.
-    pub(super) async fn arrival(&mut self) -> Result<(M, Listing), UpstreamError> {
+    pub(super) async fn arrival(&mut self) -> Result<(P::Maildrop, Listing), UpstreamError> {
         match self {
-            Self::Coming(coming) => coming.mailbox.as_mut().await,
+            Self::Coming(coming) => coming.mailbox.arrival().await,
             _ => std::future::pending().await,
         }
     }
-}
 
-impl<M: Inbox> Behind<M> {
-    /// The app has left. `well`: its session upstream may be held, which one whose mailbox is on its way may as well,
-    /// once that has come.
-    pub(super) async fn left(self, well: bool, accounts: &Accounts) {
+    /// The app has left, `well` where its session upstream may be held.
+    pub(super) async fn left(self, well: bool) {
         match self {
             Self::Open(open) if well => open.mailbox.leave().await,
             Self::Open(open) => open.mailbox.close().await,
-            Self::Coming(Coming { admitted, mailbox, .. }) if well => match mailbox.await {
-                Ok((mailbox, _)) => {
-                    accounts.accepted(&admitted);
-                    mailbox.leave().await;
-                }
-                Err(error) => judge(accounts, &admitted, &error),
-            },
+            Self::Coming(coming) if well => coming.mailbox.leave().await,
             Self::Coming(_) | Self::Nothing => {}
         }
     }

@@ -59,7 +59,7 @@ struct Driver<S, P: Provider> {
     session: Session,
     accounts: Accounts,
     provider: P,
-    behind: Behind<P::Maildrop>,
+    behind: Behind<P>,
     deadlines: Deadlines,
     stopping: CancellationToken,
     login_by: Instant,
@@ -116,10 +116,9 @@ where
         let Done { retrieved, octets, deleted } = self.done;
         info!(%end, retrieved, octets, deleted, "session ended");
         let behind = std::mem::replace(&mut self.behind, Behind::Nothing);
-        let accounts = self.accounts.clone();
         let well = matches!(end, End::Finished | End::HungUp);
         // LOGOUT is a courtesy: nobody waits for it long.
-        let left = timeout(self.deadlines.stop, behind.left(well, &accounts));
+        let left = timeout(self.deadlines.stop, behind.left(well));
         // First: an app that hears our goodbye may be back at once.
         let _ = tokio::join!(left, self.part(&end));
         match end {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::auth::{Credentials, Proof};
 use crate::mail::{Account, Uid};
-use crate::mailbox::{Body, Mailbox, Opening, Resources};
+use crate::mailbox::{Body, Coming, Listing, Mailbox, Opening, Resources};
 use crate::net::Connector;
 use crate::proto::pop3::Maildrop;
 use crate::upstream::UpstreamError;
@@ -14,13 +14,20 @@ use crate::upstream::UpstreamError;
 /// Where mailboxes come from.
 pub(super) trait Provider: Send + Sync {
     type Maildrop: Inbox;
+    type Coming: Arriving<Self::Maildrop>;
 
     fn open(
         &self,
         account: Arc<Account>,
         credentials: Credentials,
         proof: Proof,
-    ) -> impl Future<Output = Result<Opening<Self::Maildrop>, UpstreamError>> + Send;
+    ) -> impl Future<Output = Result<Opening<Self::Maildrop, Self::Coming>, UpstreamError>> + Send;
+}
+
+/// [`Coming`], call for call.
+pub(super) trait Arriving<M>: Send {
+    fn arrival(&mut self) -> impl Future<Output = Result<(M, Listing), UpstreamError>> + Send;
+    fn leave(self) -> impl Future<Output = ()> + Send;
 }
 
 /// [`Mailbox`], call for call.
@@ -64,6 +71,7 @@ pub(super) struct Upstream {
 
 impl Provider for Upstream {
     type Maildrop = Mailbox;
+    type Coming = Coming;
 
     async fn open(
         &self,
@@ -73,6 +81,16 @@ impl Provider for Upstream {
     ) -> Result<Opening, UpstreamError> {
         let (connector, resources) = (self.connector.clone(), self.resources.clone());
         Mailbox::open(connector, account, credentials, Some(proof), resources).await
+    }
+}
+
+impl Arriving<Mailbox> for Coming {
+    async fn arrival(&mut self) -> Result<(Mailbox, Listing), UpstreamError> {
+        Coming::arrival(self).await
+    }
+
+    async fn leave(self) {
+        Coming::leave(self).await;
     }
 }
 

@@ -157,17 +157,43 @@ async fn a_login_for_another_folder_than_was_open_last_waits_for_it() {
     behind.kept().await;
 }
 
-/// An app that has gone.
+/// What it is in the middle of is waited for by the next login, which is to hear whether the folder is there.
 #[tokio::test(start_paused = true)]
-async fn a_mailbox_that_nobody_waits_for_any_more_is_given_up_with_its_session() {
-    let behind = Behind::new(&[&[ONE, SILENCE]]);
+async fn an_app_that_leaves_before_its_mailbox_has_come_leaves_its_session_all_the_same() {
+    let late = r#"
+        C: $a EXAMINE "INBOX"
+        C: $b UID FETCH 1:* (UID RFC822.SIZE)
+        S: * OK [UIDVALIDITY 7] x
+        S: $a OK x
+        S: $b OK x"#;
+    // Whether it has asked already, or not even that.
+    for (asks, pieces) in [(true, &[ONE, late, TWO, ONE, LOGOUT][..]), (false, &[ONE, TWO, ONE, LOGOUT])] {
+        let behind = Behind::new(&[pieces]);
+        assert_eq!(behind.check("x").await, 1);
+        let Opening::Coming(mut coming) = behind.begin("x").await.unwrap() else { panic!("it is held") };
+        if asks {
+            assert!(futures_util::poll!(std::pin::pin!(coming.arrival())).is_pending());
+        }
+        let held = behind.provider.resources.held.clone();
+        assert_eq!(held.in_use(&behind.provider.account), 1);
+        coming.leave().await;
+        assert_eq!((held.in_use(&behind.provider.account), held.holds_any()), (0, true));
+        assert!(!is_coming(behind.begin("x").await.unwrap()).await);
+        assert!(is_coming(behind.begin("x").await.unwrap()).await);
+        behind.kept().await;
+    }
+}
+
+/// Neither the one that was of no use nor the one that was to take its place.
+#[tokio::test(start_paused = true)]
+async fn an_app_that_leaves_while_a_session_is_being_replaced_leaves_none() {
+    let behind = Behind::new(&[&[ONE, SILENCE], &[SILENCE]]);
     assert_eq!(behind.check("x").await, 1);
     let Opening::Coming(mut coming) = behind.begin("x").await.unwrap() else { panic!("it is held") };
+    assert!(tokio::time::timeout(Duration::from_secs(6), coming.arrival()).await.is_err(), "both are silent");
+    coming.leave().await;
     let held = behind.provider.resources.held.clone();
-    assert_eq!(held.in_use(&behind.provider.account), 1);
-    assert!(tokio::time::timeout(Duration::from_secs(1), coming.as_mut()).await.is_err(), "it is silent");
-    drop(coming);
-    assert_eq!(held.in_use(&behind.provider.account), 0);
+    assert_eq!((held.in_use(&behind.provider.account), held.holds_any()), (0, false));
     behind.kept().await;
 }
 

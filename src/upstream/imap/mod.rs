@@ -46,7 +46,7 @@ pub use headers::{Headers, Looked};
 pub use heard::{Answer, Folder, HIDDEN, Standing};
 pub use listing::{Examined, Selected, quoted};
 pub use meter::{Meter, Meters};
-pub use session::{Fetched, Session, Settled};
+pub use session::{Fetched, Session, Settled, WeakSession};
 pub use shelf::{LARGE, Shelf, Way};
 pub use window::Window;
 

@@ -46,6 +46,20 @@ pub struct Session {
     logged_in: (Instant, SystemTime),
 }
 
+/// A session that somebody else has, who may have dropped it.
+#[derive(Debug)]
+pub struct WeakSession {
+    asks: mpsc::WeakSender<Ask>,
+    logged_in: (Instant, SystemTime),
+}
+
+impl WeakSession {
+    /// The session, if anybody has it still.
+    pub fn upgrade(&self) -> Option<Session> {
+        Some(Session { asks: self.asks.upgrade()?, logged_in: self.logged_in })
+    }
+}
+
 /// Tells once that all that was asked of a session before has been answered to the end, and that it is held.
 #[derive(Debug)]
 pub struct Settled(oneshot::Receiver<()>);
@@ -135,6 +149,11 @@ impl Session {
 
     fn asked_by(asks: mpsc::Sender<Ask>) -> Self {
         Self { asks, logged_in: (Instant::now(), SystemTime::now()) }
+    }
+
+    /// For whoever may want it while another one has it.
+    pub fn downgrade(&self) -> WeakSession {
+        WeakSession { asks: self.asks.downgrade(), logged_in: self.logged_in }
     }
 
     /// How long ago upstream took the login.

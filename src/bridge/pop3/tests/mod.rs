@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::provider::{Inbox, Octets, Provider};
+use super::provider::{Arriving, Inbox, Octets, Provider};
 use super::{Accounts, Driver};
 use crate::auth::{Credentials, Proof};
 use crate::config;
@@ -71,6 +72,12 @@ pub(super) struct Mailbox {
 #[derive(Clone, Default)]
 pub(super) struct Script(Arc<Mutex<Mailbox>>);
 
+/// A login that goes on.
+pub(super) struct Flight {
+    script: Script,
+    listed: BoxFuture<'static, Result<(Script, Listing), UpstreamError>>,
+}
+
 pub(super) struct Flowing {
     octets: u64,
     events: std::vec::IntoIter<Event>,
@@ -121,17 +128,18 @@ impl Script {
 
 impl Provider for Script {
     type Maildrop = Self;
+    type Coming = Flight;
 
     async fn open(
         &self,
         _: Arc<Account>,
         credentials: Credentials,
         _: Proof,
-    ) -> Result<Opening<Self>, UpstreamError> {
+    ) -> Result<Opening<Self, Flight>, UpstreamError> {
         let held = self.seen().held;
         let listed = self.clone().list(credentials);
         match held {
-            true => Ok(Opening::Coming(Box::pin(listed))),
+            true => Ok(Opening::Coming(Flight { script: self.clone(), listed: Box::pin(listed) })),
             false => listed.await.map(|(mailbox, listing)| Opening::Open(mailbox, listing)),
         }
     }
@@ -154,6 +162,16 @@ impl Script {
         let uid_validity = UidValidity::new(7).expect("not 0");
         drop(seen);
         Ok((self, Listing { uid_validity, names: uid_validity.into(), messages }))
+    }
+}
+
+impl Arriving<Script> for Flight {
+    async fn arrival(&mut self) -> Result<(Script, Listing), UpstreamError> {
+        self.listed.as_mut().await
+    }
+
+    async fn leave(self) {
+        self.script.seen().left += 1;
     }
 }
 
