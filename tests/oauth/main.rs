@@ -135,11 +135,10 @@ impl Account {
 
     /// The answers to a login by POP3, IMAP and SMTP.
     async fn answers(&self, bridge: &Program) -> [String; 3] {
-        [
-            self.try_pop3(bridge.pop3()).await.1,
-            self.try_imap(bridge.imap()).await.1,
-            self.try_smtp(bridge.smtp()).await.1,
-        ]
+        let (mut app, pop3) = self.try_pop3(bridge.pop3()).await;
+        // Who hears its goodbye has left its session upstream to whoever comes next.
+        app.ask("QUIT", "+OK").await;
+        [pop3, self.try_imap(bridge.imap()).await.1, self.try_smtp(bridge.smtp()).await.1]
     }
 }
 
