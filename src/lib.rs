@@ -62,7 +62,8 @@
 //! the same: then the flight is all there is. It has five seconds for its first octet; then a fresh one takes over.
 //! Where its folder is the same too, `+OK` goes out as the flight begins, and the first command that needs the maildrop
 //! waits for it: `proto::pop3::Session` has a TRANSACTION whose maildrop is coming, and `bridge::pop3` sees to it that it
-//! comes while the app is silent. When the app leaves, the session is held again, its folder open for reading only.
+//! comes while the app is silent. When the app leaves, the session is held again, its folder open for reading only; where
+//! the app has not waited for the flight, the next login does.
 //!
 //! # The invariants
 //!
