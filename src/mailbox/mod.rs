@@ -224,8 +224,8 @@ impl Mailbox {
 /// An empty body is one only where RFC822.SIZE says so too; else upstream has the message and does not give it.
 async fn believe_empty(session: &Session, uid: Uid) -> Result<(), UpstreamError> {
     let answer = session.run("FETCH", format!("UID FETCH {uid} (UID RFC822.SIZE)")).await?;
-    let size = answer.fetched.iter().find(|(told, _)| *told == uid).and_then(|(_, size)| *size);
-    match size {
+    let size = answer.fetched.iter().find(|(told, _)| *told == uid).map(|(_, size)| *size);
+    match size.filter(|size| size.is_known()).map(MessageSize::octets) {
         Some(0) => Ok(()),
         _ => Err(UpstreamError::Refused {
             command: "FETCH",

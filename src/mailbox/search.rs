@@ -10,7 +10,7 @@ use crate::upstream::UpstreamError;
 const MOST: usize = 50_000;
 
 impl Mailbox {
-    /// The UIDs of those of `messages`, ascending, that meet `key`; others may be among them. Where upstream does such a
+    /// The UIDs of those of `messages`, ascending, that meet `key`, each once. Where upstream does such a
     /// search in part only it is asked for smaller parts.
     ///
     /// # Errors
@@ -32,7 +32,12 @@ impl Mailbox {
             });
             match searched.await {
                 Ok(answer) => {
-                    found.extend(answer.found);
+                    // Upstream may name others, and the same again and again.
+                    let mut told = answer.found;
+                    told.retain(|uid| part.binary_search_by_key(uid, |message| message.uid).is_ok());
+                    told.sort_unstable();
+                    told.dedup();
+                    found.extend(told);
                     left = rest;
                 }
                 Err(UpstreamError::Refused { .. }) if part.len() > LIMITED => most = LIMITED,

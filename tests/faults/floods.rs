@@ -16,18 +16,21 @@ const NEVER: usize = 200 << 20;
 /// How much more memory the program may have used at any time.
 const GROWTH: u64 = 16 << 20;
 
-/// Serves one message, and begins `flood` where a command that begins with `at` would be answered, until the bridge has
-/// had enough.
-async fn serve(upstream: &Upstream, at: &str, flood: &[u8]) {
+/// What follows where nothing else is said.
+const MORE: &[u8] = &[b'x'; 64 * 1024];
+
+/// Serves one message, and begins `flood` where a command that begins with `at` would be answered, with `more` again and
+/// again until the bridge has had enough.
+async fn serve(upstream: &Upstream, at: &str, flood: &[u8], more: &[u8]) {
     let mut provider = upstream.accepted().await;
     if at.is_empty() {
-        return pour(&mut provider, flood).await;
+        return pour(&mut provider, flood, more).await;
     }
     provider.say("* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready").await;
     while let Some(line) = provider.hear_or_end().await {
         let (tag, command) = line.split_once(' ').unwrap_or((&line, ""));
         if command.starts_with(at) {
-            return pour(&mut provider, flood).await;
+            return pour(&mut provider, flood, more).await;
         }
         let untagged = match command {
             "EXAMINE \"INBOX\"" => "* 1 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n",
@@ -41,11 +44,10 @@ async fn serve(upstream: &Upstream, at: &str, flood: &[u8]) {
     }
 }
 
-async fn pour(provider: &mut Wire, flood: &[u8]) {
-    let more = [b'x'; 64 * 1024];
+async fn pour(provider: &mut Wire, flood: &[u8], more: &[u8]) {
     let mut poured = provider.send(flood).await.map_or(NEVER, |()| flood.len());
     while poured < NEVER {
-        match timeout(PATIENCE, provider.send(&more)).await.expect("the bridge reads on, or leaves") {
+        match timeout(PATIENCE, provider.send(more)).await.expect("the bridge reads on, or leaves") {
             Ok(()) => poured += more.len(),
             Err(_) => return,
         }
@@ -87,13 +89,34 @@ async fn lines_and_literals_without_end_are_refused_before_memory_is_taken() {
             // RETR is tried once more over a fresh connection, where the flood is the same.
             let served = async {
                 loop {
-                    serve(&upstream, at, flood).await;
+                    serve(&upstream, at, flood, MORE).await;
                 }
             };
             let told =
                 tokio::select! { told = refused(&bridge) => told, () = served => unreachable!("it loops") };
             assert_eq!(told, refused_at, "{at:?}: {:?}", flood.escape_ascii().to_string());
         }
+    }
+    let grown = bridge.most_memory().saturating_sub(before);
+    assert!(grown < GROWTH, "{grown} octets");
+}
+
+#[tokio::test]
+async fn messages_without_end_that_nobody_announced_are_refused_before_memory_is_taken() {
+    let upstream = Upstream::good().await;
+    let bridge = Program::start(&Config::new(USER, &upstream.remote()), "info");
+    let before = bridge.most_memory();
+    let again = "* 1 FETCH (UID 1 RFC822.SIZE 300)\r\n".repeat(2000);
+    let others: String = (1..=2000).map(|uid| format!("* 1 FETCH (UID {uid} RFC822.SIZE 300)\r\n")).collect();
+    for rows in [again, others] {
+        let served = async {
+            loop {
+                serve(&upstream, "UID FETCH 1:*", b"", rows.as_bytes()).await;
+            }
+        };
+        let told =
+            tokio::select! { told = refused(&bridge) => told, () = served => unreachable!("it loops") };
+        assert_eq!(told, "PASS");
     }
     let grown = bridge.most_memory().saturating_sub(before);
     assert!(grown < GROWTH, "{grown} octets");
@@ -116,7 +139,7 @@ async fn a_body_of_four_gigabytes_that_was_listed_as_small_streams() {
         }
         bridge.most_memory().saturating_sub(before)
     };
-    let served = serve(&upstream, "UID FETCH 1 (UID BODY", body);
+    let served = serve(&upstream, "UID FETCH 1 (UID BODY", body, MORE);
     let grown = tokio::select! { grown = app => grown, () = served => panic!("the bridge left") };
     assert!(grown < GROWTH, "{grown} octets");
 }

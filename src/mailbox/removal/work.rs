@@ -12,7 +12,7 @@ use super::turns::Turn;
 use crate::mail::{Quirk, Quirks, Uid};
 use crate::proto::imap::uid_set::sets;
 use crate::upstream::UpstreamError;
-use crate::upstream::imap::{Answer, Session, Standing};
+use crate::upstream::imap::{Answer, KEPT, Session, Standing};
 
 /// A command line of at most 1000 octets (RFC 2683 §3.2.1.5), less verb, flags and tag.
 const LINE: usize = 900;
@@ -120,7 +120,7 @@ impl Work {
     }
 
     /// Runs commands whose order and success do not matter to each other: several in a flight. The first failure ends it
-    /// with the flight it is in.
+    /// with the flight it is in, and so does an upstream that says more than is kept of one.
     pub(super) async fn run_all(
         &self,
         session: &Session,
@@ -128,6 +128,9 @@ impl Work {
     ) -> Result<Vec<Answer>, UpstreamError> {
         let mut answers = Vec::with_capacity(commands.len());
         for flight in commands.chunks(FLIGHT) {
+            if answers.iter().map(Answer::octets).sum::<usize>() > KEPT {
+                return Err(UpstreamError::TooLarge);
+            }
             let mut failed = None;
             for answer in session.flight(flight.to_vec()).await? {
                 match answer {

@@ -143,9 +143,7 @@ impl<S: Octets> Conversation<S> {
         tag: &str,
         delivery: &mut Delivery,
     ) -> Result<Option<Completion>, UpstreamError> {
-        if !self.heard().hear(text) {
-            return Err(LOST);
-        }
+        self.heard().hear(text).map_err(|error| self.fault("FETCH", &error))?;
         self.heard().open.numbered_by(delivery.wanted.uid_validity)?;
         match response::parse(text) {
             Some(Response::Fetch(list)) => delivery.listed(list).await.map(|()| None),

@@ -110,6 +110,10 @@ impl<S: Octets> Conversation<S> {
                 Event::Response(text) => match response::parse(&text) {
                     Some(Response::Fetch(list)) => {
                         literals = 0;
+                        // Messages told of twice prove nothing; told of without end they are a flood.
+                        if looked.at.len() > 2 * sizes.len() {
+                            return Err(UpstreamError::TooLarge);
+                        }
                         looked.take(list, header.take(), sizes);
                     }
                     Some(Response::Tagged { tag: done, status, .. }) if done == tag.as_bytes() => {
@@ -117,8 +121,7 @@ impl<S: Octets> Conversation<S> {
                         tracing::debug!(refused = status != Status::Ok, octets = came, "headers looked at");
                         return Ok(came);
                     }
-                    _ if self.heard().hear(&text) => {}
-                    _ => return Err(UpstreamError::Lost { command: "FETCH" }),
+                    _ => self.heard().hear(&text).map_err(|error| self.fault("FETCH", &error))?,
                 },
             }
         }
@@ -207,6 +210,18 @@ mod tests {
         ";
         assert_eq!(looked(1..=600, 15, script).await, "101= 301=");
         assert_eq!(looked(1..=600, 0, "").await, "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn headers_that_come_again_and_again_are_refused() {
+        let again = "R: * 1 FETCH (UID 1 BODY[HEADER] {15}\\r\\nReceived: by x\\n)\\r\\n\n";
+        let command = "C: $a UID FETCH 1:2 (UID BODY.PEEK[HEADER])\n";
+        assert_eq!(
+            looked(1..=2, 1000, format!("{command}{}S: $a OK done", again.repeat(5)).leak()).await,
+            "1= 1= 1= 1= 1="
+        );
+        let more = format!("{command}{}EOF", again.repeat(6)).leak();
+        assert_eq!(looked(1..=2, 1000, more).await, "TooLarge");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,11 +1,15 @@
 //! What upstream says, remembered as it goes by.
+//!
+//! All that is kept of one answer, or of all those of a flight, has one bound in octets, whatever it is of.
+
+use std::io;
 
 use bytes::Bytes;
 
 use super::backoff::Backoff;
 use super::completion::{Completion, clean};
 use super::open::Open;
-use crate::mail::{Uid, UidValidity};
+use crate::mail::{MessageSize, Uid, UidValidity};
 use crate::proto::imap::mutf7;
 use crate::proto::imap::response::{self, Response, Status, Text, words};
 use crate::proto::imap::uid_set;
@@ -17,8 +21,15 @@ pub const HIDDEN: &str = "$FootbridgeHidden";
 /// Alerts kept for the app: a login that brings more is no login.
 const ALERTS: usize = 16;
 
-/// UIDs kept of one answer; no set we ask about has more.
+/// Octets kept of the answers to one command, or to all those of a flight, as they lie in memory. A removal that is told
+/// of a million messages, one FETCH response each, takes 16 MB.
+pub const KEPT: usize = 24 << 20;
+
+/// UIDs kept of one SEARCH; no set we ask about has more.
 const UIDS: usize = 1_000_000;
+
+/// Capabilities kept: servers tell some fifty.
+const CAPABILITIES: usize = 1_000;
 
 /// Folders kept of one answer.
 const FOLDERS: usize = 20_000;
@@ -52,6 +63,8 @@ pub struct Heard {
     pub backoff: Backoff,
     /// The answer to the command that is running.
     pub answer: Answer,
+    /// Octets of the answers before it in the same flight.
+    kept: usize,
 }
 
 /// What came of one command.
@@ -85,7 +98,9 @@ pub struct Answer {
     /// There were more, or some that could not be read.
     pub found_more: bool,
     /// UIDs of FETCH, with RFC822.SIZE where it was told.
-    pub fetched: Vec<(Uid, Option<u64>)>,
+    pub fetched: Vec<(Uid, MessageSize)>,
+    /// All that was ever kept of it.
+    octets: usize,
 }
 
 /// What STATUS tells of a folder (RFC 3501 §7.2.4).
@@ -113,11 +128,26 @@ pub struct Folder {
 }
 
 impl Heard {
-    /// Takes note of one response. `false`: it is not IMAP.
-    pub fn hear(&mut self, text: &[u8]) -> bool {
+    /// At the beginning of a command or a flight: what was said before is forgotten.
+    pub fn begin(&mut self) {
+        (self.answer, self.kept) = (Answer::default(), 0);
+    }
+
+    /// What came of the command that is done; it counts still while its flight goes on.
+    pub fn take_answer(&mut self) -> Answer {
+        self.kept = self.kept.saturating_add(self.answer.octets);
+        Answer { open: self.open, ..std::mem::take(&mut self.answer) }
+    }
+
+    /// Takes note of one response.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`]: it is not IMAP. [`io::ErrorKind::FileTooLarge`]: upstream says more than is kept of
+    /// one answer.
+    pub fn hear(&mut self, text: &[u8]) -> io::Result<()> {
         let Some(response) = response::parse(text) else {
             // Blank lines have been seen in the wild and say nothing.
-            return text.is_empty();
+            return if text.is_empty() { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) };
         };
         match response {
             Response::Tagged { status, text, .. } => {
@@ -127,12 +157,10 @@ impl Heard {
             Response::Capability(list) => self.capabilities = Some(capabilities(list)),
             other => self.answer.data(&other),
         }
-        true
-    }
-
-    /// What came of the command that is done.
-    pub fn take_answer(&mut self) -> Answer {
-        Answer { open: self.open, ..std::mem::take(&mut self.answer) }
+        if self.kept.saturating_add(self.answer.octets) > KEPT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(())
     }
 
     /// Takes note of a tagged response, and of the wait that a refusal asks for.
@@ -169,6 +197,7 @@ impl Heard {
             self.open.forgets_deleted = !has(b"\\Deleted");
         } else if let Some(told) = text.argument("COPYUID") {
             self.answer.copied = copied(told);
+            self.answer.keep::<(Uid, Uid)>(self.answer.copied.as_ref().map_or(0, Vec::len));
         } else if text.argument("UIDNOTSTICKY").is_some() {
             self.answer.uids_not_sticky = true;
         } else if text.argument("ALERT").is_some() && self.alerts.len() < ALERTS {
@@ -188,25 +217,43 @@ impl Answer {
                 match folder(row) {
                     Some(folder) if room => {
                         self.folder_octets = octets;
+                        self.octets = self.octets.saturating_add(folder.octets());
                         self.folders.push(folder);
                     }
                     _ => self.unread_folders = self.unread_folders.saturating_add(1),
                 }
             }
-            Response::Namespace(namespaces) => self.foreign = foreign(namespaces).take(PREFIXES).collect(),
+            Response::Namespace(namespaces) => {
+                self.foreign = foreign(namespaces).take(PREFIXES).collect();
+                self.keep::<u8>(self.foreign.iter().map(Vec::len).sum());
+            }
             Response::MailboxStatus(told) => self.standing = standing(told),
             Response::Search(numbers) => self.find(words(numbers)),
             // Where nothing was found there is no ALL (RFC 4731 §3.1).
             Response::Esearch(answer) => self.find(value::all_found(answer)),
-            Response::Fetch(items) if self.fetched.len() < UIDS => {
+            Response::Fetch(items) => {
                 let items = value::items(items);
-                self.fetched.extend(items.uid.and_then(Uid::new).map(|uid| (uid, items.size)));
+                if let Some(uid) = items.uid.and_then(Uid::new) {
+                    self.fetched.push((uid, items.size.map_or(MessageSize::UNKNOWN, MessageSize::told)));
+                    self.keep::<(Uid, MessageSize)>(1);
+                }
             }
             _ => {}
         }
     }
 
+    /// So many more of these are kept.
+    fn keep<T>(&mut self, count: usize) {
+        self.octets = self.octets.saturating_add(count.saturating_mul(size_of::<T>()));
+    }
+
+    /// Octets that were kept of it, as they lie in memory.
+    pub fn octets(&self) -> usize {
+        self.octets
+    }
+
     fn find<'a>(&mut self, sets: impl IntoIterator<Item = &'a [u8]>) {
+        let before = self.found.len();
         for range in sets.into_iter().flat_map(uid_set::ranges_of) {
             let Some((first, last)) = range else {
                 self.found_more = true;
@@ -216,6 +263,7 @@ impl Answer {
             self.found.extend((first.get()..=last.get()).filter_map(Uid::new).take(room));
             self.found_more |= self.found.last() != Some(&last);
         }
+        self.keep::<Uid>(self.found.len() - before);
     }
 
     /// Whether upstream did a part of what it was told, and says so (MESSAGELIMIT, RFC 9738), or told more than is kept.
@@ -225,8 +273,16 @@ impl Answer {
     }
 }
 
+impl Folder {
+    fn octets(&self) -> usize {
+        // An allocation of few octets takes more of them.
+        const WORD: usize = size_of::<String>() + 32;
+        size_of::<Self>() + self.wire_name.len() + self.name.len() + self.attributes.len() * WORD
+    }
+}
+
 fn capabilities(list: &[u8]) -> Vec<String> {
-    words(list).map(clean).collect()
+    words(list).take(CAPABILITIES).map(clean).collect()
 }
 
 fn folder(row: &[u8]) -> Option<Folder> {
@@ -292,7 +348,7 @@ mod tests {
 
     fn heard(lines: &[&str]) -> Answer {
         let mut heard = Heard::default();
-        assert!(lines.iter().all(|line| heard.hear(line.as_bytes())));
+        assert!(lines.iter().all(|line| heard.hear(line.as_bytes()).is_ok()));
         heard.answer
     }
 
@@ -326,7 +382,7 @@ mod tests {
         );
         let mut heard = Heard::default();
         let many = format!("* NAMESPACE NIL NIL ({})", r#"("a" "/")"#.repeat(1_000));
-        assert!(heard.hear(many.as_bytes()));
+        assert!(heard.hear(many.as_bytes()).is_ok());
         assert_eq!(heard.answer.foreign.len(), PREFIXES);
     }
 
@@ -376,15 +432,57 @@ mod tests {
         let mut heard = Heard::default();
         let long = format!("* LIST () \"/\" {}", "x".repeat(ROW - 100));
         let too_long = format!("* LIST () \"/\" {}", "x".repeat(ROW + 100));
-        assert!((0..2_000).all(|_| heard.hear(long.as_bytes())));
+        assert!((0..2_000).all(|_| heard.hear(long.as_bytes()).is_ok()));
         let kept = heard.answer.folders.len();
         assert!(kept * (ROW - 100) <= FOLDER_OCTETS && kept > 500, "{kept}");
         assert_eq!(heard.answer.unread_folders, 2_000 - kept);
         let mut heard = Heard::default();
-        assert!(heard.hear(too_long.as_bytes()));
+        assert!(heard.hear(too_long.as_bytes()).is_ok());
         assert_eq!((heard.answer.folders.len(), heard.answer.unread_folders), (0, 1));
         let many = format!("* LIST ({}) \"/\" x", "\\a ".repeat(2_000));
-        assert!(heard.hear(many.as_bytes()));
+        assert!(heard.hear(many.as_bytes()).is_ok());
         assert!(heard.answer.folders.iter().all(|folder| folder.attributes.len() <= ATTRIBUTES));
+    }
+
+    #[test]
+    fn whatever_is_kept_of_an_answer_counts_as_long_as_it_takes_memory() {
+        let rows = [
+            "* SEARCH 3 9 4",
+            "* ESEARCH UID ALL 3:5",
+            "* 1 FETCH (UID 7)",
+            "* 1 FETCH (UID 7 RFC822.SIZE 3)",
+            "* LIST (\\Trash) \"/\" a",
+            "* NAMESPACE NIL NIL ((\"a\" \"/\"))",
+            "* OK [COPYUID 7 1:3 4:6] x",
+        ];
+        for row in rows {
+            let (once, twice) = (heard(&[row]).octets(), heard(&[row, row]).octets());
+            assert!(once > 0 && twice == 2 * once, "{row}: {once}, {twice}");
+        }
+        assert_eq!(heard(&["* 1 FETCH (UID 7 RFC822.SIZE 3)"]).octets(), 16);
+        assert_eq!(heard(&["* OK x", "* 5 EXISTS", "* 1 EXPUNGE", "* 1 FETCH (FLAGS ())"]).octets(), 0);
+    }
+
+    #[test]
+    fn the_answers_of_a_flight_have_one_bound() {
+        let a_million = b"* ESEARCH UID ALL 1:1000000";
+        let mut heard = Heard::default();
+        let mut flight = Vec::new();
+        let refused = loop {
+            if let Err(error) = heard.hear(a_million) {
+                break error.kind();
+            }
+            flight.push(heard.take_answer());
+        };
+        assert_eq!((refused, flight.len()), (io::ErrorKind::FileTooLarge, KEPT / 4_000_000));
+        heard.begin();
+        assert!(heard.hear(a_million).is_ok());
+    }
+
+    #[test]
+    fn capabilities_beyond_any_servers_are_not_kept() {
+        let mut heard = Heard::default();
+        assert!(heard.hear(format!("* CAPABILITY IMAP4rev1{}", " a".repeat(100_000)).as_bytes()).is_ok());
+        assert_eq!(heard.capabilities.unwrap().len(), CAPABILITIES);
     }
 }

@@ -26,8 +26,18 @@ const BELIEVABLE: u64 = 1 << 40;
 /// How often the messages below those listed are asked for, where a server stops early (RFC 9738).
 const MORE: usize = 1000;
 
-/// More messages than this nobody's mailbox has: a server that goes on is out of its mind, and our memory is not its.
-const MESSAGES: usize = 4 << 20;
+/// What is kept of one listing, in octets: 36 for each of a million messages and identities, and of more messages without
+/// these.
+///
+/// What a login makes of a listing takes more still, under 100 octets a message: over a mailbox of a million messages that
+/// is more than the 64 MiB beyond which no provider should drive us. But an honest one with so many is to work, and one
+/// that means harm can tell of as many. It pays for each with a row, and EXISTS has to have announced them.
+const KEPT: usize = 36 << 20;
+
+const _: () = assert!(1_000_000 * (size_of::<(Uid, MessageSize)>() + size_of::<(Uid, Identity)>()) <= KEPT);
+
+/// Rows beyond EXISTS: mail that comes meanwhile, and messages that are told of twice.
+const SPARE: usize = 1 << 16;
 
 /// A mailbox as it stands.
 #[derive(Debug)]
@@ -83,7 +93,9 @@ impl<S: Octets> Conversation<S> {
         let examine = self.wire_at_start().queue(&format!("EXAMINE {}", quoted(folder)));
         self.heard().open.begin();
         let fetch = self.wire().queue(&list.command(&format!("{from}:*")));
-        let selected = self.completed(&examine, &mut List::default(), "EXAMINE").await?;
+        // Of what is told before the mailbox is open nothing counts.
+        let mut none = List { exists: Some(0), ..List::default() };
+        let selected = self.completed(&examine, &mut none, "EXAMINE").await?;
         self.heard().open.done(selected.status);
         list.exists = self.heard().answer.exists;
         self.heard().answer.expunged = 0;
@@ -189,10 +201,7 @@ impl<S: Octets> Conversation<S> {
             let event = self.wire().event().await.map_err(|error| self.fault(name, &error))?;
             let Event::Response(text) = event else { continue };
             match response::parse(&text) {
-                Some(Response::Fetch(_)) if list.messages.len() >= MESSAGES => {
-                    return Err(UpstreamError::TooLarge);
-                }
-                Some(Response::Fetch(items)) => list.take(items),
+                Some(Response::Fetch(items)) => list.take(items, KEPT)?,
                 Some(Response::Search(numbers)) => list.find(response::words(numbers)),
                 Some(Response::Esearch(answer)) => list.find(value::all_found(answer)),
                 Some(Response::Tagged { tag: done, status, text }) if done == tag.as_bytes() => {
@@ -200,8 +209,7 @@ impl<S: Octets> Conversation<S> {
                     self.heard().open.still_numbered(name)?;
                     return Ok(completion);
                 }
-                _ if self.heard().hear(&text) => {}
-                _ => return Err(UpstreamError::Lost { command: name }),
+                _ => self.heard().hear(&text).map_err(|error| self.fault(name, &error))?,
             }
         }
     }
@@ -300,20 +308,41 @@ pub(super) struct List {
 }
 
 impl List {
-    fn take(&mut self, items: &[u8]) {
+    /// Takes note of one row. Where identities take more than there is room for they are done without: they serve to know
+    /// messages again, and the messages come first.
+    ///
+    /// # Errors
+    /// [`UpstreamError::TooLarge`]: there are more rows than EXISTS announced, or than `kept` octets hold.
+    fn take(&mut self, items: &[u8], kept: usize) -> Result<(), UpstreamError> {
         let items = value::items(items);
         if let Some(uid) = items.uid.and_then(Uid::new) {
             let octets = items.size.filter(|octets| *octets <= BELIEVABLE);
             let message = (uid, octets.map_or(MessageSize::UNKNOWN, MessageSize::told));
             if self.from.is_some_and(|from| uid < from) {
                 self.last_known = Some(message);
-                return;
+                return Ok(());
             }
             self.messages.push(message);
             if let Some(id) = items.object_id.filter(|_| self.identity.is_some()) {
                 self.identities.push((uid, Identity::told(id)));
             }
+            if self.octets() > kept {
+                (self.identity, self.identities) = (None, Identities::new());
+            }
+            let announced =
+                self.exists.map_or(usize::MAX, |exists| usize::try_from(exists).unwrap_or(usize::MAX));
+            if self.octets() > kept || self.messages.len() > announced.saturating_add(SPARE) {
+                return Err(UpstreamError::TooLarge);
+            }
         }
+        Ok(())
+    }
+
+    /// What it takes in memory.
+    fn octets(&self) -> usize {
+        size_of_val(self.messages.as_slice())
+            + size_of_val(self.identities.as_slice())
+            + size_of_val(self.found.as_slice())
     }
 
     fn command(&self, set: &str) -> String {
@@ -328,7 +357,7 @@ impl List {
     fn find<'a>(&mut self, sets: impl IntoIterator<Item = &'a [u8]>) {
         for range in sets.into_iter().flat_map(uid_set::ranges_of) {
             match range {
-                Some(range) if self.found.len() < MESSAGES => self.found.push(range),
+                Some(range) if self.octets() < KEPT => self.found.push(range),
                 _ => self.unread = true,
             }
         }
@@ -345,5 +374,41 @@ impl List {
         self.settle();
         self.messages.shrink_to_fit();
         std::mem::take(&mut self.messages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(exists: u32) -> List {
+        List { exists: Some(exists), identity: Some("EMAILID"), ..List::default() }
+    }
+
+    #[test]
+    fn rows_beyond_exists_are_refused() {
+        let rows = |exists, same: bool| {
+            let mut list = list(exists);
+            let row = |number| format!("(UID {} RFC822.SIZE 1)", if same { 1 } else { number });
+            (1..=u32::MAX).take_while(|number| list.take(row(*number).as_bytes(), KEPT).is_ok()).count()
+        };
+        for same in [false, true] {
+            assert_eq!(rows(0, same), SPARE);
+            assert_eq!(rows(1000, same), SPARE + 1000);
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_room_for_identities_the_messages_are_kept() {
+        let mut list = list(1000);
+        let row = |number| format!("(UID {number} RFC822.SIZE 1 EMAILID (M{number}))");
+        let kept = 100 * 36;
+        let mut take = |numbers: std::ops::RangeInclusive<u32>| {
+            let all = numbers.into_iter().try_for_each(|number| list.take(row(number).as_bytes(), kept));
+            (all.is_ok(), list.messages.len(), list.identity.map(|_| list.identities.len()))
+        };
+        assert_eq!(take(1..=100), (true, 100, Some(100)));
+        assert_eq!(take(101..=225), (true, 225, None));
+        assert_eq!(take(226..=226), (false, 226, None));
     }
 }

@@ -43,7 +43,7 @@ pub use backoff::{Backoff, Backoffs};
 pub use conversation::has;
 pub use fetch::{DRAINED, Part, Wanted};
 pub use headers::{Headers, Looked};
-pub use heard::{Answer, Folder, HIDDEN, Standing};
+pub use heard::{Answer, Folder, HIDDEN, KEPT, Standing};
 pub use listing::{Examined, Selected, quoted};
 pub use meter::{Meter, Meters};
 pub use session::{Fetched, Session, Settled, WeakSession};

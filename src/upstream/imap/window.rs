@@ -22,7 +22,6 @@ use tokio::time::Instant;
 use super::completion::Completion;
 use super::conversation::{Conversation, Octets};
 use super::fetch::{After, DRAINED, LOST, Part, fits};
-use super::heard::Answer;
 use super::refusal;
 use super::shelf::{Begun, LARGE, Shelf};
 use crate::mail::{Uid, UidValidity};
@@ -336,9 +335,7 @@ impl<S: Octets> Reading<'_, S> {
     }
 
     fn response(&mut self, text: &[u8]) -> Result<(), UpstreamError> {
-        if !self.talk.heard().hear(text) {
-            return Err(LOST);
-        }
+        self.talk.heard().hear(text).map_err(|error| self.fault(&error))?;
         self.talk.heard().open.numbered_by(self.uid_validity)?;
         match response::parse(text) {
             Some(Response::Fetch(list)) => self.listed(list),
@@ -415,6 +412,10 @@ impl<S: Octets> Reading<'_, S> {
         if self.shelf.told(uid).is_some_and(|told| told > 0) {
             return self.judge(uid, None);
         }
+        // However often it comes.
+        if self.commands.iter().any(|command| command.size_of == Some(uid)) {
+            return;
+        }
         let tag = self.talk.wire().queue(&format!("UID FETCH {uid} (UID RFC822.SIZE)"));
         let (uids, came) = (Vec::new(), Came::Nothing);
         self.commands.push_back(Command { tag, uids, alone: false, came, size_of: Some(uid) });
@@ -456,7 +457,7 @@ impl<S: Octets> Reading<'_, S> {
     }
 
     fn completed(&mut self, tag: &[u8], status: Status, text: &Text<'_>) -> Result<(), UpstreamError> {
-        self.talk.heard().answer = Answer::default();
+        self.talk.heard().begin();
         let at = self.commands.iter().position(|command| command.tag.as_bytes() == tag).ok_or(LOST)?;
         let command = self.commands.remove(at).ok_or(LOST)?;
         let completion = Completion::new(status, text);

@@ -28,7 +28,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::heard::{Answer, Heard};
+use super::heard::Heard;
 use super::meter::Meter;
 use crate::net::Buffered;
 use crate::proto::imap::response::{self, Response, Status};
@@ -143,7 +143,7 @@ impl<S> Wire<S> {
 
     /// Forgets the last command's answer and starts waiting afresh.
     pub fn begin(&mut self) {
-        self.heard.answer = Answer::default();
+        self.heard.begin();
         self.invitations = 0;
         self.waiting = false;
         self.laborious = false;
@@ -182,9 +182,7 @@ impl<S> Wire<S> {
 
     /// Hears one response, and shows async-imap what concerns it.
     fn hear(&mut self, text: &[u8]) -> io::Result<()> {
-        if !self.heard.hear(text) {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
+        self.heard.hear(text)?;
         match response::parse(text) {
             Some(Response::Tagged { tag, status, .. }) => {
                 let status: &[u8] = match status {
@@ -227,9 +225,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
     pub async fn response(&mut self) -> io::Result<BytesMut> {
         loop {
             if let Event::Response(text) = self.event().await? {
-                if !self.heard.hear(&text) {
-                    return Err(io::ErrorKind::InvalidData.into());
-                }
+                self.heard.hear(&text)?;
                 return Ok(text);
             }
         }
@@ -239,8 +235,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
     pub async fn unasked(&mut self) -> io::Result<BytesMut> {
         loop {
             match self.event_at_hand()? {
-                Some(Event::Response(text)) if self.heard.hear(&text) => return Ok(text),
-                Some(Event::Response(_)) => return Err(io::ErrorKind::InvalidData.into()),
+                Some(Event::Response(text)) => return self.heard.hear(&text).map(|()| text),
                 Some(_) => {}
                 None => {
                     if std::future::poll_fn(|cx| self.poll_read_on(cx)).await? == 0 {
@@ -254,10 +249,8 @@ impl<S: AsyncRead + Unpin> Wire<S> {
     /// Hears what is here already, between two commands.
     pub fn hear_at_hand(&mut self) -> io::Result<()> {
         while let Some(event) = self.event_at_hand()? {
-            if let Event::Response(text) = event
-                && !self.heard.hear(&text)
-            {
-                return Err(io::ErrorKind::InvalidData.into());
+            if let Event::Response(text) = event {
+                self.heard.hear(&text)?;
             }
         }
         Ok(())
