@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Output, Stdio};
 
-use footbridge::mail::{Listed, MessageSize, Uid, UidValidity};
-use footbridge::store::{Carried, Hidden, Ledger, Renumbered, Runs, Views};
+use footbridge::mail::{Listed, MessageSize, Numbering, Uid, UidValidity};
+use footbridge::store::{Carried, Hidden, Ledger, Renumbered, Veil, Views};
 use tempfile::TempDir;
 
 /// The program, away from the user's own configuration.
@@ -512,8 +512,9 @@ fn accounts_are_listed_and_what_is_kept_of_one_is_removed() {
     let renamed = |at: usize| Carried::in_folder(&state).mailbox(&settings.accounts[at], "INBOX");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let [number, now] = [7, 8].map(|number| UidValidity::new(number).expect("not 0"));
+    let veil = Veil::new(Numbering::first(number));
     for at in [0, 1] {
-        runtime.block_on(view(at).begin(number, Runs::default())).expect("written");
+        runtime.block_on(view(at).begin(None, veil.clone())).expect("written");
         let change = Renumbered { was: number, now, same: vec![(Uid::FIRST, Uid::FIRST)] };
         let names = runtime.block_on(async {
             let renamed = renamed(at);
@@ -551,7 +552,7 @@ fn accounts_are_listed_and_what_is_kept_of_one_is_removed() {
     let line = removed.lines().find(begins).expect("it is told");
     assert!(line.contains(&format!("delete {}", state.join("unique-ids-").display())), "{line}");
     for at in [0, 1] {
-        assert_eq!(runtime.block_on(view(at).read()), Hidden::These(number, Runs::default()));
+        assert_eq!(runtime.block_on(view(at).read()), Hidden::These(veil.clone()));
         assert_eq!(runtime.block_on(renamed(at).read()).names(now).expect("kept").count(), 1);
     }
     assert!(removed.contains(&format!("now delete lines 4 to 6 of {path}")), "{removed}");

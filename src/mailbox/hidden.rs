@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The file decides. The keyword is a hint for when the file knows nothing of the mailbox: upstream has renumbered it (what
-//! keeps its unique-id then stays hidden without), or the state folder is lost or another machine's. Then, once, it is searched for, and what bears it becomes the file. So
-//! it costs no later login anything, and a message that another footbridge hid later is shown here.
+//! keeps its unique-id then stays hidden without), or the state folder is lost or another machine's. Then it is searched
+//! for until upstream has answered, and what bears it becomes the file; the file says that it was. So it costs no later
+//! login anything, and a message that another footbridge hid later is shown here.
 //!
 //! What is hidden is read before the mailbox is listed, so what is not listed of it is gone for ever, and is forgotten with
 //! the next change. Where upstream's UIDNEXT does not say that such a UID is never given again, it is forgotten at once: a
@@ -22,9 +23,9 @@ use tracing::{debug, warn};
 use super::removal::FLIGHT;
 use super::{Listing, Mailbox, Message};
 use crate::mail::account::Delete;
-use crate::mail::{Account, Name, Names, Quirk, Uid};
+use crate::mail::{Account, Name, Names, Numbering, Quirk, Uid};
 use crate::proto::imap::uid_set::sets;
-use crate::store::{Hidden, Runs, View, Views};
+use crate::store::{Hidden, NotHidden, Runs, Veil, View, Views};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{HIDDEN, Session};
 
@@ -38,10 +39,14 @@ const LINE: usize = 900;
 #[derive(Debug)]
 pub(super) struct Hiding {
     view: View,
+    /// What its UIDs are of; `None` where they end with the session and are of no use later (RFC 4315 §3, UIDNOTSTICKY).
+    numbering: Option<Numbering>,
     /// Hidden once, and not there any more.
     gone: Runs,
-    /// UIDs that end with the session are of no use later (RFC 4315 §3, UIDNOTSTICKY).
-    lasting: bool,
+    /// What the file was of when it was read.
+    read: Option<Numbering>,
+    /// What could not be written into it then.
+    unwritten: Option<Veil>,
 }
 
 impl Hiding {
@@ -50,14 +55,25 @@ impl Hiding {
         let view = || views.view(account, &account.pop3.folder);
         (account.pop3.delete == Delete::Hide).then(|| Self {
             view: view(),
+            numbering: None,
             gone: Runs::default(),
-            lasting: false,
+            read: None,
+            unwritten: None,
         })
     }
 
     /// What is hidden now.
     pub(super) async fn read(&self) -> Hidden {
         self.view.read().await
+    }
+
+    /// On the disk when this returns, with what could not be written before.
+    async fn hide(&mut self, numbering: Numbering, uids: Runs) -> Result<(), NotHidden> {
+        if let Some(veil) = &self.unwritten {
+            self.view.begin(self.read, veil.clone()).await?;
+            self.unwritten = None;
+        }
+        self.view.hide(numbering, uids, self.gone.clone()).await
     }
 }
 
@@ -71,42 +87,67 @@ impl Mailbox {
         uid_next: Option<Uid>,
     ) -> Result<Listing, UpstreamError> {
         let Some(hiding) = &mut self.hiding else { return Ok(listing) };
-        hiding.lasting = true;
-        let view = hiding.view.clone();
-        let hidden = match hidden {
+        let now = listing.names.now();
+        hiding.numbering = Some(now);
+        let known = match &hidden {
             Hidden::Unknown => return Ok(listing),
-            Hidden::These(uid_validity, hidden) if uid_validity == self.uid_validity => hidden,
-            _ if listing.messages.is_empty() => return Ok(listing),
-            before => {
-                let mut hints = self.hints(&listing.messages).await?;
-                if let (Hidden::These(_, before), Some(earlier)) = (&before, &earlier) {
-                    hints = hints.with(&known_again(before, earlier, &listing));
-                    let (before, again) = (before.count(), hints.count());
-                    warn!(
-                        "{}: the provider has renumbered the mailbox {}: {before} messages were hidden, {again} are \
-                         known again and still are; any others are shown",
-                        self.account.address, self.folder
-                    );
-                } else if !hints.is_empty() {
-                    warn!(
-                        "{}: {} messages in {} bear the keyword {HIDDEN} of another state folder, and are not shown \
-                         here either",
-                        self.account.address,
-                        hints.count(),
-                        self.folder
-                    );
-                }
-                if let Err(error) = view.begin(self.uid_validity, hints.clone()).await {
-                    warn!("{error}; until then what is hidden is looked up at each login");
-                }
-                hints
-            }
+            Hidden::These(veil) => Some(veil.numbering),
+            Hidden::Nothing => None,
         };
-        self.forget_gone(&hidden, &listing, uid_next).await;
-        listing.messages.retain(|message| !hidden.has(message.uid));
+        hiding.read = known;
+        let renumbered = known.is_some_and(|was| was != now);
+        let mut veil = match hidden {
+            Hidden::These(veil) if !renumbered => veil,
+            _ if listing.messages.is_empty() => return Ok(listing),
+            Hidden::These(was) => {
+                let hidden = known_again(&was, earlier, &listing);
+                let veil = Veil { hidden, ..Veil::new(now) };
+                // What upstream is asked next may be the last that is heard of it.
+                if !veil.hidden.is_empty() {
+                    self.begin(&veil).await;
+                }
+                let (before, again) = (was.hidden.count(), veil.hidden.count());
+                warn!(
+                    "{}: the provider has renumbered the mailbox {}: {before} messages were hidden, {again} are known \
+                     again and still are, as are those with the keyword {HIDDEN}; any others are shown",
+                    self.account.address, self.folder
+                );
+                veil
+            }
+            _ => Veil::new(now),
+        };
+        if !veil.asked
+            && !listing.messages.is_empty()
+            && let Some(hints) = self.hints(&listing.messages).await?
+        {
+            let others = hints.without(&veil.hidden);
+            if !others.is_empty() && !renumbered {
+                warn!(
+                    "{}: {} messages in {} bear the keyword {HIDDEN} of another state folder, and are not shown here \
+                     either",
+                    self.account.address,
+                    others.count(),
+                    self.folder
+                );
+            }
+            veil = Veil { hidden: veil.hidden.with(&hints), asked: true, ..veil };
+            self.begin(&veil).await;
+        }
+        self.forget_gone(&veil.hidden, &listing, uid_next).await;
+        listing.messages.retain(|message| !veil.hidden.has(message.uid));
         listing.messages.shrink_to_fit();
-        debug!(hidden = hidden.count(), "what is hidden is not shown");
+        debug!(hidden = veil.hidden.count(), "what is hidden is not shown");
         Ok(listing)
+    }
+
+    /// Writes what came to light at the login; what cannot be written is, at the latest, with what this session hides.
+    async fn begin(&mut self, veil: &Veil) {
+        let Some(hiding) = &mut self.hiding else { return };
+        let written = hiding.view.begin(hiding.read, veil.clone()).await;
+        if let Err(error) = &written {
+            warn!("{error}; until then what is hidden is looked up at each login");
+        }
+        hiding.unwritten = written.is_err().then(|| veil.clone());
     }
 
     async fn forget_gone(&mut self, hidden: &Runs, listing: &Listing, uid_next: Option<Uid>) {
@@ -115,18 +156,25 @@ impl Mailbox {
         let Some(hiding) = self.hiding.as_mut().filter(|_| proves && !hidden.is_empty()) else { return };
         hiding.gone = hidden.without(&listing.messages.iter().map(|message| message.uid).collect());
         let never_again = hiding.gone.last().is_none_or(|last| uid_next.is_some_and(|next| last < next));
-        if !never_again && let Err(error) = hiding.view.forget(self.uid_validity, hiding.gone.clone()).await {
+        if !never_again
+            && let Some(numbering) = hiding.numbering
+            && let Err(error) = hiding.view.forget(numbering, hiding.gone.clone()).await
+        {
             debug!(%error, "what is gone is still among what is hidden");
         }
     }
 
-    /// What of these bears the keyword.
-    async fn hints(&mut self, messages: &[Message]) -> Result<Runs, UpstreamError> {
+    /// What of these bears the keyword, none where upstream cannot tell; `None` where it does not tell now.
+    async fn hints(&mut self, messages: &[Message]) -> Result<Option<Runs>, UpstreamError> {
         match self.search(messages, &format!("KEYWORD {HIDDEN}")).await {
-            Ok(found) => Ok(found.into_iter().collect()),
-            Err(UpstreamError::Refused { text, .. }) => {
+            Ok(found) => Ok(Some(found.into_iter().collect())),
+            Err(UpstreamError::CannotSearch { text }) => {
                 debug!(text, "the provider does not search for keywords");
-                Ok(Runs::default())
+                Ok(Some(Runs::default()))
+            }
+            Err(UpstreamError::Refused { text, .. }) => {
+                debug!(text, "the provider does not search for keywords now");
+                Ok(None)
             }
             Err(error) => Err(error),
         }
@@ -152,13 +200,13 @@ impl Mailbox {
         hidden
     }
 
-    async fn hide_here(&self, uids: &[Uid]) -> Result<(), UpstreamError> {
-        let Some(hiding) = &self.hiding else { return Ok(()) };
-        if !hiding.lasting {
+    async fn hide_here(&mut self, uids: &[Uid]) -> Result<(), UpstreamError> {
+        let Some(hiding) = &mut self.hiding else { return Ok(()) };
+        let Some(numbering) = hiding.numbering else {
             let text = "the provider's numbers of messages end with each session".to_owned();
             return Err(UpstreamError::NotHidden { text });
-        }
-        let hidden = hiding.view.hide(self.uid_validity, uids, hiding.gone.clone()).await;
+        };
+        let hidden = hiding.hide(numbering, uids.iter().copied().collect()).await;
         hidden.map_err(|error| UpstreamError::NotHidden { text: error.to_string() })
     }
 
@@ -188,8 +236,11 @@ impl Mailbox {
     }
 }
 
-/// What is certainly the same as a message that was `hidden` under its `earlier` name: it keeps its unique-id, too.
-fn known_again(hidden: &Runs, earlier: &Names, listing: &Listing) -> Runs {
+/// What is certainly the same as a message that was hidden, under its `earlier` name: it keeps its unique-id, too.
+fn known_again(was: &Veil, earlier: Option<Names>, listing: &Listing) -> Runs {
+    let earlier = earlier.filter(|names| names.now() == was.numbering);
+    let earlier = earlier.unwrap_or_else(|| Names::own(was.numbering));
+    let hidden = &was.hidden;
     let older = earlier.older().iter().filter(|(uid, _)| hidden.has(*uid));
     let older: HashSet<Name> = older.map(|(_, name)| *name).collect();
     let uids = listing.messages.iter().map(|message| message.uid);

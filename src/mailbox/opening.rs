@@ -21,6 +21,7 @@ use super::{Held, Listing, Mailbox, Resources, listing};
 use crate::auth::{Credentials, Proof};
 use crate::mail::Account;
 use crate::net::Connector;
+use crate::store::Hidden;
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::WeakSession;
 
@@ -197,9 +198,11 @@ impl Login {
         let learns = lasting && examined.identities.is_none();
         // Before the renumbering that the names tell of.
         let hidden = hidden.map(|hidden| {
-            let was = hidden.uid_validity().filter(|was| *was != uid_validity);
-            let names = was.map(|was| earlier.kept.names_under(was));
-            (hidden, names)
+            let was = match &hidden {
+                Hidden::These(veil) => Some(veil.numbering.uid_validity).filter(|was| *was != uid_validity),
+                Hidden::Nothing | Hidden::Unknown => None,
+            };
+            (hidden, was.map(|was| earlier.kept.names_under(was)))
         });
         let names = earlier.names(&mut examined, &session, &page).await;
         line.opened(session, uid_validity);

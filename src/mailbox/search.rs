@@ -14,7 +14,7 @@ impl Mailbox {
     /// search in part only it is asked for smaller parts.
     ///
     /// # Errors
-    /// [`UpstreamError::Refused`]: nobody knows which.
+    /// [`UpstreamError::Refused`]: nobody knows which; [`UpstreamError::CannotSearch`]: nor will anybody.
     pub(super) async fn search(
         &mut self,
         messages: &[Message],
@@ -40,7 +40,11 @@ impl Mailbox {
                     found.extend(told);
                     left = rest;
                 }
-                Err(UpstreamError::Refused { .. }) if part.len() > LIMITED => most = LIMITED,
+                Err(UpstreamError::Refused { .. } | UpstreamError::CannotSearch { .. })
+                    if part.len() > LIMITED =>
+                {
+                    most = LIMITED
+                }
                 Err(error) => return Err(error),
             }
         }

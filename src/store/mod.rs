@@ -14,4 +14,4 @@ pub use disk::Disk;
 pub use folder::{Alone, Folder, FolderError, Held};
 pub use ledger::{Before, Learner, Ledger, Page};
 pub use synced::{Content, Synced};
-pub use views::{Hidden, Runs, View, Views};
+pub use views::{Hidden, NotHidden, Runs, Veil, View, Views};

@@ -67,6 +67,12 @@ pub enum UpstreamError {
         /// Upstream's words.
         text: String,
     },
+    /// Tagged BAD to SEARCH: it cannot do that, nor will it later (RFC 3501 §7.1.3).
+    #[error("the provider cannot search in that way: {text}")]
+    CannotSearch {
+        /// Upstream's words.
+        text: String,
+    },
     /// UIDVALIDITY moved under an open session: every UID we hold is void (RFC 3501 §2.3.1.1).
     #[error("the mailbox was renumbered")]
     UidValidityChanged {
@@ -189,7 +195,11 @@ impl UpstreamError {
                 return bounded(format!("{}: {self}; it asks to wait {seconds} s", account.address));
             }
             Self::Unavailable { .. } | Self::Lost { .. } | Self::TimedOut { .. } => "try again later",
-            Self::Refused { .. } | Self::Gone | Self::TooLarge | Self::NotHidden { .. } => "",
+            Self::Refused { .. }
+            | Self::CannotSearch { .. }
+            | Self::Gone
+            | Self::TooLarge
+            | Self::NotHidden { .. } => "",
         };
         let help = match (self, account.help) {
             (Self::LoginRefused { .. }, Some(page)) => format!(", see {page}"),

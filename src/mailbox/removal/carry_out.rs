@@ -36,7 +36,7 @@ impl Work {
         loop {
             let wanted = self.left.len();
             let error = match self.remove(session, plan).await {
-                Err(error @ UpstreamError::Refused { .. }) => error,
+                Err(error @ (UpstreamError::Refused { .. } | UpstreamError::CannotSearch { .. })) => error,
                 outcome => return outcome,
             };
             self.left = self.present(session, &self.left).await?;

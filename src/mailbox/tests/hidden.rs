@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::*;
+use crate::mail::{Numbering, UidValidity};
 use crate::proto::pop3::UniqueIds;
-use crate::store::{Hidden, Runs, Views};
+use crate::store::{Hidden, Runs, Veil, Views};
 
 /// The mailbox with these UIDs, numbered `uid_validity`.
 fn opened(uid_validity: u32, uids: &[u32]) -> String {
@@ -61,13 +62,30 @@ async fn check(state: &Path, script: &[&str], deleted: &[u32]) -> (Vec<u32>, Str
     session(provider(state, &[joined(script)]), deleted).await
 }
 
+/// What is hidden, whatever is known of keywords.
 async fn hidden(state: &Path) -> Hidden {
-    Views::in_folder(state).view(&account(), "INBOX").read().await
+    match Views::in_folder(state).view(&account(), "INBOX").read().await {
+        Hidden::These(veil) => Hidden::These(Veil { hidden: veil.hidden, ..Veil::new(veil.numbering) }),
+        unknown => unknown,
+    }
+}
+
+fn runs(uids: &[u32]) -> Runs {
+    uids.iter().map(|number| uid(*number)).collect()
+}
+
+fn numbering(uid_validity: u32) -> Numbering {
+    Numbering::first(UidValidity::new(uid_validity).unwrap())
 }
 
 fn these(uid_validity: u32, uids: &[u32]) -> Hidden {
-    let runs = uids.iter().map(|number| uid(*number)).collect::<Runs>();
-    Hidden::These(UidValidity::new(uid_validity).unwrap(), runs)
+    Hidden::These(Veil { hidden: runs(uids), ..Veil::new(numbering(uid_validity)) })
+}
+
+/// The file of what is hidden.
+fn file(state: &Path) -> std::path::PathBuf {
+    let paths = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+    { paths }.find(|path| path.to_string_lossy().contains("/hidden-")).unwrap()
 }
 
 fn place() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -146,6 +164,56 @@ async fn the_keyword_counts_where_no_file_does_and_never_again() {
     let both = hints("1:50000", " 1 50000") + &hints("50001:50001", " 50001");
     let shown = check(&state, &[&opened(7, &many), &both], &[]).await.0;
     assert_eq!((shown.len(), shown.first(), shown.last()), (49_998, Some(&2), Some(&49_999)));
+}
+
+/// RFC 3501 §7.1.2: NO says nothing of the next time, BAD (§7.1.3) that upstream cannot do it.
+#[tokio::test(start_paused = true)]
+async fn a_search_for_hints_that_is_refused_once_is_made_again() {
+    let all = opened(7, &[3, 4, 9]);
+    let refused = "C: $a UID SEARCH UID 3:9 KEYWORD $FootbridgeHidden\nS: $a NO Mailbox is being indexed\n";
+    let (_outer, state) = place();
+    assert_eq!(check(&state, &[&all, refused], &[]).await.0, [3, 4, 9]);
+    assert_eq!(check(&state, &[&all, &hints("3:9", " 4")], &[]).await.0, [3, 9]);
+    assert_eq!(check(&state, &[&all], &[]).await.0, [3, 9]);
+    // What is hidden meanwhile is no answer either.
+    let (_outer, state) = place();
+    let quit = selected(7, "");
+    assert_eq!(check(&state, &[&all, refused, &quit], &[3]).await, (vec![3, 4, 9], "Ok".to_owned()));
+    assert_eq!(check(&state, &[&all, refused], &[]).await.0, [4, 9]);
+    assert_eq!(check(&state, &[&all, &hints("3:9", " 4")], &[]).await.0, [9]);
+    assert_eq!(check(&state, &[&all], &[]).await.0, [9]);
+}
+
+/// What is hidden of another state folder, and cannot be written down at the login, is with the first QUIT that can.
+#[tokio::test(start_paused = true)]
+async fn hints_that_could_not_be_kept_are_not_lost_by_the_first_thing_that_is_hidden() {
+    let (_outer, state) = place();
+    let view = Views::in_folder(&state).view(&account(), "INBOX");
+    view.hide(numbering(7), runs(&[1]), Runs::default()).await.unwrap();
+    let file = file(&state);
+    std::fs::remove_file(&file).unwrap();
+    // What stands where the new file would be written, as a full disk would.
+    let obstacle = state.join(format!(".{}.new", file.file_name().unwrap().to_str().unwrap()));
+    std::fs::create_dir(&obstacle).unwrap();
+    let all = opened(7, &[3, 4, 9]);
+    let script = joined(&[&all, &hints("3:9", " 4"), &selected(7, "")]);
+    for (room, outcome, left) in
+        [(false, "what is deleted cannot be hidden", Hidden::Nothing), (true, "Ok", these(7, &[3, 4]))]
+    {
+        let provider = provider(&state, &[script]);
+        let (mut mailbox, listing) = provider.open().await.unwrap();
+        assert_eq!(listing.messages.iter().map(|message| message.uid.get()).collect::<Vec<_>>(), [3, 9]);
+        if room {
+            std::fs::remove_dir(&obstacle).unwrap();
+        }
+        let said =
+            mailbox.update(&[], &[uid(3)]).await.map_or_else(|error| error.to_string(), |()| "Ok".to_owned());
+        assert!(said.starts_with(outcome), "{said}");
+        mailbox.close().await;
+        provider.kept().await;
+        assert_eq!(hidden(&state).await, left);
+    }
+    assert_eq!(check(&state, &[&all], &[]).await.0, [9]);
 }
 
 /// RFC 3501 §2.3.1.1: under another UIDVALIDITY the file means nothing, and the keyword brings back what it meant.
@@ -243,6 +311,54 @@ async fn what_is_hidden_stays_hidden_when_the_mailbox_is_renumbered_twice() {
     }
 }
 
+/// What is known again is on the disk before upstream is asked for anything more.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_lost_behind_a_renumbering_shows_nothing_again() {
+    let listed = |at: u32, from| with_ids(7 + at, &[(at * 10 + 3, "Ma"), (at * 10 + 4, "Mb")], from);
+    let first = listed(0, 1) + &hints("3:4", "") + &selected(7, "");
+    let second = listed(1, 5) + &hints("13:14", "");
+    let lost = listed(2, 15) + "C: $a UID SEARCH UID 23:24 KEYWORD $FootbridgeHidden\nEOF\n";
+    let last = listed(2, 25).split("C: $z").next().unwrap().to_owned() + &hints("23:24", "");
+    let lost_again = "C: $a EXAMINE \"INBOX\"\nEOF\n".to_owned();
+    let scripts = [first, second, lost, lost_again, last].map(|script| &*script.leak());
+    let (provider, _folder) = Provider::new(&scripts).ledger();
+    let provider = provider.delete(Delete::Hide);
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    mailbox.update(&[], &[uid(3)]).await.unwrap();
+    mailbox.close().await;
+    provider.resources.ledger.written().await;
+    provider.open().await.unwrap().0.close().await;
+    provider.resources.ledger.written().await;
+    assert!(matches!(provider.open().await, Err(UpstreamError::Lost { .. })));
+    provider.resources.ledger.written().await;
+    let (mailbox, listing) = provider.open().await.unwrap();
+    assert_eq!(listing.messages.iter().map(|message| message.uid.get()).collect::<Vec<_>>(), [24]);
+    mailbox.close().await;
+    provider.kept().await;
+}
+
+/// RFC 3501 §2.3.1.1 forbids it: the UIDs of a UIDVALIDITY that came back are other messages'. Nobody looked at what is
+/// hidden when it had another one.
+#[tokio::test(start_paused = true)]
+async fn a_uidvalidity_that_came_back_hides_no_other_message() {
+    let first = with_ids(7, &[(3, "Ma"), (4, "Mb")], 1) + &hints("3:4", "") + &selected(7, "");
+    let away = with_ids(8, &[(13, "Mb")], 5);
+    let back = with_ids(7, &[(3, "Mz"), (4, "Mb")], 14) + &hints("3:4", "");
+    let scripts = [first, away, back].map(|script| &*script.leak());
+    let (mut provider, _folder) = Provider::new(&scripts).ledger();
+    let mut shown = Vec::new();
+    for (delete, hides) in [(Delete::Hide, &[uid(3)][..]), (Delete::Keep, &[]), (Delete::Hide, &[])] {
+        provider.account.pop3.delete = delete;
+        let (mut mailbox, listing) = provider.open().await.unwrap();
+        shown.push(listing.messages.iter().map(|message| message.uid.get()).collect::<Vec<_>>());
+        mailbox.update(&[], hides).await.unwrap();
+        mailbox.close().await;
+        provider.resources.ledger.written().await;
+    }
+    provider.kept().await;
+    assert_eq!(shown, [vec![3, 4], vec![13], vec![3, 4]]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn sessions_at_a_time_hide_what_each_of_them_deleted() {
     let (_outer, state) = place();
@@ -318,10 +434,7 @@ async fn a_file_that_is_damaged_under_a_session_hides_nothing_of_it() {
     let provider = provider(&state, &[joined(&[&all, &selected(7, r"\*")])]);
     let (mut mailbox, listing) = provider.open().await.unwrap();
     assert_eq!(listing.messages.len(), 1);
-    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().path();
-    let is_file = |path: &std::path::PathBuf| path.to_string_lossy().contains("/hidden-");
-    let file = std::fs::read_dir(&state).unwrap().map(name).find(is_file).unwrap();
-    std::fs::write(&file, "x").unwrap();
+    std::fs::write(file(&state), "x").unwrap();
     let said = mailbox.update(&[], &[uid(4)]).await.unwrap_err().to_string();
     assert!(said.contains("damaged"), "{said}");
     mailbox.close().await;

@@ -1,7 +1,7 @@
 //! What POP3 apps are not shown of a mailbox though it is there: UIDs that were hidden instead of deleted.
 //!
 //! ```text
-//!  hidden-ADDRESS-MAILBOX ─ UIDVALIDITY (u32) │ runs of UIDs           one file a mailbox, see `synced`
+//!  hidden-ADDRESS-MAILBOX ─ veil ─ a numbering, UIDs, and what of them keywords tell     one file a mailbox, see `synced`
 //!       ▲        │
 //!       │        └──▶ View::read   at each login: what is not shown
 //!       └──────────── View::hide   at QUIT, before its +OK: read anew, put together, on the disk
@@ -16,6 +16,7 @@
 mod runs;
 #[cfg(test)]
 mod tests;
+mod veil;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -26,18 +27,19 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 pub use runs::Runs;
+pub use veil::Veil;
 
 use super::synced::{Content, Synced};
 use super::{Folder, FolderError, Held};
-use crate::mail::{Account, Uid, UidValidity};
+use crate::mail::{Account, Numbering};
 
-const FILES: Synced = Synced::new("hidden", 1);
+const FILES: Synced = Synced::new("hidden", 2);
+
+/// What is written anew with the next change.
+const FIRST: Synced = Synced::new("hidden", 1);
 
 /// How long a disk that hangs is waited for; most apps wait half a minute.
 const DISK: Duration = Duration::from_secs(15);
-
-/// Octets of runs in a file: some two million of them. Who hides every other message of four million is told no.
-const MOST: usize = 4 << 20;
 
 /// The views of all mailboxes; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -53,22 +55,12 @@ pub struct View {
 /// What is known to be hidden.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hidden {
-    /// These, under this numbering.
-    These(UidValidity, Runs),
+    /// These.
+    These(Veil),
     /// Nothing was ever hidden, or what was is lost.
     Nothing,
     /// It cannot be told, which the log has: all is to be shown, and nothing can be hidden.
     Unknown,
-}
-
-impl Hidden {
-    /// The numbering of what is hidden.
-    pub fn uid_validity(&self) -> Option<UidValidity> {
-        match self {
-            Self::These(uid_validity, _) => Some(*uid_validity),
-            Self::Nothing | Self::Unknown => None,
-        }
-    }
 }
 
 /// Why nothing was hidden: one sentence with its cure.
@@ -132,14 +124,15 @@ impl View {
     }
 
     /// Takes this for what is hidden under a numbering of which nothing is known here, but for what another session
-    /// has hidden meanwhile.
+    /// has hidden meanwhile, `instead` of what was known under another numbering when the mailbox was listed.
     ///
     /// # Errors
     /// It is not on the disk.
-    pub async fn begin(&self, uid_validity: UidValidity, hidden: Runs) -> Result<(), NotHidden> {
+    pub async fn begin(&self, instead: Option<Numbering>, begun: Veil) -> Result<(), NotHidden> {
         self.change(move |before| match before {
-            Some((was, before)) if was == uid_validity => Ok((uid_validity, before.with(&hidden))),
-            _ => Ok((uid_validity, hidden)),
+            Some(before) if before.numbering == begun.numbering => Ok(before.with(&begun)),
+            Some(before) if Some(before.numbering) != instead => Err(renumbered()),
+            _ => Ok(begun),
         })
         .await
     }
@@ -148,10 +141,10 @@ impl View {
     ///
     /// # Errors
     /// They may still be kept.
-    pub async fn forget(&self, uid_validity: UidValidity, gone: Runs) -> Result<(), NotHidden> {
+    pub async fn forget(&self, numbering: Numbering, gone: Runs) -> Result<(), NotHidden> {
         self.change(move |before| match before {
-            Some((now, hidden)) if now == uid_validity => Ok((now, hidden.without(&gone))),
-            _ => Err(NotHidden("what was hidden is another's now".to_owned())),
+            Some(veil) if veil.numbering == numbering => Ok(veil.without(&gone)),
+            _ => Err(renumbered()),
         })
         .await
     }
@@ -161,21 +154,22 @@ impl View {
     ///
     /// # Errors
     /// None is hidden: the file cannot be written or believed, or is of another numbering.
-    pub async fn hide(&self, uid_validity: UidValidity, uids: &[Uid], gone: Runs) -> Result<(), NotHidden> {
-        let uids: Runs = uids.iter().copied().collect();
-        self.change(move |hidden| match hidden {
-            Some((now, _)) if now != uid_validity => {
-                Err(NotHidden("the provider has renumbered the mailbox; fetch again".to_owned()))
-            }
-            Some((_, hidden)) => Ok((uid_validity, hidden.without(&gone).with(&uids))),
-            None => Ok((uid_validity, uids)),
+    pub async fn hide(&self, numbering: Numbering, uids: Runs, gone: Runs) -> Result<(), NotHidden> {
+        self.change(move |before| {
+            let mut veil = match before {
+                Some(veil) if veil.numbering != numbering => return Err(renumbered()),
+                Some(veil) => veil.without(&gone),
+                None => Veil::new(numbering),
+            };
+            veil.hidden = veil.hidden.with(&uids);
+            Ok(veil)
         })
         .await
     }
 
     async fn change(
         &self,
-        make: impl FnOnce(Option<(UidValidity, Runs)>) -> Result<(UidValidity, Runs), NotHidden> + Send + 'static,
+        make: impl FnOnce(Option<Veil>) -> Result<Veil, NotHidden> + Send + 'static,
     ) -> Result<(), NotHidden> {
         let Some(place) = self.place.clone() else {
             let sentence =
@@ -196,28 +190,25 @@ impl View {
 
 impl Place {
     fn read(&self, name: &str) -> Hidden {
-        let read = Folder::look(&self.folder).and_then(|folder| Ok((FILES.read(&folder, name)?, folder)));
-        let (content, folder) = match read {
+        let read = Folder::look(&self.folder).and_then(|folder| Ok((kept(&folder, name)?, folder)));
+        let (kept, folder) = match read {
             Ok(read) => read,
             Err(error) => {
                 self.tell(name, &format!("{error}; until then messages that were hidden are shown again"));
                 return Hidden::Unknown;
             }
         };
-        match content {
-            Content::Missing => Hidden::Nothing,
-            Content::Newer => {
+        match kept {
+            Kept::Missing => Hidden::Nothing,
+            Kept::Newer => {
                 self.tell(name, &format!("{}; until then they are shown again", newer(&folder, name)));
                 Hidden::Unknown
             }
-            Content::Whole(octets) => match decode(&octets) {
-                Some((uid_validity, hidden)) => {
-                    self.done().told.remove(name);
-                    Hidden::These(uid_validity, hidden)
-                }
-                None => self.damaged(&folder, name),
-            },
-            Content::Damaged => self.damaged(&folder, name),
+            Kept::Whole(veil) => {
+                self.done().told.remove(name);
+                Hidden::These(veil)
+            }
+            Kept::Damaged => self.damaged(&folder, name),
         }
     }
 
@@ -243,7 +234,7 @@ impl Place {
     fn change(
         &self,
         name: &str,
-        make: impl FnOnce(Option<(UidValidity, Runs)>) -> Result<(UidValidity, Runs), NotHidden>,
+        make: impl FnOnce(Option<Veil>) -> Result<Veil, NotHidden>,
     ) -> Result<(), NotHidden> {
         let mut done = self.done();
         let folder = Folder::open(&self.folder)?;
@@ -251,22 +242,19 @@ impl Place {
         if !done.swept {
             done.swept = FILES.sweep(&held).is_ok();
         }
-        let before = match FILES.read(&folder, name)? {
-            Content::Missing => None,
-            Content::Newer => return Err(NotHidden(newer(&folder, name))),
-            Content::Damaged => return Err(spoilt(&held, &folder, name)),
-            Content::Whole(octets) => match decode(&octets) {
-                None => return Err(spoilt(&held, &folder, name)),
-                hidden => hidden,
-            },
+        let before = match kept(&folder, name)? {
+            Kept::Missing => None,
+            Kept::Newer => return Err(NotHidden(newer(&folder, name))),
+            Kept::Damaged => return Err(spoilt(&held, &folder, name)),
+            Kept::Whole(veil) => Some(veil),
         };
-        let (uid_validity, hidden) = make(before.clone())?;
-        if before.as_ref().is_some_and(|(was, before)| (*was, before) == (uid_validity, &hidden)) {
+        let veil = make(before.clone())?;
+        if before.as_ref() == Some(&veil) {
             return Ok(());
         }
-        FILES.write(&held, name, &encode(uid_validity, &hidden)?)?;
+        FILES.write(&held, name, &veil.encode()?)?;
         done.told.remove(name);
-        debug!(hidden = hidden.count(), "what is hidden is written");
+        debug!(hidden = veil.hidden.count(), "what is hidden is written");
         Ok(())
     }
 
@@ -281,6 +269,31 @@ impl Place {
     fn done(&self) -> std::sync::MutexGuard<'_, Done> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a file comes to.
+enum Kept {
+    Missing,
+    Whole(Veil),
+    Damaged,
+    Newer,
+}
+
+fn kept(folder: &Folder, name: &str) -> Result<Kept, FolderError> {
+    let veil = match FILES.read(folder, name)? {
+        Content::Missing => return Ok(Kept::Missing),
+        Content::Newer => return Ok(Kept::Newer),
+        Content::Whole(octets) => Veil::decode(&octets),
+        Content::Damaged => match FIRST.read(folder, name)? {
+            Content::Whole(octets) => Veil::decode_first(&octets),
+            Content::Missing | Content::Damaged | Content::Newer => None,
+        },
+    };
+    Ok(veil.map_or(Kept::Damaged, Kept::Whole))
+}
+
+fn renumbered() -> NotHidden {
+    NotHidden("the provider has renumbered the mailbox; fetch again".to_owned())
 }
 
 fn newer(folder: &Folder, name: &str) -> String {
@@ -302,21 +315,6 @@ fn spoilt(held: &Held<'_>, folder: &Folder, name: &str) -> NotHidden {
         )),
         Err(error) => error.into(),
     }
-}
-
-fn encode(uid_validity: UidValidity, hidden: &Runs) -> Result<Vec<u8>, NotHidden> {
-    let mut octets = uid_validity.get().to_be_bytes().to_vec();
-    hidden.encode(&mut octets);
-    if octets.len() > MOST {
-        let sentence = "more messages are hidden than can be kept in mind; remove some at the provider";
-        return Err(NotHidden(sentence.to_owned()));
-    }
-    Ok(octets)
-}
-
-fn decode(octets: &[u8]) -> Option<(UidValidity, Runs)> {
-    let (uid_validity, runs) = octets.split_first_chunk()?;
-    Some((UidValidity::new(u32::from_be_bytes(*uid_validity))?, Runs::decode(runs)?))
 }
 
 impl From<FolderError> for NotHidden {

@@ -1,21 +1,22 @@
 use std::fs;
 
 use super::*;
+use crate::mail::{Uid, UidValidity};
 
-fn uids(numbers: &[u32]) -> Vec<Uid> {
+fn runs(numbers: &[u32]) -> Runs {
     numbers.iter().filter_map(|number| Uid::new(*number)).collect()
 }
 
-fn runs(numbers: &[u32]) -> Runs {
-    uids(numbers).into_iter().collect()
+fn numbering(uid_validity: u32) -> Numbering {
+    Numbering::first(UidValidity::new(uid_validity).unwrap())
 }
 
-fn validity(number: u32) -> UidValidity {
-    UidValidity::new(number).unwrap()
+fn veil(uid_validity: u32, numbers: &[u32]) -> Veil {
+    Veil { hidden: runs(numbers), ..Veil::new(numbering(uid_validity)) }
 }
 
 fn these(uid_validity: u32, numbers: &[u32]) -> Hidden {
-    Hidden::These(validity(uid_validity), runs(numbers))
+    Hidden::These(veil(uid_validity, numbers))
 }
 
 /// A place for a state folder, and what keeps it.
@@ -31,7 +32,7 @@ fn view(path: &Path) -> View {
 }
 
 async fn hide(view: &View, uid_validity: u32, numbers: &[u32]) -> Result<(), String> {
-    let hidden = view.hide(validity(uid_validity), &uids(numbers), Runs::default()).await;
+    let hidden = view.hide(numbering(uid_validity), runs(numbers), Runs::default()).await;
     hidden.map_err(|error| error.to_string())
 }
 
@@ -71,7 +72,7 @@ async fn what_is_gone_is_dropped_with_the_next_change() {
     let (_outer, path) = place();
     let view = view(&path);
     hide(&view, 7, &[1, 2, 3, 4]).await.unwrap();
-    view.hide(validity(7), &uids(&[9]), runs(&[2, 3, 5])).await.unwrap();
+    view.hide(numbering(7), runs(&[9]), runs(&[2, 3, 5])).await.unwrap();
     assert_eq!(view.read().await, these(7, &[1, 4, 9]));
 }
 
@@ -84,12 +85,39 @@ async fn another_numbering_is_begun_and_never_added_to() {
     let told = hide(&view, 8, &[3]).await.unwrap_err();
     assert!(told.contains("renumbered"), "{told}");
     assert_eq!(view.read().await, these(7, &[1, 2]));
-    view.begin(validity(8), runs(&[5])).await.unwrap();
+    view.begin(Some(numbering(7)), veil(8, &[5])).await.unwrap();
     hide(&view, 8, &[3]).await.unwrap();
     // Another session's first login was under way.
-    view.begin(validity(8), runs(&[])).await.unwrap();
-    assert_eq!(view.read().await, these(8, &[3, 5]));
-    assert!(hide(&view, 7, &[4]).await.is_err(), "a session from before the change");
+    view.begin(Some(numbering(7)), Veil { asked: true, ..veil(8, &[]) }).await.unwrap();
+    view.begin(Some(numbering(7)), veil(8, &[6])).await.unwrap();
+    let all = || Hidden::These(Veil { asked: true, ..veil(8, &[3, 5, 6]) });
+    assert_eq!(view.read().await, all());
+    // Sessions from before the change.
+    assert!(hide(&view, 7, &[4]).await.is_err());
+    assert!(view.begin(Some(numbering(6)), veil(7, &[4])).await.is_err());
+    assert!(view.forget(numbering(7), runs(&[3])).await.is_err());
+    assert!(view.begin(None, veil(9, &[4])).await.is_err());
+    assert_eq!(view.read().await, all());
+    // A UIDVALIDITY that came back is another numbering.
+    let returned = Veil { numbering: Numbering { returned: 1, ..numbering(8) }, ..veil(8, &[1]) };
+    assert!(view.hide(returned.numbering, runs(&[1]), Runs::default()).await.is_err());
+    view.begin(Some(numbering(8)), returned.clone()).await.unwrap();
+    assert_eq!(view.read().await, Hidden::These(returned));
+}
+
+#[tokio::test]
+async fn what_an_earlier_footbridge_wrote_is_read_and_written_anew_with_the_next_change() {
+    let (_outer, path) = place();
+    let mut octets = 7u32.to_be_bytes().to_vec();
+    runs(&[1, 2, 9]).encode(&mut octets);
+    let folder = Folder::open(&path).unwrap();
+    FIRST.write(&folder.hold().unwrap(), "hidden-a-b", &octets).unwrap();
+    let view = view(&path);
+    let hidden = |numbers| Hidden::These(Veil { asked: true, ..veil(7, numbers) });
+    assert_eq!(view.read().await, hidden(&[1, 2, 9]));
+    hide(&view, 7, &[3]).await.unwrap();
+    assert_eq!(view.read().await, hidden(&[1, 2, 3, 9]));
+    assert!(matches!(FILES.read(&folder, "hidden-a-b").unwrap(), Content::Whole(_)));
 }
 
 #[tokio::test]
@@ -124,7 +152,7 @@ async fn a_damaged_file_hides_nothing_is_kept_for_a_person_and_begun_anew() {
 async fn a_file_of_a_newer_footbridge_is_left_alone() {
     let (_outer, path) = place();
     let folder = Folder::open(&path).unwrap();
-    Synced::new("hidden", 2).write(&folder.hold().unwrap(), "hidden-a-b", b"who knows").unwrap();
+    Synced::new("hidden", 3).write(&folder.hold().unwrap(), "hidden-a-b", b"who knows").unwrap();
     let before = fs::read(path.join("hidden-a-b")).unwrap();
     let view = view(&path);
     assert_eq!(view.read().await, Hidden::Unknown);

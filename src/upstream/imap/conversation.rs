@@ -152,7 +152,12 @@ impl<S: Octets> Conversation<S> {
     fn ended(&mut self, command: &'static str, error: UpstreamError) -> UpstreamError {
         let heard = self.heard();
         match (&heard.bye, error) {
-            (Some(bye), UpstreamError::Unavailable { .. } | UpstreamError::Refused { .. }) => {
+            (
+                Some(bye),
+                UpstreamError::Unavailable { .. }
+                | UpstreamError::Refused { .. }
+                | UpstreamError::CannotSearch { .. },
+            ) => {
                 tracing::warn!(%bye, "the provider ended the session");
                 heard.backoff.refuses().unwrap_or(UpstreamError::Lost { command })
             }

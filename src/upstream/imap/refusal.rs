@@ -86,6 +86,9 @@ pub fn of_command(command: &'static str, completion: &Completion) -> UpstreamErr
     if NOT_NOW.contains(&completion.code_name()) || completion.wait().is_some() {
         return not_now(completion);
     }
+    if command == "SEARCH" && completion.status == Status::Bad {
+        return UpstreamError::CannotSearch { text: completion.text() };
+    }
     UpstreamError::Refused { command, text: completion.text() }
 }
 
