@@ -137,7 +137,8 @@
 //! - **What is hidden is no part of the ledger.** The ledger may be lost, is written when there is time, and is not
 //!   believed without upstream; what is hidden nobody else knows. So it has files of its own, one a mailbox, synced
 //!   before QUIT is answered. The keyword upstream is asked for only where such a file knows nothing of a mailbox,
-//!   which costs one round trip in a mailbox's first login and none in any later one.
+//!   which costs one round trip in a mailbox's first login and none in any later one. The file has also which keywords
+//!   are yet to be set: a bridge may be killed between the two.
 //! - **BODY=8BITMIME from an app that was offered it before AUTH is taken even where upstream lacks 8BITMIME**, and is
 //!   not passed on: apps do not ask again after AUTH. Content that really is 8-bit is refused when it comes.
 //! - **The local authority signs for ten years and is forgotten.** A key that is kept to renew a certificate could speak

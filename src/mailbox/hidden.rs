@@ -10,6 +10,9 @@
 //! for until upstream has answered, and what bears it becomes the file; the file says that it was. So it costs no later
 //! login anything, and a message that another footbridge hid later is shown here.
 //!
+//! A keyword is owed until it is known to be set, or never to be kept; the file says so of each. What is owed when a session
+//! begins, since a bridge was killed over it, say, is set with what that session hides, or once its app has left.
+//!
 //! What is hidden is read before the mailbox is listed, so what is not listed of it is gone for ever, and is forgotten with
 //! the next change. Where upstream's UIDNEXT does not say that such a UID is never given again, it is forgotten at once: a
 //! message that comes with it later is another one.
@@ -32,6 +35,9 @@ use crate::upstream::imap::{HIDDEN, Session};
 /// What a hint may hold up a QUIT for, in SELECT and in STORE.
 const HINT: Duration = Duration::from_secs(10);
 
+/// Messages whose keywords are set beside those that a session hides.
+const OWED: usize = 5000;
+
 /// A command line of at most 1000 octets (RFC 2683 §3.2.1.5), less the rest of it.
 const LINE: usize = 900;
 
@@ -47,6 +53,21 @@ pub(super) struct Hiding {
     read: Option<Numbering>,
     /// What could not be written into it then.
     unwritten: Option<Veil>,
+    /// As far as this session knows, keywords are to be set on these.
+    owed: Runs,
+    /// On these they are, or need not be, which the file does not say yet.
+    settled: Runs,
+    /// They were to be set in this session, and could not be.
+    tried: bool,
+}
+
+/// How upstream stands to keywords.
+enum Keywords {
+    /// It keeps them, here.
+    Kept(Session),
+    NotKept,
+    /// It does not say now.
+    Unknown,
 }
 
 impl Hiding {
@@ -59,6 +80,9 @@ impl Hiding {
             gone: Runs::default(),
             read: None,
             unwritten: None,
+            owed: Runs::default(),
+            settled: Runs::default(),
+            tried: false,
         })
     }
 
@@ -73,7 +97,9 @@ impl Hiding {
             self.view.begin(self.read, veil.clone()).await?;
             self.unwritten = None;
         }
-        self.view.hide(numbering, uids, self.gone.clone()).await
+        self.view.hide(numbering, uids.clone(), self.gone.clone()).await?;
+        self.owed = self.owed.with(&uids);
+        Ok(())
     }
 }
 
@@ -118,7 +144,7 @@ impl Mailbox {
         };
         if !veil.asked
             && !listing.messages.is_empty()
-            && let Some(hints) = self.hints(&listing.messages).await?
+            && let Some((hints, owed)) = self.hints(&listing.messages, &veil.hidden).await?
         {
             let others = hints.without(&veil.hidden);
             if !others.is_empty() && !renumbered {
@@ -130,10 +156,13 @@ impl Mailbox {
                     self.folder
                 );
             }
-            veil = Veil { hidden: veil.hidden.with(&hints), asked: true, ..veil };
+            veil = Veil { hidden: veil.hidden.with(&hints), owed, asked: true, ..veil };
             self.begin(&veil).await;
         }
         self.forget_gone(&veil.hidden, &listing, uid_next).await;
+        if let Some(hiding) = &mut self.hiding {
+            hiding.owed = veil.owed.without(&hiding.gone);
+        }
         listing.messages.retain(|message| !veil.hidden.has(message.uid));
         listing.messages.shrink_to_fit();
         debug!(hidden = veil.hidden.count(), "what is hidden is not shown");
@@ -164,13 +193,22 @@ impl Mailbox {
         }
     }
 
-    /// What of these bears the keyword, none where upstream cannot tell; `None` where it does not tell now.
-    async fn hints(&mut self, messages: &[Message]) -> Result<Option<Runs>, UpstreamError> {
+    /// What of these bears the keyword, and what of `hidden` lacks it, none where upstream cannot tell; `None` where it does
+    /// not tell now.
+    async fn hints(
+        &mut self,
+        messages: &[Message],
+        hidden: &Runs,
+    ) -> Result<Option<(Runs, Runs)>, UpstreamError> {
         match self.search(messages, &format!("KEYWORD {HIDDEN}")).await {
-            Ok(found) => Ok(Some(found.into_iter().collect())),
+            Ok(found) => {
+                let hints: Runs = found.into_iter().collect();
+                let owed = hidden.without(&hints);
+                Ok(Some((hints, owed)))
+            }
             Err(UpstreamError::CannotSearch { text }) => {
                 debug!(text, "the provider does not search for keywords");
-                Ok(Some(Runs::default()))
+                Ok(Some(Default::default()))
             }
             Err(UpstreamError::Refused { text, .. }) => {
                 debug!(text, "the provider does not search for keywords now");
@@ -186,18 +224,79 @@ impl Mailbox {
     /// Nothing is hidden.
     pub(super) async fn hide(&mut self, uids: &[Uid]) -> Result<(), UpstreamError> {
         self.stop_ahead();
-        let session = self.select_for_hints().await?;
+        // By what its messages would be known again: whoever is hidden here is not retrieved once more.
+        let learnt = self.page.write_learnt();
+        let (keywords, ()) = tokio::join!(self.select_for_hints(), learnt);
+        let keywords = keywords?;
         let hidden = self.hide_here(uids).await;
-        let Some(session) = session else { return hidden };
-        if hidden.is_ok() {
-            match timeout(HINT, leave_hints(&session, uids)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => debug!(%error, "the keyword {HIDDEN} is not kept at the provider"),
-                Err(_) => return hidden, // In the middle of a command: not to be used any more.
+        match (&hidden, keywords) {
+            (Err(_), Keywords::Kept(session)) => self.line.changed(session, self.uid_validity),
+            (Err(_), _) => {}
+            (Ok(()), keywords) => self.set_hints(keywords, uids).await,
+        }
+        hidden
+    }
+
+    /// The app has left: sets what is owed since an earlier session, and notes what is settled.
+    pub(super) async fn settle_hints(&mut self) {
+        if self.owes().await {
+            if let Ok(keywords) = self.select_for_hints().await {
+                self.set_hints(keywords, &[]).await;
+            }
+            if let Some(hiding) = &self.hiding {
+                hiding.view.set_in_vain(hiding.tried);
             }
         }
+        self.note_settled().await;
+    }
+
+    /// Whether anything is owed, as the file says by now: the session before may have settled it since.
+    async fn owes(&mut self) -> bool {
+        let Some(hiding) = &mut self.hiding else { return false };
+        if hiding.owed.is_empty() || hiding.tried || hiding.view.is_in_vain() {
+            return false;
+        }
+        hiding.owed = match hiding.read().await {
+            Hidden::These(veil) if Some(veil.numbering) == hiding.numbering => veil.owed,
+            _ => Runs::default(),
+        };
+        !hiding.owed.is_empty()
+    }
+
+    /// Notes what is settled.
+    pub(super) async fn note_settled(&mut self) {
+        let Some(hiding) = &mut self.hiding else { return };
+        let settled = std::mem::take(&mut hiding.settled);
+        if !settled.is_empty()
+            && let Some(numbering) = hiding.numbering
+            && let Err(error) = hiding.view.settle(numbering, settled).await
+        {
+            debug!(%error, "keywords that are set are still owed");
+        }
+    }
+
+    /// Sets the keyword on these and on what is owed besides, where upstream keeps it.
+    async fn set_hints(&mut self, keywords: Keywords, uids: &[Uid]) {
+        let Some(hiding) = &mut self.hiding else { return };
+        let session = match keywords {
+            Keywords::Kept(session) => session,
+            Keywords::NotKept => return hiding.settled = std::mem::take(&mut hiding.owed),
+            Keywords::Unknown => return hiding.tried = true,
+        };
+        let due: Vec<Uid> = uids.iter().copied().chain(hiding.owed.uids().take(OWED)).collect();
+        match timeout(HINT, leave_hints(&session, &due)).await {
+            Ok(Ok(())) => {
+                hiding.settled = due.into_iter().collect();
+                hiding.owed = hiding.owed.without(&hiding.settled);
+                hiding.view.set_in_vain(false);
+            }
+            Ok(Err(error)) => {
+                debug!(%error, "the keyword {HIDDEN} is not kept at the provider");
+                hiding.tried = true;
+            }
+            Err(_) => return hiding.tried = true, // In the middle of a command: not to be used any more.
+        }
         self.line.changed(session, self.uid_validity);
-        hidden
     }
 
     async fn hide_here(&mut self, uids: &[Uid]) -> Result<(), UpstreamError> {
@@ -214,25 +313,25 @@ impl Mailbox {
     ///
     /// # Errors
     /// Only that the mailbox was renumbered.
-    async fn select_for_hints(&mut self) -> Result<Option<Session>, UpstreamError> {
-        let Some(session) = self.line.take().await else { return Ok(None) };
+    async fn select_for_hints(&mut self) -> Result<Keywords, UpstreamError> {
+        let Some(session) = self.line.take().await else { return Ok(Keywords::Unknown) };
         let selected = match timeout(HINT, session.open("SELECT", &self.folder)).await {
             Ok(Ok(selected)) => selected,
             Ok(Err(error)) => {
                 debug!(%error, "no keyword is set at the provider");
-                return Ok(None);
+                return Ok(Keywords::Unknown);
             }
-            Err(_) => return Ok(None),
+            Err(_) => return Ok(Keywords::Unknown),
         };
         if let Err(error) = self.line.same(selected.uid_validity) {
             self.line.changed(session, self.uid_validity);
             return Err(error);
         }
         if selected.may_hide && !selected.read_only {
-            return Ok(Some(session));
+            return Ok(Keywords::Kept(session));
         }
         self.line.changed(session, self.uid_validity);
-        Ok(None)
+        Ok(Keywords::NotKept)
     }
 }
 

@@ -196,6 +196,7 @@ impl Mailbox {
             return self.close().await;
         }
         self.keep_ahead().await;
+        self.settle_hints().await;
         if let Some((session, changed)) = self.line.leave() {
             let left = Left { session, folder: Some(self.folder), changed };
             self.in_use.leave(left, self.claim.as_ref()).await;
@@ -205,6 +206,7 @@ impl Mailbox {
     /// Ends the upstream session politely (LOGOUT, never CLOSE).
     pub async fn close(mut self) {
         self.keep_ahead().await;
+        self.note_settled().await;
         if let Some((session, _)) = self.line.leave() {
             session.log_out().await;
         }

@@ -140,6 +140,155 @@ async fn the_keyword_is_set_only_where_it_is_kept_and_its_refusal_is_no_fault() 
     }
 }
 
+/// Shows a mailbox to an app that leaves, and says which of its keywords are owed then.
+async fn looked(provider: &Provider) -> Runs {
+    let (mailbox, _) = provider.open().await.unwrap();
+    mailbox.leave().await;
+    match provider.resources.views.view(&provider.account, "INBOX").read().await {
+        Hidden::These(veil) => veil.owed,
+        _ => Runs::default(),
+    }
+}
+
+/// A bridge that is killed, a connection that is lost, a refusal for now.
+#[tokio::test(start_paused = true)]
+async fn a_keyword_that_could_not_be_set_is_set_with_the_next_thing_that_is_hidden() {
+    let all = opened(7, &[3, 4, 9]);
+    let refused = marked("4").replace("OK x", "NO not now");
+    for failing in [
+        &*(selected(7, r"\*") + &refused),
+        &(selected(7, r"\*") + &marked("4").replace("S: $a OK x", "EOF")),
+        "EOF\n",
+    ] {
+        let (_outer, state) = place();
+        check(&state, &[&all, &hints("3:9", ""), failing], &[4]).await;
+        let next = [&all, &*selected(7, r"\*"), &marked("4,9")];
+        assert_eq!(check(&state, &next, &[9]).await, (vec![3, 9], "Ok".to_owned()), "{failing}");
+        let last = [&all, &*selected(7, r"\*"), &marked("3")];
+        assert_eq!(check(&state, &last, &[3]).await, (vec![3], "Ok".to_owned()), "{failing}");
+        assert_eq!(looked(&provider(&state, &[joined(&[&all])])).await, runs(&[]));
+    }
+}
+
+/// The app does not wait for it, and where nothing is owed nothing is asked.
+#[tokio::test(start_paused = true)]
+async fn a_keyword_that_is_owed_is_set_once_an_app_has_left() {
+    let all = opened(7, &[3, 4]);
+    let set = joined(&[&all, &selected(7, r"\*"), &marked("4")]);
+    let refused = joined(&[&all, &selected(7, r"\*"), &marked("4").replace("OK x", "NO not now")]);
+    let not_kept = joined(&[&all, &selected(7, r"\Seen")]);
+    let nothing = joined(&[&all]);
+    for (scripts, owed) in [
+        (&[set, nothing][..], &[runs(&[]), runs(&[])][..]),
+        // Where it is never kept it is not owed.
+        (&[not_kept, nothing], &[runs(&[]), runs(&[])]),
+        // What is refused is not asked for by each session that looks.
+        (&[refused, nothing, nothing], &[runs(&[4]), runs(&[4]), runs(&[4])]),
+    ] {
+        let (_outer, state) = place();
+        check(&state, &[&all, &hints("3:4", ""), "EOF\n"], &[4]).await;
+        let bridge = provider(&state, scripts);
+        for owed in owed {
+            assert_eq!(looked(&bridge).await, *owed);
+        }
+        bridge.kept().await;
+        // Another run has another try.
+        if owed.contains(&runs(&[4])) {
+            assert_eq!(looked(&provider(&state, &[set])).await, runs(&[]));
+        }
+    }
+}
+
+/// Apps that come back at once see the mailbox before the session before has noted what it set.
+#[tokio::test(start_paused = true)]
+async fn what_the_session_before_has_set_is_not_set_again() {
+    let (_outer, state) = place();
+    let all = opened(7, &[3, 4]);
+    let script = joined(&[&all, &hints("3:4", ""), &selected(7, r"\*"), &marked("4")]);
+    let (before, after) = (provider(&state, &[script]), provider(&state, &[joined(&[&all])]));
+    let (mut mailbox, _) = before.open().await.unwrap();
+    mailbox.update(&[], &[uid(4)]).await.unwrap();
+    let (next, listing) = after.open().await.unwrap();
+    assert_eq!(listing.messages.len(), 1);
+    mailbox.leave().await;
+    next.leave().await;
+    before.kept().await;
+    after.kept().await;
+}
+
+/// What is known again without its keyword gets it, for the next time.
+#[tokio::test(start_paused = true)]
+async fn a_keyword_that_a_renumbering_lost_is_set_again() {
+    let first =
+        with_ids(7, &[(3, "Ma"), (4, "Mb")], 1) + &hints("3:4", "") + &selected(7, r"\*") + &marked("3:4");
+    let then = with_ids(8, &[(13, "Ma"), (14, "Mb")], 5)
+        + &hints("13:14", " 14")
+        + &selected(8, r"\*")
+        + &marked("13");
+    let scripts = [first, then].map(|script| &*script.leak());
+    let (provider, _folder) = Provider::new(&scripts).ledger();
+    let provider = provider.delete(Delete::Hide);
+    let (mut mailbox, _) = provider.open().await.unwrap();
+    mailbox.update(&[], &[uid(3), uid(4)]).await.unwrap();
+    mailbox.leave().await;
+    provider.resources.ledger.written().await;
+    assert_eq!(looked(&provider).await, runs(&[]));
+    provider.kept().await;
+}
+
+/// Where upstream keeps no keyword and tells no EMAILID, the header that went by is all there is, and it is not retrieved
+/// again: it is in the ledger before the message is hidden.
+#[tokio::test(start_paused = true)]
+async fn what_a_bridge_hid_that_was_killed_then_is_known_again_by_its_header() {
+    let header = r"Message-ID: <1@x>\r\n\r\n";
+    let listed = |uid_validity: u32, from: u32, uids: [u32; 2]| {
+        let rows = format!(
+            "S: * 1 FETCH (UID {} RFC822.SIZE 27)\nS: * 2 FETCH (UID {} RFC822.SIZE 10)\n",
+            uids[0], uids[1]
+        );
+        let (at_once, again) = match from {
+            1 => (rows, String::new()),
+            _ => (String::new(), format!("C: $z UID FETCH 1:* (UID RFC822.SIZE)\n{rows}S: $z OK x\n")),
+        };
+        format!(
+            "C: $a EXAMINE \"INBOX\"\nC: $b UID FETCH {from}:* (UID RFC822.SIZE)\nS: * 2 EXISTS\n\
+             S: * OK [UIDVALIDITY {uid_validity}] x\nS: * OK [UIDNEXT {}] x\nS: $a OK x\n{at_once}S: $b OK x\n{again}",
+            uids[1] + 1
+        )
+    };
+    let retrieved = format!(
+        "C: $r UID FETCH 3 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 3 BODY[] {{27}}\\r\\n{header}body\\r\\n)\\r\\n\nS: $r OK x\n"
+    );
+    let looked_at = format!(
+        "C: $h UID FETCH 13 (UID BODY.PEEK[HEADER])\nR: * 1 FETCH (UID 13 BODY[HEADER] {{21}}\\r\\n{header})\\r\\n\nS: $h OK x\n"
+    );
+    let first = joined(&[&listed(7, 1, [3, 4]), &hints("3:4", ""), &retrieved, &selected(7, "")]);
+    let then = joined(&[&listed(8, 5, [13, 14]), &looked_at, &hints("13:14", "")]);
+    let (killed, folder) = Provider::new(&[first]).delete(Delete::Hide).ledger();
+    let (mut mailbox, listing) = killed.open().await.unwrap();
+    let messages = listing.messages.iter().map(|message| (message.uid, message.octets));
+    let maildrop = crate::proto::pop3::Maildrop::new(UniqueIds::inbox(listing.names.clone()), messages);
+    whole(&mut mailbox.retrieve_and_learn(uid(3), &maildrop).await.unwrap()).await.1.unwrap();
+    mailbox.update(&[], &[uid(3)]).await.unwrap();
+    // What is on the disk now is all that is left of it.
+    let left = tempfile::tempdir().unwrap();
+    let state = left.path().join("state");
+    crate::store::Folder::open(&state).unwrap();
+    for entry in std::fs::read_dir(folder.path().join("state")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, state.join(path.file_name().unwrap())).unwrap();
+    }
+    let mut bridge = Provider::new(&[then]).delete(Delete::Hide);
+    bridge.use_folder(&left);
+    let (other, listing) = bridge.open().await.unwrap();
+    assert_eq!(listing.messages.iter().map(|message| message.uid.get()).collect::<Vec<_>>(), [14]);
+    other.close().await;
+    mailbox.close().await;
+    killed.kept().await;
+    bridge.kept().await;
+    assert_eq!(hidden(&state).await, these(8, &[13]));
+}
+
 /// Another machine's, or a state folder that is lost.
 #[tokio::test(start_paused = true)]
 async fn the_keyword_counts_where_no_file_does_and_never_again() {

@@ -37,6 +37,7 @@ use redb::Database;
 use ring::digest::{Context, SHA256};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
@@ -54,6 +55,9 @@ const READING: Duration = Duration::from_secs(1);
 
 /// One that finds the mailbox renumbered waits longer: all the messages that an app has may hang on it.
 const READING_ALL: Duration = Duration::from_secs(10);
+
+/// A QUIT waits so long for what was learnt to be written.
+const WRITING: Duration = Duration::from_secs(1);
 
 /// Whoever removes an account waits for what is being written.
 const FORGETTING: Duration = Duration::from_secs(30);
@@ -370,6 +374,18 @@ impl Page {
             book.clone().write(self.key, Some(News { listed, identities }));
         }
     }
+
+    /// Writes what was learnt now rather than when this is dropped. It is under way when this returns; what comes back waits
+    /// for it, not for long.
+    pub fn write_learnt(&self) -> impl Future<Output = ()> + Send + use<> {
+        let book = self.book.as_ref().filter(|book| lock(&book.learnt).contains_key(&self.key));
+        let writing = book.and_then(|book| book.clone().write(self.key, None));
+        async move {
+            if let Some(writing) = writing {
+                let _ = timeout(WRITING, writing).await;
+            }
+        }
+    }
 }
 
 impl Before {
@@ -444,14 +460,15 @@ impl Book {
     }
 
     /// Writes, in the background, a listing and what was learnt by the time it is its turn.
-    fn write(self: Arc<Self>, key: Key, news: Option<News>) {
+    /// `None` where there is no room.
+    fn write(self: Arc<Self>, key: Key, news: Option<News>) -> Option<JoinHandle<()>> {
         // At the very end there is no runtime any more, and nothing to be written by it.
         let (Ok(runtime), Ok(room)) = (Handle::try_current(), self.writers.clone().try_acquire_owned())
         else {
-            return;
+            return None;
         };
         self.waiting.push(key, news);
-        runtime.spawn(async move {
+        Some(runtime.spawn(async move {
             let _room = room;
             let Ok(turn) = self.turn.clone().acquire_owned().await else { return };
             let writing = tokio::task::spawn_blocking(move || {
@@ -462,7 +479,7 @@ impl Book {
                 }
             });
             let _ = writing.await;
-        });
+        }))
     }
 
     fn write_down(&self, key: Key, news: Option<&News>) {

@@ -81,6 +81,8 @@ struct Done {
     swept: bool,
     /// Files that the user knows cannot be had.
     told: HashSet<String>,
+    /// Those about mailboxes that took no keyword when they were asked for that alone.
+    in_vain: HashSet<String>,
 }
 
 impl Views {
@@ -149,8 +151,8 @@ impl View {
         .await
     }
 
-    /// Hides these as well, whoever hid others meanwhile, and drops those that are `gone` for ever. On the disk when
-    /// this returns.
+    /// Hides these as well, whoever hid others meanwhile, and drops those that are `gone` for ever. Their keywords are
+    /// owed. On the disk when this returns.
     ///
     /// # Errors
     /// None is hidden: the file cannot be written or believed, or is of another numbering.
@@ -161,10 +163,40 @@ impl View {
                 Some(veil) => veil.without(&gone),
                 None => Veil::new(numbering),
             };
-            veil.hidden = veil.hidden.with(&uids);
+            (veil.hidden, veil.owed) = (veil.hidden.with(&uids), veil.owed.with(&uids));
             Ok(veil)
         })
         .await
+    }
+
+    /// The keywords of these are owed no more, where the numbering is still this one.
+    ///
+    /// # Errors
+    /// They may still be.
+    pub async fn settle(&self, numbering: Numbering, settled: Runs) -> Result<(), NotHidden> {
+        self.change(move |before| match before {
+            Some(veil) if veil.numbering == numbering => {
+                Ok(Veil { owed: veil.owed.without(&settled), ..veil })
+            }
+            _ => Err(renumbered()),
+        })
+        .await
+    }
+
+    /// Whether the mailbox took no keyword when it was last asked for that alone, in this run.
+    pub fn is_in_vain(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.done().in_vain.contains(&self.name))
+    }
+
+    /// It takes none, or takes them again.
+    pub fn set_in_vain(&self, in_vain: bool) {
+        let Some(place) = &self.place else { return };
+        let mut done = place.done();
+        if in_vain {
+            done.in_vain.insert(self.name.clone());
+        } else {
+            done.in_vain.remove(&self.name);
+        }
     }
 
     async fn change(

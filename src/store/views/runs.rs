@@ -27,6 +27,11 @@ impl Runs {
         self.0.iter().map(|(first, last)| u64::from(last - first) + 1).sum()
     }
 
+    /// Each of them, ascending.
+    pub fn uids(&self) -> impl Iterator<Item = Uid> {
+        self.0.iter().flat_map(|(first, last)| *first..=*last).filter_map(Uid::new)
+    }
+
     /// The highest.
     pub fn last(&self) -> Option<Uid> {
         self.0.last().and_then(|(_, last)| Uid::new(*last))
@@ -161,6 +166,7 @@ mod tests {
             prop_assert_eq!(a.last().map(Uid::get), one.last().copied());
             prop_assert!((1..50).filter_map(Uid::new).all(|uid| a.has(uid) == one.contains(&uid.get())));
             prop_assert_eq!(a.has(Uid::new(u32::MAX).unwrap()), one.contains(&u32::MAX));
+            prop_assert_eq!(a.uids().map(Uid::get).collect::<Set>(), one.clone());
             prop_assert_eq!((a.count(), a.is_empty()), (one.len() as u64, one.is_empty()));
         }
 

@@ -15,8 +15,9 @@ fn veil(uid_validity: u32, numbers: &[u32]) -> Veil {
     Veil { hidden: runs(numbers), ..Veil::new(numbering(uid_validity)) }
 }
 
+/// All of them since they were hidden here.
 fn these(uid_validity: u32, numbers: &[u32]) -> Hidden {
-    Hidden::These(veil(uid_validity, numbers))
+    Hidden::These(Veil { owed: runs(numbers), ..veil(uid_validity, numbers) })
 }
 
 /// A place for a state folder, and what keeps it.
@@ -90,7 +91,7 @@ async fn another_numbering_is_begun_and_never_added_to() {
     // Another session's first login was under way.
     view.begin(Some(numbering(7)), Veil { asked: true, ..veil(8, &[]) }).await.unwrap();
     view.begin(Some(numbering(7)), veil(8, &[6])).await.unwrap();
-    let all = || Hidden::These(Veil { asked: true, ..veil(8, &[3, 5, 6]) });
+    let all = || Hidden::These(Veil { asked: true, owed: runs(&[3]), ..veil(8, &[3, 5, 6]) });
     assert_eq!(view.read().await, all());
     // Sessions from before the change.
     assert!(hide(&view, 7, &[4]).await.is_err());
@@ -113,11 +114,28 @@ async fn what_an_earlier_footbridge_wrote_is_read_and_written_anew_with_the_next
     let folder = Folder::open(&path).unwrap();
     FIRST.write(&folder.hold().unwrap(), "hidden-a-b", &octets).unwrap();
     let view = view(&path);
-    let hidden = |numbers| Hidden::These(Veil { asked: true, ..veil(7, numbers) });
-    assert_eq!(view.read().await, hidden(&[1, 2, 9]));
+    let hidden = |numbers, owed| Hidden::These(Veil { asked: true, owed: runs(owed), ..veil(7, numbers) });
+    assert_eq!(view.read().await, hidden(&[1, 2, 9], &[]));
     hide(&view, 7, &[3]).await.unwrap();
-    assert_eq!(view.read().await, hidden(&[1, 2, 3, 9]));
+    assert_eq!(view.read().await, hidden(&[1, 2, 3, 9], &[3]));
     assert!(matches!(FILES.read(&folder, "hidden-a-b").unwrap(), Content::Whole(_)));
+}
+
+#[tokio::test]
+async fn keywords_are_owed_until_they_are_settled_or_their_messages_are_gone() {
+    let (_outer, path) = place();
+    let view = view(&path);
+    hide(&view, 7, &[1, 2, 3, 4]).await.unwrap();
+    view.settle(numbering(7), runs(&[1, 2])).await.unwrap();
+    view.forget(numbering(7), runs(&[3])).await.unwrap();
+    assert_eq!(view.read().await, Hidden::These(Veil { owed: runs(&[4]), ..veil(7, &[1, 2, 4]) }));
+    assert!(view.settle(numbering(8), runs(&[4])).await.is_err());
+    // Of one mailbox of one bridge, as long as it runs.
+    view.set_in_vain(true);
+    assert!(view.is_in_vain() && view.clone().is_in_vain());
+    assert!(!View { name: "hidden-a-c".to_owned(), ..view.clone() }.is_in_vain());
+    view.set_in_vain(false);
+    assert!(!view.is_in_vain());
 }
 
 #[tokio::test]
