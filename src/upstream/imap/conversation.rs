@@ -1,5 +1,6 @@
 //! One connection, logged in: commands conducted by async-imap, one at a time.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use async_imap::error::Error;
@@ -22,6 +23,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Octets for S {}
 /// Commands over whose messages, thousands maybe, a server may sit in silence. One that is cut short and tried again
 /// from the start would never come to its end.
 const LABORIOUS: &[&str] = &["COPY", "MOVE", "STORE", "EXPUNGE", "SEARCH"];
+
+/// A command of a flight that is not done.
+struct Waiting {
+    /// Its place among the others.
+    at: usize,
+    name: &'static str,
+    tag: String,
+}
 
 /// async-imap's two types of a connection: LOGIN with literals leaves us the first.
 #[derive(Debug)]
@@ -77,22 +86,25 @@ impl<S: Octets> Conversation<S> {
         if commands.iter().any(|(name, _)| LABORIOUS.contains(name)) {
             self.wire().laborious();
         }
-        let tags: Vec<String> = commands.iter().map(|(_, command)| self.wire().queue(command)).collect();
-        let mut answers = Vec::with_capacity(tags.len());
-        for ((name, _), tag) in commands.iter().zip(&tags) {
-            let completion = self.completion(tag, name).await?;
+        let mut waiting = Vec::with_capacity(commands.len());
+        for (at, (name, command)) in commands.iter().enumerate() {
+            waiting.push(Waiting { at, name, tag: self.wire().queue(command) });
+        }
+        let mut answers = BTreeMap::new();
+        while !waiting.is_empty() {
+            let (Waiting { at, name, .. }, completion) = self.completion(&mut waiting).await?;
             if open::opens(name) {
                 self.heard().open.done(completion.status);
             }
-            let mut answer = self.heard().take_answer();
-            let refused = (completion.status != Status::Ok)
-                .then(|| refusal::of_command(name, &completion))
-                .map(|error| self.ended(name, error));
-            answer.completion = Some(completion);
-            answers.push(refused.map_or_else(|| whole(name, answer), Err));
+            // What came with a refusal is in the next answer: it may be of a command that is not done yet.
+            let answer = match completion.status {
+                Status::Ok => whole(name, self.heard().take_answer()),
+                _ => Err(self.ended(name, refusal::of_command(name, &completion))),
+            };
+            answers.insert(at, answer);
         }
         self.heard().open.still_numbered(first)?;
-        Ok(answers)
+        Ok(answers.into_values().collect())
     }
 
     /// The door of every command that goes by UIDs: what upstream has said unasked since the last one is heard first.
@@ -101,16 +113,20 @@ impl<S: Octets> Conversation<S> {
         self.heard().open.still_numbered(name)
     }
 
-    /// Sends what is queued and reads to the completion of the command of ours with `tag`.
-    async fn completion(&mut self, tag: &str, name: &'static str) -> Result<Completion, UpstreamError> {
+    /// Sends what is queued and reads to the completion of one of those that are `waiting`, which it is no longer then:
+    /// what does not depend on each other may be done in any order (RFC 3501 §5.5).
+    async fn completion(
+        &mut self,
+        waiting: &mut Vec<Waiting>,
+    ) -> Result<(Waiting, Completion), UpstreamError> {
+        let name = waiting.first().map_or("NOOP", |first| first.name);
         self.wire().flush().await.map_err(|error| self.fault(name, &error))?;
         loop {
             let text = self.wire().response().await.map_err(|error| self.fault(name, &error))?;
-            match response::parse(&text) {
-                Some(Response::Tagged { tag: done, status, text }) if done == tag.as_bytes() => {
-                    return Ok(Completion::new(status, &text));
-                }
-                _ => {}
+            if let Some(Response::Tagged { tag, status, text }) = response::parse(&text)
+                && let Some(at) = waiting.iter().position(|one| one.tag.as_bytes() == tag)
+            {
+                return Ok((waiting.remove(at), Completion::new(status, &text)));
             }
         }
     }

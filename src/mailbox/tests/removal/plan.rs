@@ -99,6 +99,50 @@ async fn nothing_is_moved_to_a_folder_that_is_not_this_accounts_own() {
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
 }
 
+/// RFC 3501 §5.5: what does not depend on each other is done in any order, and told so.
+#[tokio::test(start_paused = true)]
+async fn the_folders_may_be_listed_before_the_mailbox_is_open() {
+    const BIN: &str = "S: * LIST (\\Trash) \"/\" Bin";
+    const INBOX: &str = "S: * LIST () \"/\" INBOX";
+    const NUMBERED: &str = "S: * OK [UIDVALIDITY 7] x";
+    const FLAGS: &str = "S: * OK [PERMANENTFLAGS (\\Seen)] x";
+    const NAMESPACES: &str = "S: * NAMESPACE ((\"\" \"/\")) NIL NIL";
+    const MINE: &str = "S: * LIST () \"/\" Mine";
+    const SELECTED: &str = "S: $a OK [READ-WRITE] x";
+    const LISTED: &str = "S: $b OK x";
+    let flown = |capabilities: &str, answers: &[&str]| {
+        let asked = format!(
+            "{OPENED}C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 NAMESPACE {capabilities}\nS: $a OK x\n\
+             C: $a SELECT \"INBOX\"\nC: $b LIST \"\" \"*\"\nC: $c NAMESPACE\n"
+        );
+        asked + &answers.join("\n")
+    };
+    let moved = "C: $a UID MOVE 3:4,9 \"Bin\"\nS: $a OK x";
+    for answers in [
+        [INBOX, BIN, LISTED, NUMBERED, SELECTED, NAMESPACES, "S: $c OK x"],
+        [INBOX, BIN, LISTED, NAMESPACES, "S: $c OK x", NUMBERED, SELECTED],
+        // What is told of one comes before the other is done.
+        [NUMBERED, INBOX, BIN, NAMESPACES, "S: $c OK x", LISTED, SELECTED],
+        [NUMBERED, INBOX, BIN, LISTED, NAMESPACES, "S: $c OK x", SELECTED],
+        [NUMBERED, BIN, NAMESPACES, "S: $c OK x", SELECTED, INBOX, LISTED],
+        [NUMBERED, BIN, SELECTED, "S: $c NO not now", INBOX, MINE, LISTED],
+        // The Trash before a refusal: else all would be removed for good.
+        [NUMBERED, SELECTED, BIN, "S: $c NO not now", INBOX, MINE, LISTED],
+    ] {
+        let script = joined(&[&flown("MOVE UIDPLUS", &answers), moved]);
+        assert_eq!(check(Delete::Auto, &[script]).await, "Ok", "{answers:?}");
+    }
+    // Nor is what SELECT told forgotten: here marks do not last.
+    let answers = [NUMBERED, FLAGS, INBOX, LISTED, NAMESPACES, "S: $c OK x", SELECTED];
+    let left = "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: * 3 FETCH (UID 9)\nS: $a OK x";
+    let heard = check(Delete::Auto, &[joined(&[&flown("UIDPLUS", &answers), left])]).await;
+    assert!(heard.contains("it does not let this account mark messages deleted there"), "{heard}");
+    // Another numbering is heard wherever it is told.
+    let answers = [INBOX, BIN, LISTED, NUMBERED, SELECTED, "S: * OK [UIDVALIDITY 8] x", "S: $c OK x"];
+    let heard = check(Delete::Auto, &[joined(&[&flown("MOVE", &answers)])]).await;
+    assert!(heard.starts_with("UidValidityChanged"), "{heard}");
+}
+
 /// RFC 3501 §5.1: whether case counts in a folder's name is the server's to decide. Moved into its own folder a message
 /// would not go, or come back as new.
 #[tokio::test(start_paused = true)]
