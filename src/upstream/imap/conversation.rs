@@ -24,6 +24,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Octets for S {}
 /// from the start would never come to its end.
 const LABORIOUS: &[&str] = &["COPY", "MOVE", "STORE", "EXPUNGE", "SEARCH"];
 
+/// Commands that have done all there is to do where no message is left.
+const PASSING_OVER: &[&str] = &["FETCH", "SEARCH", "STORE"];
+
 /// A command of a flight that is not done.
 struct Waiting {
     /// Its place among the others.
@@ -61,8 +64,7 @@ impl<S: Octets> Conversation<S> {
         if by_uids && matches!(refused, None | Some(UpstreamError::Refused { .. })) {
             self.heard().open.still_numbered(name)?;
         }
-        let answer = self.heard().take_answer();
-        refused.map_or_else(|| whole(name, answer), Err)
+        self.came_to(name, refused)
     }
 
     /// Runs commands in one flight, to the completion of the last; each must be right whatever becomes of those
@@ -97,14 +99,29 @@ impl<S: Octets> Conversation<S> {
                 self.heard().open.done(completion.status);
             }
             // What came with a refusal is in the next answer: it may be of a command that is not done yet.
-            let answer = match completion.status {
-                Status::Ok => whole(name, self.heard().take_answer()),
-                _ => Err(self.ended(name, refusal::of_command(name, &completion))),
-            };
-            answers.insert(at, answer);
+            let refused = (completion.status != Status::Ok)
+                .then(|| refusal::of_command(name, &completion))
+                .map(|error| self.ended(name, error));
+            answers.insert(at, self.came_to(name, refused));
         }
         self.heard().open.still_numbered(first)?;
         Ok(answers.into_values().collect())
+    }
+
+    /// What a command that is done came to. UIDs that are not there are passed over without an error (RFC 3501 §6.4.8), but
+    /// some servers refuse any set of them in a mailbox that has become empty.
+    fn came_to(
+        &mut self,
+        name: &'static str,
+        refused: Option<UpstreamError>,
+    ) -> Result<Answer, UpstreamError> {
+        match refused {
+            Some(UpstreamError::Refused { .. })
+                if PASSING_OVER.contains(&name) && self.heard().open.is_empty() => {}
+            Some(error) => return Err(error),
+            None => {}
+        }
+        whole(name, self.heard().take_answer())
     }
 
     /// The door of every command that goes by UIDs: what upstream has said unasked since the last one is heard first.

@@ -155,7 +155,10 @@ impl Heard {
             }
             Response::Untagged { status, text } => self.status(status, &text),
             Response::Capability(list) => self.capabilities = Some(capabilities(list)),
-            other => self.answer.data(&other),
+            other => {
+                self.open.data(&other);
+                self.answer.data(&other);
+            }
         }
         if self.kept.saturating_add(self.answer.octets) > KEPT {
             return Err(io::ErrorKind::FileTooLarge.into());

@@ -10,7 +10,7 @@
 //! before and behind each command, so that whoever has one run need not think of it.
 
 use crate::mail::UidValidity;
-use crate::proto::imap::response::Status;
+use crate::proto::imap::response::{Response, Status};
 use crate::upstream::UpstreamError;
 
 /// See the module; nothing where no mailbox is open.
@@ -25,6 +25,8 @@ pub struct Open {
     pub may_hide: bool,
     /// A `\Deleted` would not last: PERMANENTFLAGS was said, and does not have it (RFC 3501 §7.1).
     pub forgets_deleted: bool,
+    /// How many messages are in it, where that was told.
+    messages: Option<u32>,
 }
 
 /// Whether a command names messages that another numbering has others for: by UID (RFC 3501 §6.4.8), or by the marks that
@@ -57,6 +59,20 @@ impl Open {
         if self.opened.is_none() || self.opened == self.uid_validity {
             self.uid_validity = uid_validity;
         }
+    }
+
+    /// Upstream told something else, of messages that came or went maybe (RFC 3501 §7.3.1, §7.4.1).
+    pub fn data(&mut self, response: &Response<'_>) {
+        match response {
+            Response::Exists(number) => self.messages = Some(*number),
+            Response::Expunge => self.messages = self.messages.map(|number| number.saturating_sub(1)),
+            _ => {}
+        }
+    }
+
+    /// Whether no message is in it any more, so far as upstream tells.
+    pub fn is_empty(&self) -> bool {
+        self.messages == Some(0)
     }
 
     /// Whether UIDs name what they did when it was opened.
@@ -120,6 +136,24 @@ mod tests {
             Open { opened: UidValidity::new(7), uid_validity: UidValidity::new(8), ..Open::default() };
         open.begin();
         assert!(open.still_numbered("STORE").is_ok());
+    }
+
+    #[test]
+    fn rfc3501_7_4_1_each_expunge_is_a_message_less() {
+        let mut open = Open::default();
+        open.data(&Response::Expunge);
+        assert!(!open.is_empty(), "nobody told how many there are");
+        open.data(&Response::Exists(2));
+        open.data(&Response::Expunge);
+        assert!(!open.is_empty());
+        open.data(&Response::Expunge);
+        assert!(open.is_empty());
+        open.data(&Response::Exists(1));
+        assert!(!open.is_empty());
+        open.data(&Response::Exists(0));
+        assert!(open.is_empty());
+        open.begin();
+        assert!(!open.is_empty());
     }
 
     #[test]

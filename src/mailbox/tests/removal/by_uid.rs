@@ -368,3 +368,29 @@ async fn what_is_copied_in_vain_is_copied_twice_at_most() {
     }
     provider.kept().await;
 }
+
+/// RFC 3501 §6.4.8: a UID that is not there is passed over, but not by a server that takes each set in an empty mailbox for
+/// an error (§7.3.1, §7.4.1: which it is when EXISTS says so, or as many EXPUNGE as there were messages).
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_empty_behind_uid_expunge_is_no_fault() {
+    let capable = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 UIDPLUS\nS: $a OK x";
+    let selected = |exists: &str| SELECTED.replacen("S: *", &format!("S: * {exists} EXISTS\nS: *"), 1);
+    let marked = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a OK x";
+    let asked = "C: $b UID EXPUNGE 3:4,9\nC: $c UID FETCH 3:4,9 (UID)";
+    let (done, invalid) = ("S: $b OK x", "S: $c BAD The specified message set is invalid.");
+    for gone in ["S: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: * 1 EXPUNGE", "S: * 0 EXISTS"] {
+        let script = [OPENED, capable, &selected("3"), marked, asked, gone, done, invalid];
+        assert_eq!(check(Delete::Expunge, &[joined(&script)]).await, "Ok", "{gone}");
+    }
+    // All of it had gone before.
+    let refused = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a BAD Invalid set";
+    let script = [OPENED, capable, &selected("0"), refused, asked, done, invalid];
+    assert_eq!(check(Delete::Expunge, &[joined(&script)]).await, "Ok");
+    // Where something may be left, nobody has said that it is not ours.
+    let look = "C: $c UID FETCH 3:4,9 (UID)\nS: $c BAD The specified message set is invalid.";
+    for left in ["S: * 1 EXPUNGE\nS: * 1 EXPUNGE", "S: * 0 EXISTS\nS: * 1 EXISTS"] {
+        let script = [OPENED, capable, &selected("3"), marked, asked, left, done, invalid, look];
+        let heard = check(Delete::Expunge, &[joined(&script)]).await;
+        assert!(heard.starts_with("Refused"), "{heard} after {left}");
+    }
+}
