@@ -2,7 +2,7 @@
 
 use super::guarded;
 use super::plan::Plan;
-use super::work::{Part, Work, there};
+use super::work::{Command, Part, Work, there};
 use crate::mail::Uid;
 use crate::proto::imap::uid_set;
 use crate::upstream::UpstreamError;
@@ -92,8 +92,7 @@ impl Work {
         }
         // Each moves what it names, whatever becomes of the others.
         let moves = self.commands("MOVE", &self.left, folder.len(), |set| format!("UID MOVE {set} {folder}"));
-        let answers = self.run_all(session, moves).await?;
-        self.moved(session, &answers).await
+        self.run_and_look(session, moves).await
     }
 
     /// Where EXPUNGE may be refused: what would be copied in vain, and what has been.
@@ -149,27 +148,21 @@ impl Work {
         // Not in one flight: beside another client Dovecot has brought a message back that was expunged before it had
         // taken in the mark.
         self.store(session, &self.left, "+FLAGS.SILENT (\\Deleted)").await?;
-        // How many EXPUNGE responses come tells nothing, for they may be those of another client's removals: so a look
-        // at what is there still travels along.
-        let mut commands = self.commands("EXPUNGE", &self.left, 0, |set| format!("UID EXPUNGE {set}"));
+        let expunges = self.commands("EXPUNGE", &self.left, 0, |set| format!("UID EXPUNGE {set}"));
+        self.run_and_look(session, expunges).await
+    }
+
+    /// Runs what removes all that is left. How many EXPUNGE responses come tells nothing, for they may be those of another
+    /// client's removals: so a look at what is there still travels along.
+    async fn run_and_look(
+        &mut self,
+        session: &Session,
+        mut commands: Vec<Command>,
+    ) -> Result<(), UpstreamError> {
         let before = commands.len();
         commands.extend(self.looking(&self.left));
         let answers = self.run_all(session, commands).await?;
         self.left = there(&self.left, answers.into_iter().skip(before));
-        if self.left.is_empty() { Ok(()) } else { Err(left_there()) }
-    }
-
-    /// All that was named is gone where upstream tells of as many; else what is left is found out.
-    async fn moved(&mut self, session: &Session, answers: &[Answer]) -> Result<(), UpstreamError> {
-        let told = answers.iter().fold(0_usize, |told, answer| {
-            told.saturating_add(usize::try_from(answer.expunged).unwrap_or(usize::MAX))
-        });
-        // None at all: it does not tell of them here, and its OK is what there is.
-        self.left = match told {
-            0 => Vec::new(),
-            told if told >= self.left.len() => Vec::new(),
-            _ => self.present(session, &self.left).await?,
-        };
         if self.left.is_empty() { Ok(()) } else { Err(left_there()) }
     }
 }

@@ -8,8 +8,9 @@
 //!    hide      nothing is removed: see `hidden`
 //! ```
 //!
-//! What need not wait for an answer goes in one flight: SELECT with LIST, UID EXPUNGE with a look at what is left, the parts of a
-//! long set; never a copy with what relies on it. So QUIT costs two round trips where MOVE does it, three with UIDPLUS.
+//! What need not wait for an answer goes in one flight: SELECT with LIST, UID MOVE or UID EXPUNGE with a look at what is
+//! left, the parts of a long set; never a copy with what relies on it. So QUIT costs two round trips where MOVE does it,
+//! three with UIDPLUS.
 //!
 //! Never a sequence number, never CLOSE, never a set that ends in `*`. A copy that fails stops everything: what is
 //! not safe elsewhere is not removed here. Another UIDVALIDITY that upstream tells on the way stops everything too: the

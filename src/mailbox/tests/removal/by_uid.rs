@@ -7,18 +7,21 @@ async fn what_was_done_in_part_is_gone_on_with_as_long_as_it_gets_less() {
     // RFC 9738 §3: an OK to the first of them, and the capability that says how many.
     let moved = |uids: &str| format!("C: $a UID MOVE {uids} \"Bin &AOk-\"");
     let there = |uids: &str, left: &str| format!("C: $a UID FETCH {uids} (UID)\n{left}\nS: $a OK x");
+    // Behind MOVE, and once more by itself.
+    let looked = |uids: &str, left: &str| [there(uids, left), there(uids, left)].join("\n");
     let cut = [
         &flown("MOVE", TRASH),
         &moved("3:4,9"),
         "S: * 1 EXPUNGE\nS: $a OK [MESSAGELIMIT 1 4] no more",
-        &there("3:4,9", "S: * 1 FETCH (UID 4)\nS: * 2 FETCH (UID 9)"),
+        &looked("3:4,9", "S: * 1 FETCH (UID 4)\nS: * 2 FETCH (UID 9)"),
         &moved("4,9"),
         "S: $a OK [MESSAGELIMIT 1 9] no more",
     ];
-    let rest = [&there("4,9", "S: * 1 FETCH (UID 9)"), &moved("9"), "S: * 1 EXPUNGE\nS: $a OK x"];
+    let gone = there("9", "");
+    let rest = [&looked("4,9", "S: * 1 FETCH (UID 9)"), &moved("9"), "S: * 1 EXPUNGE\nS: $a OK x", &gone];
     assert_eq!(check(Delete::Auto, &[joined(&[cut.as_slice(), &rest].concat())]).await, "Ok");
     // Where nothing more is done, it ends.
-    let stuck = [there("4,9", "S: * 1 FETCH (UID 4)\nS: * 2 FETCH (UID 9)")];
+    let stuck = [looked("4,9", "S: * 1 FETCH (UID 4)\nS: * 2 FETCH (UID 9)")];
     let stuck: Vec<&str> = cut.into_iter().chain(stuck.iter().map(String::as_str)).collect();
     assert_eq!(
         check(Delete::Auto, &[joined(&stuck)]).await,
@@ -43,6 +46,7 @@ async fn what_was_done_in_part_is_gone_on_with_as_long_as_it_gets_less() {
         &flown("MOVE MESSAGELIMIT=2", TRASH),
         "C: $a UID MOVE 3:4 \"Bin &AOk-\"\nC: $b UID MOVE 9 \"Bin &AOk-\"",
         "S: $a OK x\nS: $b OK x",
+        "C: $a UID FETCH 3:4 (UID)\nC: $b UID FETCH 9 (UID)\nS: $a OK x\nS: $b OK x",
     ]);
     assert_eq!(check(Delete::Auto, &[told]).await, "Ok");
 }
@@ -64,7 +68,8 @@ async fn where_deletion_marks_do_not_last_nothing_is_copied_or_marked() {
     let selected = SELECTED.replace("    S: * OK", "    S: * OK [PERMANENTFLAGS (\\Seen)] x\n    S: * OK");
     assert_eq!(check(Delete::Flag, &[joined(&[OPENED, CAPABLE, &selected, left])]).await, refused);
     // MOVE needs no mark.
-    let script = joined(&[&forgets(flown("MOVE", TRASH)), "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nS: $a OK x"]);
+    let moved = "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nS: $a OK x\nC: $a UID FETCH 3:4,9 (UID)\nS: $a OK x";
+    let script = joined(&[&forgets(flown("MOVE", TRASH)), moved]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
 }
 
@@ -119,6 +124,9 @@ async fn a_refused_move_is_looked_into() {
         C: $a UID FETCH 3:4,9 (UID)"#,
             left,
             "S: $a OK x",
+            "C: $a UID FETCH 3:4,9 (UID)",
+            left,
+            "S: $a OK x",
         ])
     };
     assert_eq!(check(Delete::Auto, &[refused("")]).await, "Ok");
@@ -140,7 +148,9 @@ async fn a_refusal_for_the_sake_of_messages_that_are_gone_keeps_no_other() {
     let script = joined(&[
         &flown("MOVE", TRASH),
         refused("UID MOVE 3:4,9 \"Bin &AOk-\""),
+        "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x",
         "C: $a UID MOVE 4 \"Bin &AOk-\"\nS: $a OK x",
+        "C: $a UID FETCH 4 (UID)\nS: $a OK x",
     ]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
     let script = joined(&[
@@ -175,6 +185,7 @@ async fn a_trash_that_is_gone_meanwhile_is_not_made() {
         S: * 2 FETCH (UID 4)
         S: * 3 FETCH (UID 9)
         S: $a OK x"#,
+        THERE,
     ]);
     assert_eq!(check(Delete::Auto, &[script]).await, r#"NoFolder { folder: "Bin é" }"#);
 }
@@ -234,18 +245,23 @@ async fn what_does_not_wait_for_an_answer_travels_together() {
         joined(&[&flown("MOVE", TRASH), moves, answers])
     };
     let provider = |script| Provider::new(&[script]).quirks(&[Quirk::DeleteSingly]);
-    assert_eq!(update(provider(singly("S: $a OK x\nS: $b OK x\nS: $c OK x"))).await, "Ok");
+    let none = "C: $a UID FETCH 3 (UID)\nC: $b UID FETCH 4 (UID)\nC: $c UID FETCH 9 (UID)\n\
+                S: $a OK x\nS: $b OK x\nS: $c OK x";
+    assert_eq!(update(provider(singly(&format!("S: $a OK x\nS: $b OK x\nS: $c OK x\n{none}")))).await, "Ok");
     // One of them is refused: the others are done all the same, and that one is tried once more.
     let look = "C: $a UID FETCH 3 (UID)\nC: $b UID FETCH 4 (UID)\nC: $c UID FETCH 9 (UID)\n\
                 S: $a OK x\nS: * 1 FETCH (UID 4)\nS: $b OK x\nS: $c OK x\n";
-    let refused = format!("S: $a OK x\nS: $b NO busy\nS: $c OK x\n{look}C: $a UID MOVE 4 \"Bin &AOk-\"\n");
-    assert_eq!(update(provider(singly(&format!("{refused}S: $a OK x")))).await, "Ok");
+    let refused =
+        format!("S: $a OK x\nS: $b NO busy\nS: $c OK x\n{look}{look}C: $a UID MOVE 4 \"Bin &AOk-\"\n");
+    let moved = singly(&format!("{refused}S: $a OK x\nC: $a UID FETCH 4 (UID)\nS: $a OK x"));
+    assert_eq!(update(provider(moved)).await, "Ok");
     let there = "C: $a UID FETCH 4 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x";
-    let again = singly(&format!("{refused}S: $a NO [OVERQUOTA] full\n{there}"));
+    let again = singly(&format!("{refused}S: $a NO [OVERQUOTA] full\n{there}\n{there}"));
     assert_eq!(update(provider(again)).await, r#"Refused { command: "MOVE", text: "full [OVERQUOTA]" }"#);
     // Renumbered in the middle: nothing more is asked by numbers that are void.
-    let renumbered = singly("S: $a NO busy\nS: * OK [UIDVALIDITY 8] rebuilt\nS: $b OK x\nS: $c OK x");
-    assert!(update(provider(renumbered)).await.starts_with("UidValidityChanged"));
+    let renumbered =
+        format!("S: $a NO busy\nS: * OK [UIDVALIDITY 8] rebuilt\nS: $b OK x\nS: $c OK x\n{look}");
+    assert!(update(provider(singly(&renumbered))).await.starts_with("UidValidityChanged"));
     // A copy that is missing keeps its original: copies are waited for.
     let script = joined(&[
         &flown("UIDPLUS", TRASH),
@@ -393,4 +409,30 @@ async fn a_mailbox_that_is_empty_behind_uid_expunge_is_no_fault() {
         let heard = check(Delete::Expunge, &[joined(&script)]).await;
         assert!(heard.starts_with("Refused"), "{heard} after {left}");
     }
+}
+
+/// RFC 6851 §3.3, RFC 3501 §7.4.1: EXPUNGE tells numbers that may be of another client's removals.
+#[tokio::test(start_paused = true)]
+async fn removals_of_others_do_not_count_among_what_was_moved() {
+    let flown = flown("MOVE UIDPLUS", TRASH);
+    let told =
+        "S: * OK [COPYUID 1 3:4 1:2] moved\nS: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: $a OK x";
+    let asked = |uids: &str| format!("C: $a UID MOVE {uids} \"Bin &AOk-\"\nC: $b UID FETCH {uids} (UID)");
+    let there = "S: * 1 FETCH (UID 9)\nS: $b OK x";
+    let look = |uids: &str| format!("C: $b UID FETCH {uids} (UID)");
+    let first = [&flown, &asked("3:4,9"), told, there, &look("9"), there];
+    let rest = [&asked("9"), "S: * 1 EXPUNGE\nS: $a OK x\nS: $b OK x"];
+    assert_eq!(check(Delete::Auto, &[joined(&[&first[..], &rest].concat())]).await, "Ok");
+    // Not even where nothing is told, or where nothing more is moved.
+    let first = [&flown, &asked("3:4,9"), "S: $a OK x", there, &look("9"), there];
+    let rest = [&asked("9"), "S: $a OK x", there, &look("9"), there];
+    assert_eq!(
+        check(Delete::Auto, &[joined(&[&first[..], &rest].concat())]).await,
+        r#"Refused { command: "EXPUNGE", text: "it left messages in the mailbox" }"#
+    );
+    // One that looks before it has moved is asked again.
+    let early =
+        ["S: $a OK x", "S: * 3 FETCH (UID 3)\nS: * 4 FETCH (UID 4)\nS: * 9 FETCH (UID 9)\nS: $b OK x"];
+    let script = [&*flown, &asked("3:4,9"), early[1], early[0], &look("3:4,9"), "S: $b OK x"];
+    assert_eq!(check(Delete::Auto, &[joined(&script)]).await, "Ok");
 }

@@ -27,6 +27,8 @@ async fn auto_moves_to_the_trash_by_special_use() {
         S: * 1 EXPUNGE
         S: * 1 EXPUNGE
         S: * 1 EXPUNGE
+        S: $a OK x
+        C: $a UID FETCH 3:4,9 (UID)
         S: $a OK x"#,
     ]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
@@ -50,6 +52,8 @@ async fn special_use_is_asked_for_where_it_must_be_and_not_where_that_is_known_t
         S: $b OK x"#,
         r#"
         C: $a UID MOVE 3:4,9 "x"
+        S: $a OK x
+        C: $a UID FETCH 3:4,9 (UID)
         S: $a OK x"#,
     ]);
     assert_eq!(check(Delete::Trash, &[script]).await, "Ok");
@@ -57,6 +61,8 @@ async fn special_use_is_asked_for_where_it_must_be_and_not_where_that_is_known_t
         &flown("SPECIAL-USE LIST-EXTENDED MOVE", TRASH),
         r#"
         C: $a UID MOVE 3:4,9 "Bin &AOk-"
+        S: $a OK x
+        C: $a UID FETCH 3:4,9 (UID)
         S: $a OK x"#,
     ]);
     let provider = Provider::new(&[script]).quirks(&[Quirk::ListSpecialUseBad]);
@@ -86,7 +92,8 @@ async fn nothing_is_moved_to_a_folder_that_is_not_this_accounts_own() {
     const NAMESPACES: &str = "S: * NAMESPACE ((\"\" \"/\")) NIL ((\"Public/\" \"/\"))\nS: $c OK x";
     const FOREIGN: &str = r#"S: * LIST (\Trash) "/" "Public/Trash""#;
     let both = format!("{FOREIGN}\nS: * LIST (\\Trash) \"/\" \"Mine/Deleted/Bin\"");
-    let moved = "C: $a UID MOVE 3:4,9 \"Mine/Deleted/Bin\"\nS: $a OK x";
+    let moved =
+        "C: $a UID MOVE 3:4,9 \"Mine/Deleted/Bin\"\nS: $a OK x\nC: $a UID FETCH 3:4,9 (UID)\nS: $a OK x";
     assert_eq!(check(Delete::Auto, &[joined(&[&flown(&both, NAMESPACES), moved])]).await, "Ok");
     // It is the only one, by attribute or by name.
     let alone = joined(&[&flown(FOREIGN, NAMESPACES)]);
@@ -94,8 +101,10 @@ async fn nothing_is_moved_to_a_folder_that_is_not_this_accounts_own() {
     assert_eq!(check(Delete::Trash, &[alone]).await, r#"NoFolder { folder: "Trash" }"#);
     // Where nothing tells whose they are, the one that is not below another folder.
     let unknown = format!("{FOREIGN}\nS: * LIST (\\Trash) \"/\" INBOX/Bin");
-    let script =
-        joined(&[&flown(&unknown, "S: $c NO not now"), "C: $a UID MOVE 3:4,9 \"INBOX/Bin\"\nS: $a OK x"]);
+    let script = joined(&[
+        &flown(&unknown, "S: $c NO not now"),
+        "C: $a UID MOVE 3:4,9 \"INBOX/Bin\"\nS: $a OK x\nC: $a UID FETCH 3:4,9 (UID)\nS: $a OK x",
+    ]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
 }
 
@@ -117,7 +126,7 @@ async fn the_folders_may_be_listed_before_the_mailbox_is_open() {
         );
         asked + &answers.join("\n")
     };
-    let moved = "C: $a UID MOVE 3:4,9 \"Bin\"\nS: $a OK x";
+    let moved = "C: $a UID MOVE 3:4,9 \"Bin\"\nS: $a OK x\nC: $a UID FETCH 3:4,9 (UID)\nS: $a OK x";
     for answers in [
         [INBOX, BIN, LISTED, NUMBERED, SELECTED, NAMESPACES, "S: $c OK x"],
         [INBOX, BIN, LISTED, NAMESPACES, "S: $c OK x", NUMBERED, SELECTED],
@@ -153,8 +162,7 @@ async fn nothing_is_moved_to_a_folder_that_may_be_the_open_one_in_another_case()
     assert!(heard.starts_with(r#"Refused { command: "LIST", text: "a folder whose name differs"#), "{heard}");
     // Listed beside it: here case counts.
     let both = format!("{TRASH}\nS: * LIST () \"/\" \"bin &AMk-\"");
-    let moved =
-        "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nS: * 3 EXPUNGE\nS: * 3 EXPUNGE\nS: * 3 EXPUNGE\nS: $a OK x";
+    let moved = "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nS: * 3 EXPUNGE\nS: * 3 EXPUNGE\nS: * 3 EXPUNGE\nS: $a OK x\nC: $a UID FETCH 3:4,9 (UID)\nS: $a OK x";
     let script = joined(&[&flown("UIDPLUS MOVE", &both), moved]);
     let script = script.replace("\"INBOX\"", "\"bin &AMk-\"").leak();
     assert_eq!(update(Provider::new(&[script]).folder("bin É")).await, "Ok");
@@ -194,6 +202,8 @@ async fn nothing_is_expunged_because_a_row_of_the_list_cannot_be_read() {
         &flown("MOVE", &format!("S: * LIST (\\Marked \"/\" x\n{TRASH}")),
         r#"
         C: $a UID MOVE 3:4,9 "Bin &AOk-"
+        S: $a OK x
+        C: $a UID FETCH 3:4,9 (UID)
         S: $a OK x"#,
     ]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
@@ -205,6 +215,8 @@ async fn folders_go_by_name_where_no_attribute_helps() {
         &flown("MOVE", r#"S: * LIST () "." "INBOX.papierkorb""#),
         r#"
         C: $a UID MOVE 3:4,9 "INBOX.papierkorb"
+        S: $a OK x
+        C: $a UID FETCH 3:4,9 (UID)
         S: $a OK x"#,
     ]);
     let mut provider = Provider::new(&[script]);
@@ -229,7 +241,9 @@ async fn where_folders_are_labels_expunge_is_trash_and_archive_is_all_mail() {
             // A mark alone may archive there, or remove for ever: a setting on the web that nobody here can see.
             (Delete::Flag, "[Gmail]/All Mail"),
         ] {
-            let moved = format!("C: $a UID MOVE 3:4,9 \"{folder}\"\nS: $a OK x");
+            let moved = format!(
+                "C: $a UID MOVE 3:4,9 \"{folder}\"\nS: $a OK x\nC: $a UID FETCH 3:4,9 (UID)\nS: $a OK x"
+            );
             let script = joined(&[&flown(capabilities, GMAIL), &moved]);
             assert_eq!(update(Provider::new(&[script]).delete(delete).quirks(quirks)).await, "Ok");
             let script = planned(GMAIL).replace("IMAP4rev1", &format!("IMAP4rev1 {capabilities}")).leak();
@@ -333,16 +347,16 @@ async fn each_value_of_delete_at_each_kind_of_server() {
     let rehearsed = |copied: Vec<&'static str>| [vec![STANDS, LOOK, SEES], copied].concat();
     let archived_so = |copied: Vec<&'static str>| [vec![OLD_STANDS, LOOK, SEES], copied].concat();
     for (delete, capabilities, folders, said) in [
-        (Delete::Auto, both, folders.as_str(), vec![MOVE]),
+        (Delete::Auto, both, folders.as_str(), vec![MOVE, LEFT]),
         (Delete::Auto, uidplus, folders, copied(&[MARK, EXPUNGE, LEFT])),
         (Delete::Auto, none, folders, rehearsed(copied(&guarded))),
         (Delete::Auto, both, "", vec![MARK, EXPUNGE, LEFT]),
         (Delete::Auto, uidplus, "", vec![MARK, EXPUNGE, LEFT]),
         (Delete::Auto, none, "", guarded.to_vec()),
-        (Delete::Trash, both, folders, vec![MOVE]),
+        (Delete::Trash, both, folders, vec![MOVE, LEFT]),
         (Delete::Trash, uidplus, folders, copied(&[MARK, EXPUNGE, LEFT])),
         (Delete::Trash, none, folders, rehearsed(copied(&guarded))),
-        (Delete::Archive, both, folders, vec![ARCHIVE]),
+        (Delete::Archive, both, folders, vec![ARCHIVE, LEFT]),
         (Delete::Archive, uidplus, folders, archived(&[MARK, EXPUNGE, LEFT])),
         (Delete::Archive, none, folders, archived_so(archived(&guarded))),
         (Delete::Expunge, both, folders, vec![MARK, EXPUNGE, LEFT]),

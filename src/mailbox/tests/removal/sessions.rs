@@ -68,7 +68,7 @@ async fn a_mailbox_that_is_renumbered_between_two_commands_loses_nothing() {
     S: $c OK x"#;
     let copied = "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x";
     let marked = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a OK x";
-    let moved = "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nS: $a OK x";
+    let moved = "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nC: $b UID FETCH 3:4,9 (UID)\nS: $a OK x\nS: $b OK x";
     for (delete, script, places) in [
         (Delete::Auto, joined(&[&flown("UIDPLUS", TRASH), copied, by_uid]), 3),
         (Delete::Auto, joined(&[&flown("UIDPLUS MOVE", TRASH), moved]), 1),
@@ -113,7 +113,7 @@ async fn a_lost_connection_is_replaced_once_and_what_is_left_goes_on() {
     const CAPABLE: &str = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 MOVE UIDPLUS\nS: $a OK x";
     let lost = joined(&[&flown("MOVE UIDPLUS", TRASH), "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nEOF"]);
     let left = "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 9)\nS: $a OK x";
-    let moved = "C: $a UID MOVE 9 \"Bin &AOk-\"\nS: $a OK x";
+    let moved = "C: $a UID MOVE 9 \"Bin &AOk-\"\nS: $a OK x\nC: $a UID FETCH 9 (UID)\nS: $a OK x";
     assert_eq!(check(Delete::Auto, &[lost, joined(&[SELECTED, left, CAPABLE, moved])]).await, "Ok");
     // Renumbered meanwhile: nothing more is touched.
     let renumbered = joined(&["C: $a SELECT \"INBOX\"\nS: * OK [UIDVALIDITY 9] x\nS: $a OK x"]);
