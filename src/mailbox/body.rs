@@ -1,10 +1,12 @@
 //! A message's octets on their way to an app, and into the cache once they are known to be whole.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
 
 use super::keeping::Keeping;
 use super::rest::{Coming, Rest};
-use crate::mail::HeaderIdentity;
+use crate::mail::{HeaderIdentity, Identity};
 use crate::store::{Bodies, BodyKey, Damaged, Kept, Learner};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::Fetched;
@@ -20,7 +22,34 @@ pub struct Body {
     given: u64,
     source: Source,
     /// Until the end: what goes by may yet turn out to be another message's.
-    learning: Option<(HeaderIdentity, Learner)>,
+    learning: Option<(HeaderIdentity, Learns)>,
+}
+
+/// Whose body was it? Asked by whoever doubts it; empty until all of it has gone by.
+pub(super) type Header = Arc<OnceLock<Option<Identity>>>;
+
+/// Who is told by what header the message may be known again.
+#[derive(Debug)]
+pub(super) enum Learns {
+    /// Only of one that proves something.
+    Ledger(Learner),
+    /// Of one that proves nothing, too.
+    Doubt(Header),
+}
+
+impl Learns {
+    fn learn(self, identity: Option<Identity>) {
+        match self {
+            Self::Ledger(learner) => {
+                if let Some(identity) = identity {
+                    learner.learn(identity);
+                }
+            }
+            Self::Doubt(header) => {
+                let _ = header.set(identity); // Once a body.
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -61,9 +90,9 @@ impl Body {
         Self { octets, given: 0, source, learning: None }
     }
 
-    /// The same, whose header tells `learner` by what the message may be known again.
-    pub(super) fn learning(mut self, learner: Option<Learner>) -> Self {
-        self.learning = learner.map(|learner| (HeaderIdentity::default(), learner));
+    /// The same, whose header tells `learns` by what the message may be known again.
+    pub(super) fn learning(mut self, learns: Option<Learns>) -> Self {
+        self.learning = learns.map(|learns| (HeaderIdentity::default(), learns));
         self
     }
 
@@ -98,10 +127,8 @@ impl Body {
                 }
             }
             None => {
-                if let Some((header, learner)) = self.learning.take()
-                    && let Some(identity) = header.finish(self.octets)
-                {
-                    learner.learn(identity);
+                if let Some((header, learns)) = self.learning.take() {
+                    learns.learn(header.finish(self.octets));
                 }
             }
         }

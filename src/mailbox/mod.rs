@@ -4,6 +4,7 @@
 //!  Mailbox ─┬─ opening   from a login to what is in it
 //!           ├─ line      the upstream session, replaced when it is lost
 //!           ├─ body      from the cache, or as it comes
+//!           ├─ doubt     whose a body is that is not as long as it was listed
 //!           ├─ rest      what the cache could not give to its end
 //!           ├─ ahead     what an app that goes from message to message will ask for next
 //!           ├─ beginning headers and some lines, without the rest
@@ -19,6 +20,7 @@
 mod ahead;
 mod beginning;
 mod body;
+mod doubt;
 mod held;
 mod hidden;
 mod keeping;
@@ -44,12 +46,14 @@ pub use opening::{Coming, Opening};
 pub use removal::RemovalPlan;
 pub use resources::Resources;
 
-use crate::mail::{Account, MessageSize, Names, Quirk, ToldSize, Uid, UidValidity};
+use crate::mail::{Account, MessageSize, Names, ToldSize, Uid, UidValidity};
 use crate::proto::pop3::Maildrop;
 use crate::store::{BodyKey, Page};
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Fetched, Part, Session, Wanted};
 use ahead::Ahead;
+use body::Learns;
+use doubt::Doubt;
 use held::{Claim, InUse, Left};
 use hidden::Hiding;
 use line::Line;
@@ -68,8 +72,8 @@ pub struct Mailbox {
     uid_validity: UidValidity,
     /// What upstream told of its messages' sizes.
     told: listing::Told,
-    /// The body asked for last is not the message's as it was listed.
-    doubted: Option<Uid>,
+    /// The body asked for last is not as long as upstream listed it, where it may be another message's.
+    doubt: Option<Doubt>,
     /// What the ledger has of it.
     page: Page,
     /// Upstream does not tell by what messages would be known again, so their headers have to.
@@ -111,7 +115,7 @@ impl Mailbox {
     /// A body of this mailbox went to an app whole, and POP3 counts so many octets of it: what LIST says from the next
     /// session on (RFC 1939 §11).
     pub fn learnt(&self, uid: Uid, octets: u64) {
-        if self.doubted != Some(uid) {
+        if self.doubt.as_ref().is_none_or(|doubt| doubt.uid != uid) {
             self.page.learn(self.uid_validity, uid, MessageSize::exact(octets, self.told(uid)));
         }
     }
@@ -149,12 +153,6 @@ impl Mailbox {
         Body::coming(fetched, &self.resources.bodies, key)
     }
 
-    /// Whether a body of so many octets may be another message's: where that is known to happen, one that is not as long
-    /// as upstream listed it is handed on, as there is no other, but nothing of it is remembered.
-    fn is_doubtful(&self, uid: Uid, octets: u64) -> bool {
-        self.account.quirks.has(Quirk::WrongBody) && self.told(uid).differs(ToldSize::of(octets))
-    }
-
     fn told(&self, uid: Uid) -> ToldSize {
         let at = self.told.binary_search_by_key(&uid, |(uid, _)| *uid).ok();
         at.and_then(|at| self.told.get(at)).map_or(ToldSize::UNKNOWN, |(_, told)| *told)
@@ -167,10 +165,12 @@ impl Mailbox {
     /// As [`Mailbox::retrieve`].
     pub async fn retrieve_and_learn(&mut self, uid: Uid, maildrop: &Maildrop) -> Result<Body, UpstreamError> {
         let body = self.retrieve(uid, maildrop).await?;
-        self.doubted = self.is_doubtful(uid, body.octets()).then_some(uid);
-        let learns = self.learns && self.doubted.is_none();
-        let learner = learns.then(|| self.page.learner(self.uid_validity, uid)).flatten();
-        Ok(body.learning(learner))
+        self.doubt = self.is_doubtful(uid, body.octets()).then(|| Doubt::of(uid, body.octets()));
+        if let Some(doubt) = &self.doubt {
+            return Ok(body.learning(Some(Learns::Doubt(doubt.header.clone()))));
+        }
+        let learner = self.learns.then(|| self.page.learner(self.uid_validity, uid)).flatten();
+        Ok(body.learning(learner.map(Learns::Ledger)))
     }
 
     /// The whole message, if the cache has it.

@@ -213,7 +213,7 @@ impl Login {
             folder: folder.into(),
             uid_validity,
             told,
-            doubted: None,
+            doubt: None,
             page,
             learns,
             stall,

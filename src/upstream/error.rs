@@ -84,6 +84,9 @@ pub enum UpstreamError {
     /// The message is no longer there.
     #[error("the message is no longer there")]
     Gone,
+    /// Upstream gave another message's text under this one's UID.
+    #[error("the provider gave another message in place of this one")]
+    Foreign,
     /// The connection ended, broke or lost its synchronisation; what was asked may have happened.
     #[error("the connection to the provider was lost during {command}")]
     Lost {
@@ -194,7 +197,9 @@ impl UpstreamError {
                 let seconds = wait.as_millis().div_ceil(1000);
                 return bounded(format!("{}: {self}; it asks to wait {seconds} s", account.address));
             }
-            Self::Unavailable { .. } | Self::Lost { .. } | Self::TimedOut { .. } => "try again later",
+            Self::Unavailable { .. } | Self::Lost { .. } | Self::TimedOut { .. } | Self::Foreign => {
+                "try again later"
+            }
             Self::Refused { .. }
             | Self::CannotSearch { .. }
             | Self::Gone

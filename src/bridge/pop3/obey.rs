@@ -88,7 +88,7 @@ where
             Ok(body) => body,
             Err(error) => return self.refuse(number, &error).await,
         };
-        let sent = transfer::whole(&mut self.app, body, listed).await;
+        let sent = transfer::whole(&mut self.app, body, listed, open.mailbox.vouch(uid)).await;
         open.touched = Instant::now();
         match sent {
             Ok(sent) => {

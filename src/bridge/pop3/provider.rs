@@ -45,6 +45,7 @@ pub(super) trait Inbox: Send {
         lines: u32,
         maildrop: &Maildrop,
     ) -> impl Future<Output = Result<Bytes, UpstreamError>> + Send;
+    fn vouch(&mut self, uid: Uid) -> impl Future<Output = Result<(), UpstreamError>> + Send;
     fn learnt(&mut self, uid: Uid, octets: u64);
     fn update(
         &mut self,
@@ -103,6 +104,10 @@ impl Inbox for Mailbox {
 
     async fn look(&mut self, uid: Uid, lines: u32, maildrop: &Maildrop) -> Result<Bytes, UpstreamError> {
         Mailbox::look(self, uid, lines, maildrop).await
+    }
+
+    async fn vouch(&mut self, uid: Uid) -> Result<(), UpstreamError> {
+        Mailbox::vouch(self, uid).await
     }
 
     fn learnt(&mut self, uid: Uid, octets: u64) {

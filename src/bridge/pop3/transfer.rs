@@ -42,18 +42,31 @@ pub(super) struct Sent {
     pub(super) unstuffed: u64,
 }
 
-/// Sends a whole message; `listed` is its size as LIST told it.
-pub(super) async fn whole<S, B>(app: &mut App<S>, mut body: B, listed: u64) -> Result<Sent, Failure>
+/// Sends a whole message; `listed` is its size as LIST told it. The dot waits for whoever vouches for the message once all
+/// of it is here.
+pub(super) async fn whole<S, B>(
+    app: &mut App<S>,
+    mut body: B,
+    listed: u64,
+    vouched: impl Future<Output = Result<(), UpstreamError>>,
+) -> Result<Sent, Failure>
 where
     S: AsyncWrite + Unpin,
     B: Octets,
 {
     let beginning = begin(app, &mut body).await?;
+    let mut vouched = Some(vouched);
+    if let Some(vouched) = vouched.take_if(|_| beginning.complete) {
+        app.meanwhile(vouched).await?.map_err(Failure::NotBegun)?;
+    }
     app.reply(&beginning.announcement(listed)).await?;
     let mut encoder = DotEncoder::new();
     let mut flow = Flow::new(beginning, &mut body);
     while let Some(chunk) = flow.next(app).await? {
         send(app, &mut encoder, &chunk).await?;
+    }
+    if let Some(vouched) = vouched {
+        app.meanwhile(vouched).await?.map_err(Failure::Broken)?;
     }
     app.send(encoder.finish()).await?;
     Ok(Sent { octets: body.octets(), unstuffed: encoder.unstuffed(body.octets()) })

@@ -99,3 +99,18 @@ async fn a_listing_that_is_refused_with_a_wait_is_not_tried_in_another_way() {
     assert_eq!(asked(provider.open().await), 60);
     provider.kept().await;
 }
+
+/// RFC 5530 §3: NONEXISTENT is about the folder, whose name it may repeat.
+#[tokio::test(start_paused = true)]
+async fn the_name_of_a_missing_folder_is_no_wait_that_upstream_asks_for() {
+    let missing = r#"
+        C: $a EXAMINE "retry in 15 minutes"
+        C: $b UID FETCH 1:* (UID RFC822.SIZE)
+        S: $a NO [NONEXISTENT] Mailbox doesn't exist: retry in 15 minutes
+        S: $b BAD nothing is open
+    "#;
+    let provider = Provider::new(&[missing]).folder("retry in 15 minutes");
+    assert!(matches!(provider.open().await, Err(UpstreamError::NoFolder { .. })));
+    assert!(provider.resources.backoffs.of(&provider.account).allows().is_ok());
+    provider.kept().await;
+}

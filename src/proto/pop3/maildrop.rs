@@ -166,9 +166,11 @@ impl Maildrop {
         }
     }
 
-    /// The message's body broke off, or was not what had been announced.
+    /// The message's body broke off, or was not what had been announced. One that arrived whole before is there.
     pub fn broke(&mut self, number: MessageNumber) {
-        if let Some(message) = self.message_mut(number) {
+        if let Some(message) =
+            self.message_mut(number).filter(|message| message.retrieved != Retrieved::Whole)
+        {
             message.retrieved = Retrieved::Broken;
         }
     }
@@ -359,6 +361,14 @@ mod tests {
         maildrop.retrieved_whole(number(1));
         assert_eq!(maildrop.mark_deleted(number(1)), Ok(()));
         assert_eq!((maildrop.deleted(), maildrop.retrieved()), (vec![uid(10), uid(11)], vec![uid(10)]));
+    }
+
+    #[test]
+    fn what_arrived_whole_once_is_not_broken_by_what_breaks_later() {
+        let mut maildrop = maildrop(&[1]);
+        maildrop.retrieved_whole(number(1));
+        maildrop.broke(number(1));
+        assert_eq!(maildrop.mark_deleted(number(1)), Ok(()));
     }
 
     #[test]

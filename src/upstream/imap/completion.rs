@@ -7,6 +7,9 @@ use crate::proto::imap::response::{Status, Text};
 /// The longest text of upstream's that gets into a sentence or a log, in octets.
 const WORDS: usize = 200;
 
+/// Codes that are about what a command names, and stay true however long is waited.
+const OF_ONE: &[&str] = &["NONEXISTENT", "TRYCREATE", "NOPERM", "CANNOT", "ALREADYEXISTS"];
+
 /// How long is waited where upstream throttles and names no time.
 const THROTTLED: Duration = Duration::from_secs(60);
 
@@ -52,9 +55,11 @@ impl Completion {
         self.code_name() == "THROTTLED" || words.contains("throttled") || words.contains("backoff time:")
     }
 
-    /// How long upstream asks us to wait, if it does.
+    /// How long upstream asks us to wait, if it does. The words of a code that is about one folder or one message may be
+    /// that folder's name (RFC 5530 §3).
     pub fn wait(&self) -> Option<Duration> {
-        wait_in(&self.words).or_else(|| (self.code_name() == "THROTTLED").then_some(THROTTLED))
+        let words = if OF_ONE.contains(&self.code_name()) { "" } else { &self.words };
+        wait_in(words).or_else(|| (self.code_name() == "THROTTLED").then_some(THROTTLED))
     }
 }
 
@@ -67,15 +72,15 @@ fn wait_in(words: &str) -> Option<Duration> {
     let digits = behind.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = behind.split_at(digits);
     let number: u64 = number.parse().ok()?;
-    let unit = unit.trim_start();
-    let millis = if unit.starts_with("milli") || unit.starts_with("ms") {
-        number
-    } else if unit.starts_with("min") {
-        number.saturating_mul(60_000)
-    } else {
-        number.saturating_mul(1000)
+    let unit: String = unit.trim_start().chars().take_while(char::is_ascii_alphabetic).collect();
+    let wait = match unit.as_str() {
+        "ms" | "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => Duration::from_millis(number),
+        "" | "s" | "sec" | "secs" | "second" | "seconds" => Duration::from_secs(number),
+        "m" | "min" | "mins" | "minute" | "minutes" => Duration::from_secs(number.saturating_mul(60)),
+        // Hours and days; what is not known is not shorter than it may be.
+        _ => LONGEST,
     };
-    Some(Duration::from_millis(millis).min(LONGEST))
+    Some(wait.min(LONGEST))
 }
 
 /// Upstream's words made fit for a sentence: printable, one line, bounded.
@@ -107,6 +112,11 @@ mod tests {
         assert_eq!(seconds("retry after 30 seconds"), Some(30_000));
         assert_eq!(seconds("try again in 99999999999 hours"), Some(900_000));
         assert_eq!(seconds("try again in a while"), None);
+        assert_eq!(seconds("Retry after 20"), Some(20_000));
+        assert_eq!(seconds("try again in 2 min."), Some(120_000));
+        for long in ["try again in 1 hour", "retry in 24 hours", "retry after 1h", "try again in 1 day"] {
+            assert_eq!(seconds(long), Some(900_000), "{long}");
+        }
         assert_eq!(seconds("try again in 99999999999999999999999"), None);
     }
 }

@@ -51,6 +51,27 @@ async fn a_body_that_breaks_before_its_first_octet_harms_only_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_messages_text_is_never_taken_for_the_message() {
+    // RFC 1939 §5: the dot says that the app has the message, and DELE that it may go.
+    let chunk = |text: &'static [u8]| Event::Chunk(Bytes::from_static(text));
+    let script = three(Mail::of(b"two\r\n"));
+    script.seen().foreign = vec![11];
+    let heard = session(&script, "RETR 2\r\nDELE 2\r\nRETR 1\r\nQUIT\r\n").await;
+    let lines: Vec<&str> = heard.lines().collect();
+    let another = "-ERR [SYS/TEMP] ana@gmx.net: the provider gave another message in place of this one";
+    assert!(lines[0].starts_with(another) && lines[1].starts_with("-ERR [SYS/TEMP]"), "{heard}");
+    assert_eq!(lines[2..], ["+OK 5 octets", "one", ".", "+OK bye"]);
+    assert_eq!(script.seen().updates, []);
+    assert_eq!(script.seen().learnt, [(10, 5)]);
+    // A longer one is on its way when it shows.
+    let script = three(Mail::with(9, vec![chunk(b"one "), chunk(b"half\n")]));
+    script.seen().foreign = vec![11];
+    assert_eq!(session(&script, "RETR 2\r\nDELE 2\r\nQUIT\r\n").await, "+OK\r\none half\r\n");
+    let seen = script.seen();
+    assert_eq!((seen.updates.len(), seen.closed), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_poison_message_is_refused_and_may_be_deleted() {
     let script = three(Mail::refused());
     let heard = session(&script, "RETR 2\r\nTOP 2 0\r\nTOP 2 99999\r\nDELE 2\r\nRETR 3\r\nQUIT\r\n").await;

@@ -56,6 +56,8 @@ pub(super) struct Mailbox {
     held: bool,
     login_error: Option<fn() -> UpstreamError>,
     login_takes: Duration,
+    /// UIDs under which another message's text comes.
+    pub(super) foreign: Vec<u32>,
     update_takes: Duration,
     update_error: Option<fn() -> UpstreamError>,
     opened: u32,
@@ -191,6 +193,13 @@ impl Inbox for Script {
             _ => None,
         });
         Ok(chunks.collect::<Vec<_>>().concat().into())
+    }
+
+    async fn vouch(&mut self, uid: Uid) -> Result<(), UpstreamError> {
+        match self.seen().foreign.contains(&uid.get()) {
+            true => Err(UpstreamError::Foreign),
+            false => Ok(()),
+        }
     }
 
     fn learnt(&mut self, uid: Uid, octets: u64) {
