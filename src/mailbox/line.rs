@@ -115,9 +115,9 @@ impl Line {
         }
     }
 
-    /// A first session, and the numbering all later ones must have.
-    pub(super) fn opened(&mut self, session: Session, uid_validity: UidValidity) {
-        self.session = Some(session);
+    /// A first session, if it is still of use, and the numbering all later ones must have.
+    pub(super) fn opened(&mut self, session: Option<Session>, uid_validity: UidValidity) {
+        self.session = session;
         self.uid_validity = Some(uid_validity);
         self.changed = false;
         self.used = Used::now();
@@ -130,7 +130,7 @@ impl Line {
 
     /// The same of one that has the mailbox open for writing.
     pub(super) fn changed(&mut self, session: Session, uid_validity: UidValidity) {
-        self.opened(session, uid_validity);
+        self.opened(Some(session), uid_validity);
         self.changed = true;
     }
 

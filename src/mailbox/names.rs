@@ -49,7 +49,15 @@ pub(super) struct Earlier {
 impl Earlier {
     /// The names of the messages that were listed. Where they were renumbered, before the ledger is written anew;
     /// `examined` has what came to light of identities then.
-    pub(super) async fn names(self, examined: &mut Examined, session: &Session, page: &Page) -> Names {
+    ///
+    /// A `session` in which headers go on coming that nobody waits for any more is taken: they would hold up all that is
+    /// asked behind them.
+    pub(super) async fn names(
+        self,
+        examined: &mut Examined,
+        session: &mut Option<Session>,
+        page: &Page,
+    ) -> Names {
         let now = examined.listed.uid_validity;
         if let Some(names) = self.kept.names(now) {
             return names;
@@ -92,7 +100,7 @@ pub(super) fn whose(account: &Account, names: &Names) -> String {
 type Known = (Uid, Identity);
 
 /// The messages that are certainly the same: their UIDs now, ascending, and what they were.
-async fn same(before: Before, examined: &mut Examined, session: &Session) -> Vec<(Uid, Uid)> {
+async fn same(before: Before, examined: &mut Examined, session: &mut Option<Session>) -> Vec<(Uid, Uid)> {
     let Before { listed, identities } = before;
     let was = provable(&listed, identities);
     let mut same = Vec::with_capacity(was.len());
@@ -129,12 +137,16 @@ fn pairs(was: &[Known], now: &mut [Known]) -> impl Iterator<Item = (Uid, Uid)> {
 
 /// Whether upstream tells two sizes of what it says is the same. One that was seen may differ from what was told.
 fn contradict(before: &Listed, was: Uid, listed: &Listed, now: Uid) -> bool {
-    let told = |listed: &Listed, uid: Uid| {
+    let size = |listed: &Listed, uid: Uid| {
         let at = listed.messages.binary_search_by_key(&uid, |(uid, _)| *uid).ok();
         let size = at.and_then(|at| listed.messages.get(at)).map(|(_, size)| *size);
-        size.filter(|size| size.is_known() && !size.is_exact())
+        size.filter(|size| size.is_known())
     };
-    told(before, was).zip(told(listed, now)).is_some_and(|(was, now)| was != now)
+    let Some((was, now)) = size(before, was).zip(size(listed, now)) else { return false };
+    match was.is_exact() || now.is_exact() {
+        true => was.as_told().differs(now.as_told()),
+        false => was != now,
+    }
 }
 
 /// The messages whose identities they alone had, ascending by these.
@@ -177,10 +189,15 @@ fn of_the_same_size(was: &[Known], listed: &Listed) -> Vec<(Uid, u64)> {
 }
 
 /// Looks at their headers, as far as that is to be had in time.
-async fn look_at(session: &Session, uid_validity: UidValidity, wanted: Vec<(Uid, u64)>) -> Looked {
+async fn look_at(
+    session: &mut Option<Session>,
+    uid_validity: UidValidity,
+    wanted: Vec<(Uid, u64)>,
+) -> Looked {
     let until = Instant::now() + LOOKING;
     let headers = Headers { wanted, uid_validity, until, octets: OCTETS };
-    match timeout(LOOKING + COMING, session.headers(headers)).await {
+    let Some(asked) = &*session else { return Looked::default() };
+    match timeout(LOOKING + COMING, asked.headers(headers)).await {
         Ok(Ok(looked)) => looked,
         Ok(Err(error)) => {
             debug!(%error, "headers could not be looked at");
@@ -188,6 +205,7 @@ async fn look_at(session: &Session, uid_validity: UidValidity, wanted: Vec<(Uid,
         }
         Err(_) => {
             debug!("headers do not come in time");
+            *session = None;
             Looked::default()
         }
     }

@@ -204,7 +204,8 @@ impl Login {
             };
             (hidden, was.map(|was| earlier.kept.names_under(was)))
         });
-        let names = earlier.names(&mut examined, &session, &page).await;
+        let mut session = Some(session);
+        let names = earlier.names(&mut examined, &mut session, &page).await;
         line.opened(session, uid_validity);
         let (listing, told) = listing::listing(examined, names, &page);
         let mut mailbox = Mailbox {

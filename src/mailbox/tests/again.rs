@@ -47,7 +47,7 @@ fn again(exists: u32, uid_next: u32, rest: &str) -> &'static str {
     let script = format!(
         r#"
         C: $a EXAMINE "INBOX"
-        C: $b UID FETCH 9:* (UID RFC822.SIZE)
+        C: $b UID FETCH 8:* (UID RFC822.SIZE)
         S: * {exists} EXISTS
         S: * OK [UIDVALIDITY 7] numbers
         S: * OK [UIDNEXT {uid_next}] next
@@ -75,7 +75,7 @@ async fn what_is_new_comes_in_the_same_flight_and_is_known_the_next_time() {
     );
     let then = r#"
         C: $a EXAMINE "INBOX"
-        C: $b UID FETCH 13:* (UID RFC822.SIZE)
+        C: $b UID FETCH 12:* (UID RFC822.SIZE)
         S: * 5 EXISTS
         S: * OK [UIDVALIDITY 7] numbers
         S: * OK [UIDNEXT 13] next
@@ -90,7 +90,7 @@ async fn what_is_new_comes_in_the_same_flight_and_is_known_the_next_time() {
 async fn what_is_not_on_the_disk_yet_is_known_to_the_next_login() {
     let new = again(4, 10, "S: * 4 FETCH (UID 9 RFC822.SIZE 90)\nS: $b OK done");
     let unchanged = new
-        .replace("FETCH 9:*", "FETCH 10:*")
+        .replace("FETCH 8:*", "FETCH 9:*")
         .split_once("S: * 4 FETCH")
         .map(|(before, _)| format!("{before}S: $b OK done"))
         .unwrap();
@@ -166,7 +166,7 @@ async fn another_uidvalidity_voids_all_that_was_known() {
     // RFC 3501 §2.3.1.1.
     let renumbered = r#"
         C: $a EXAMINE "INBOX"
-        C: $b UID FETCH 9:* (UID RFC822.SIZE)
+        C: $b UID FETCH 8:* (UID RFC822.SIZE)
         S: * 3 EXISTS
         S: * OK [UIDVALIDITY 8] numbers
         S: * OK [UIDNEXT 4] next
@@ -181,7 +181,7 @@ async fn another_uidvalidity_voids_all_that_was_known() {
     "#;
     let then = r#"
         C: $a EXAMINE "INBOX"
-        C: $b UID FETCH 4:* (UID RFC822.SIZE)
+        C: $b UID FETCH 3:* (UID RFC822.SIZE)
         S: * 3 EXISTS
         S: * OK [UIDVALIDITY 8] numbers
         S: * OK [UIDNEXT 4] next
@@ -368,6 +368,31 @@ async fn a_uid_handed_out_again_has_neither_the_size_nor_the_body_of_the_message
     }
 }
 
+/// The same where new mail has come since, so that all numbers add up.
+#[tokio::test(start_paused = true)]
+async fn a_restored_mailbox_with_new_mail_gives_no_old_body() {
+    const BODY: &str = "C: $y UID FETCH 8 (UID BODY.PEEK[])\nR: * 3 FETCH (UID 8 BODY[] {5}\\r\\n";
+    let first = format!("{FIRST}\n{BODY}old\\r\\n)\\r\\n\nS: $y OK done");
+    let listed = "S: * 4 FETCH (UID 9 RFC822.SIZE 90)\nS: * 3 FETCH (UID 8 RFC822.SIZE 81)";
+    let second = again(
+        4,
+        10,
+        &format!(
+            "{listed}\nS: $b OK done\nC: $z UID FETCH 1:* (UID RFC822.SIZE)\nS: * 1 FETCH (UID 3 RFC822.SIZE 30)\n\
+         S: * 2 FETCH (UID 5 RFC822.SIZE 50)\n{listed}\nS: $z OK done\n{BODY}new\\r\\n)\\r\\n\nS: $y OK done"
+        ),
+    );
+    let (provider, _folder) = Provider::new(&[first.leak(), second]).ledger();
+    for (text, expected) in [(b"old\r\n", "7 3:30 5:50 8:80"), (b"new\r\n", "7 3:30 5:50 8:81 9:90")] {
+        let (mut mailbox, listing) = provider.open().await.unwrap();
+        assert_eq!(shown(&listing), expected);
+        assert_eq!(whole(&mut mailbox.body(uid(8)).await.unwrap()).await.0, text);
+        mailbox.close().await;
+        provider.resources.ledger.written().await;
+    }
+    provider.kept().await;
+}
+
 /// Some servers now and then give another message's body under the UID that was asked for. It shows by the size, and the
 /// header by itself tells whether it is so: sizes are wrong for other reasons, too.
 #[tokio::test(start_paused = true)]
@@ -394,7 +419,7 @@ async fn a_body_of_another_size_is_the_messages_where_its_header_is() {
     provider.resources.ledger.written().await;
     let maildrop = Maildrop::new(UniqueIds::inbox(listing.uid_validity), []);
     let page = provider.resources.ledger.page(&provider.account, "INBOX");
-    for (text, foreign, octets) in [(&wrong, true, 80), (&wrong, true, 80), (&short, false, 25)] {
+    for (text, foreign, octets) in [(&wrong, true, 80), (&wrong, true, 80), (&short, false, 26)] {
         let mut retrieved = mailbox.retrieve_and_learn(uid(8), &maildrop).await.unwrap();
         let (came, end) = whole(&mut retrieved).await;
         assert!(came == text.as_bytes() && end.is_ok());
@@ -477,13 +502,13 @@ async fn identities_come_with_the_listing_where_upstream_tells_them() {
         let first: &str = first.leak();
         let told = Identity::told(id);
         assert_eq!(known(&[first]).await, [(3, told), (8, told)], "{capability}");
-        // Of what is known already nothing is asked.
+        // What is known already keeps what was told of it.
         let then = first
-            .replace("FETCH 1:*", "FETCH 9:*")
+            .replace("FETCH 1:*", "FETCH 8:*")
             .replace("* 3 EXISTS", "* 4 EXISTS")
             .replace("UIDNEXT 9", "UIDNEXT 10")
             .replace("UID 3 ", "UID 9 ")
-            .replace("UID 5 ", "UID 8 ");
+            .replace("UID 5 RFC822.SIZE 50", "UID 8 RFC822.SIZE 80");
         assert_eq!(known(&[first, then.leak()]).await, [(3, told), (8, told), (9, told)], "{capability}");
     }
 }

@@ -246,12 +246,14 @@ async fn what_a_bridge_hid_that_was_killed_then_is_known_again_by_its_header() {
             "S: * 1 FETCH (UID {} RFC822.SIZE 27)\nS: * 2 FETCH (UID {} RFC822.SIZE 10)\n",
             uids[0], uids[1]
         );
+        // The last one that is known comes, too.
+        let last = (from - 1).max(1);
         let (at_once, again) = match from {
             1 => (rows, String::new()),
             _ => (String::new(), format!("C: $z UID FETCH 1:* (UID RFC822.SIZE)\n{rows}S: $z OK x\n")),
         };
         format!(
-            "C: $a EXAMINE \"INBOX\"\nC: $b UID FETCH {from}:* (UID RFC822.SIZE)\nS: * 2 EXISTS\n\
+            "C: $a EXAMINE \"INBOX\"\nC: $b UID FETCH {last}:* (UID RFC822.SIZE)\nS: * 2 EXISTS\n\
              S: * OK [UIDVALIDITY {uid_validity}] x\nS: * OK [UIDNEXT {}] x\nS: $a OK x\n{at_once}S: $b OK x\n{again}",
             uids[1] + 1
         )
@@ -389,6 +391,8 @@ fn with_ids(uid_validity: u32, messages: &[(u32, &str)], from: u32) -> String {
         .map(|(at, (uid, id))| format!("S: * {at} FETCH (UID {uid} RFC822.SIZE 10 EMAILID ({id}))\n"))
         .collect();
     let (count, next) = (messages.len(), messages.last().unwrap().0 + 1);
+    // The last one that is known comes, too.
+    let last = (from - 1).max(1);
     let (at_once, again) = if from == 1 {
         (rows, String::new())
     } else {
@@ -396,7 +400,7 @@ fn with_ids(uid_validity: u32, messages: &[(u32, &str)], from: u32) -> String {
         (String::new(), format!("{again}\n{rows}S: $z OK x\n"))
     };
     format!(
-        "K: IMAP4rev1 OBJECTID\nC: $a EXAMINE \"INBOX\"\nC: $b UID FETCH {from}:* (UID RFC822.SIZE EMAILID)\n\
+        "K: IMAP4rev1 OBJECTID\nC: $a EXAMINE \"INBOX\"\nC: $b UID FETCH {last}:* (UID RFC822.SIZE EMAILID)\n\
          S: * {count} EXISTS\nS: * OK [UIDVALIDITY {uid_validity}] x\nS: * OK [UIDNEXT {next}] x\nS: $a OK x\n\
          {at_once}S: $b OK x\n{again}"
     )

@@ -30,6 +30,8 @@ fn numbered(
         })
         .collect();
     let next = messages.last().map_or(1, |(uid, ..)| uid + 1);
+    // The last one that is known comes, too.
+    let last = (from - 1).max(1);
     // Where the ledger knows another numbering it is found out behind the flight.
     let (at_once, again) = if from == 1 {
         (rows.clone(), String::new())
@@ -37,7 +39,7 @@ fn numbered(
         (String::new(), format!("C: $z UID FETCH 1:* (UID RFC822.SIZE{item})\n{rows}S: $z OK done\n"))
     };
     format!(
-        "{first}\nC: $a EXAMINE \"INBOX\"\nC: $b UID FETCH {from}:* (UID RFC822.SIZE{item})\nS: * {} EXISTS\n\
+        "{first}\nC: $a EXAMINE \"INBOX\"\nC: $b UID FETCH {last}:* (UID RFC822.SIZE{item})\nS: * {} EXISTS\n\
          S: * OK [UIDVALIDITY {uid_validity}] numbers\nS: * OK [UIDNEXT {next}] next\nS: $a OK done\n{at_once}\
          S: $b OK done\n{again}{rest}",
         messages.len()
@@ -461,4 +463,84 @@ async fn headers_that_do_not_come_are_not_waited_for_long() {
     assert!(before.elapsed() <= Duration::from_secs(21), "{:?}", before.elapsed());
     drop(mailbox);
     provider.kept().await;
+}
+
+/// Headers that are on their way when the time to look at them is over hold up no message.
+#[tokio::test(start_paused = true)]
+async fn headers_that_go_on_coming_hold_up_no_message() {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+    async fn hear(stream: &mut BufReader<tokio::io::DuplexStream>) -> Option<(String, String)> {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.unwrap();
+        let (tag, command) = line.trim_end().split_once(' ')?;
+        Some((tag.to_owned(), command.to_owned()))
+    }
+    /// A mailbox of one message, whose header comes an octet a second where `slow`.
+    async fn serve(ours: tokio::io::DuplexStream, uid_validity: u32, slow: bool) {
+        let mut stream = BufReader::new(ours);
+        while let Some((tag, command)) = hear(&mut stream).await {
+            let body = "Message-ID: <1@x>\r\n\r\nbody\r\n";
+            let said = match command.as_str() {
+                "EXAMINE \"INBOX\"" => {
+                    format!("* 1 EXISTS\r\n* OK [UIDVALIDITY {uid_validity}] x\r\n* OK [UIDNEXT 4] x\r\n")
+                }
+                command if command.ends_with("RFC822.SIZE)") => {
+                    format!("* 1 FETCH (UID 3 RFC822.SIZE {})\r\n", body.len())
+                }
+                command if command.ends_with("(UID BODY.PEEK[HEADER])") && slow => {
+                    let _ = stream.write_all(b"* 1 FETCH (UID 3 BODY[HEADER] {1000000}\r\n").await;
+                    while stream.write_all(b"x").await.is_ok() {
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                    return;
+                }
+                "UID FETCH 3 (UID BODY.PEEK[])" => {
+                    format!("* 1 FETCH (UID 3 BODY[] {{{}}}\r\n{body})\r\n", body.len())
+                }
+                _ => String::new(),
+            };
+            let _ = stream.write_all(format!("{said}{tag} OK done\r\n").as_bytes()).await;
+        }
+    }
+    let (provider, _folder) = Provider::new(&[]).ledger();
+    let sessions = Arc::new(Mutex::new(vec![(8, false), (8, true), (7, false)]));
+    let dial: Dial = Arc::new(move || {
+        let (uid_validity, slow) = sessions.lock().unwrap().pop().expect("one session too many");
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        tokio::spawn(serve(ours, uid_validity, slow));
+        Box::pin(async move { Ok(script::session_over(theirs)) })
+    });
+    let open = async || {
+        let (account, resources) = (Arc::new(provider.account.clone()), provider.resources.clone());
+        Mailbox::open_by(dial.clone(), account, resources, STALL, None).await?.listed().await
+    };
+    let maildrop = Maildrop::new(UniqueIds::inbox(UidValidity::FIRST), []);
+    let (mut mailbox, _) = open().await.unwrap();
+    whole(&mut mailbox.retrieve_and_learn(uid(3), &maildrop).await.unwrap()).await.1.unwrap();
+    mailbox.close().await;
+    provider.resources.ledger.written().await;
+    let (mut mailbox, listing) = open().await.unwrap();
+    assert_eq!(listing.uid_validity.get(), 8);
+    let before = tokio::time::Instant::now();
+    let body = tokio::time::timeout(Duration::from_secs(120), mailbox.body(uid(3))).await;
+    assert!(body.is_ok(), "RETR still waits after {:?}", before.elapsed());
+}
+
+/// RFC 8474 §5.1: an EMAILID is one content's; one of two sizes is none, whichever of them is known to the octet.
+#[tokio::test(start_paused = true)]
+async fn an_emailid_of_two_sizes_proves_nothing_of_a_message_that_was_retrieved_either() {
+    let fetched = "C: $y UID FETCH 3 (UID BODY.PEEK[])\nR: * 1 FETCH (UID 3 BODY[] {3}\\r\\nold)\\r\\n\nS: $y OK done\n";
+    for (octets, expected) in [(5000, "8.1"), (3, "7.3")] {
+        let scripts = [with_ids(7, 1, &[(3, 3, "M1")]) + fetched, with_ids(8, 4, &[(1, octets, "M1")])];
+        let (provider, _folder) = Provider::new(&scripts.map(|script| &*script.leak())).ledger();
+        let maildrop = Maildrop::new(UniqueIds::inbox(UidValidity::FIRST), []);
+        let (mut mailbox, _) = provider.open().await.unwrap();
+        whole(&mut mailbox.retrieve_and_learn(uid(3), &maildrop).await.unwrap()).await.1.unwrap();
+        mailbox.learnt(uid(3), 5);
+        mailbox.close().await;
+        provider.resources.ledger.written().await;
+        assert_eq!(unique_ids(&provider).await, expected);
+        provider.kept().await;
+    }
 }

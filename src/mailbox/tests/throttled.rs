@@ -88,7 +88,7 @@ async fn a_listing_that_is_refused_with_a_wait_is_not_tried_in_another_way() {
     let (provider, _folder) = Provider::new(&[
         LISTED.replace("[UIDVALIDITY 7] x", "[UIDVALIDITY 7] x\nS: * OK [UIDNEXT 7] x").leak(),
         script(&[
-            "C: $a EXAMINE \"INBOX\"\nC: $b UID FETCH 7:* (UID RFC822.SIZE)\nS: * 3 EXISTS",
+            "C: $a EXAMINE \"INBOX\"\nC: $b UID FETCH 6:* (UID RFC822.SIZE)\nS: * 3 EXISTS",
             "S: * OK [UIDVALIDITY 7] x\nS: * OK [UIDNEXT 8] x\nS: $a OK x\nS: $b NO [THROTTLED] x",
         ]),
     ])

@@ -6,8 +6,9 @@
 //!  known + new < EXISTS   what is known is wrong, or the server is: listed as if nothing were known
 //! ```
 //!
-//! Where the last message upstream has is one of the known it names that, and what it says of its size has to be as before:
-//! a mailbox that was restored from a backup may hand out its UIDs again, under the same UIDVALIDITY.
+//! The last of the known is asked for once more, and what upstream says of its size has to be as before, as of any other
+//! known one that it names: a mailbox that was restored from a backup may hand out its UIDs again, under the same
+//! UIDVALIDITY.
 //!
 //! No message is taken for there, or for gone, unless the numbers add up.
 

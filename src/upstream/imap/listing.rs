@@ -5,7 +5,7 @@
 //!  B2 UID FETCH 1:*    ──▶ n × (UID, RFC822.SIZE), each read and forgotten but for two numbers
 //! ```
 //!
-//! Where an earlier listing is known, B2 begins behind its last message; see [`super::catch_up`]. Where upstream can tell
+//! Where an earlier listing is known, B2 begins at its last message; see [`super::catch_up`]. Where upstream can tell
 //! which messages are the same under whatever UIDVALIDITY (RFC 8474, or Gmail's way), B2 asks for that too.
 
 use std::cmp::Reverse;
@@ -92,7 +92,9 @@ impl<S: Octets> Conversation<S> {
         let mut list = List { from: Some(from), identity: self.identity(), ..List::default() };
         let examine = self.wire_at_start().queue(&format!("EXAMINE {}", quoted(folder)));
         self.heard().open.begin();
-        let fetch = self.wire().queue(&list.command(&format!("{from}:*")));
+        // Of the last message that is known, too: its size has to be as it was.
+        let first = known.as_ref().and_then(last_of).unwrap_or(from);
+        let fetch = self.wire().queue(&list.command(&format!("{first}:*")));
         // Of what is told before the mailbox is open nothing counts.
         let mut none = List { exists: Some(0), ..List::default() };
         let selected = self.completed(&examine, &mut none, "EXAMINE").await?;
@@ -218,8 +220,13 @@ impl<S: Octets> Conversation<S> {
 /// The first UID that none of the messages known can have: later ones have higher UIDs (RFC 3501 §2.3.1.1), whatever
 /// UIDNEXT was said to be. `None` where there is nothing to build upon.
 fn behind(known: &Listed) -> Option<Uid> {
+    Uid::new(last_of(known)?.get().checked_add(1)?)
+}
+
+/// The last message that is known, where there is something to build upon.
+fn last_of(known: &Listed) -> Option<Uid> {
     known.uid_next?;
-    Uid::new(known.messages.last()?.0.get().checked_add(1)?)
+    known.messages.last().map(|(uid, _)| *uid).filter(|uid| uid.get() < u32::MAX)
 }
 
 /// What a command that was refused comes to.
@@ -293,10 +300,11 @@ pub(super) fn one_each(mut identities: Identities) -> Identities {
 #[derive(Debug, Default)]
 pub(super) struct List {
     exists: Option<u32>,
-    /// Messages below were not asked for: `n:*` names the last one even where it is below n (RFC 3501 §6.4.8).
+    /// Messages below are known: the last one of them, or that of all, since `n:*` names the last one even where it is
+    /// below n (RFC 3501 §6.4.8).
     from: Option<Uid>,
     pub(super) messages: Vec<(Uid, MessageSize)>,
-    /// That last one.
+    /// The last one of those that was told.
     pub(super) last_known: Option<(Uid, MessageSize)>,
     /// The FETCH item that is asked for beside the size.
     identity: Option<&'static str>,
@@ -319,7 +327,9 @@ impl List {
             let octets = items.size.filter(|octets| *octets <= BELIEVABLE);
             let message = (uid, octets.map_or(MessageSize::UNKNOWN, MessageSize::told));
             if self.from.is_some_and(|from| uid < from) {
-                self.last_known = Some(message);
+                if octets.is_some() && self.last_known.is_none_or(|(last, _)| last <= uid) {
+                    self.last_known = Some(message);
+                }
                 return Ok(());
             }
             self.messages.push(message);
