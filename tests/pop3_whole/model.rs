@@ -189,6 +189,10 @@ impl World {
             gone: BTreeSet::new(),
             going: BTreeSet::new(),
         };
+        // Over a session that was held the mailbox is still coming: what the other client does before the first look at it
+        // may or may not be in it.
+        app.wire().send(b"STAT\r\n").await.expect("the bridge takes it");
+        self.answer(&mut app, &mut view, Command::Stat).await;
         for _ in 0..self.dice.below(10) {
             let commands = self.commands(&view);
             self.exchange(&mut app, &mut view, &commands).await;
