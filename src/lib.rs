@@ -56,8 +56,9 @@
 //! all is listed anew. The ledger is written behind the app's back, and never believed without upstream; a login that comes
 //! meanwhile reads what is yet to be written. An exact size, and a body in the cache, are those of the message of which
 //! upstream tells the same RFC822.SIZE: UIDs have been handed out again under the same UIDVALIDITY, by mailboxes restored
-//! from a backup. Where upstream has another UIDVALIDITY, `mailbox::names` compares what the ledger knows of each message's identity with what upstream
-//! says of it now, and what is the same keeps its unique-id: in `store::carried`, on the disk before it is shown.
+//! from a backup, and so the last known message's size is asked for with what is new. Where upstream has another
+//! UIDVALIDITY, `mailbox::names` compares what the ledger knows of each message's identity with what upstream says of it
+//! now, and what is the same keeps its unique-id: in `store::carried`, on the disk before it is shown.
 //! The session upstream is the one of the login before, where `mailbox` holds it still and this login would show upstream
 //! the same: then the flight is all there is. It has five seconds for its first octet; then a fresh one takes over.
 //! Where its folder is the same too, `+OK` goes out as the flight begins, and the first command that needs the maildrop

@@ -9,17 +9,12 @@
 
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::Driver;
-use super::app::End;
-use super::login::{judge, maildrop, not_opened};
 use super::provider::{Arriving, Inbox, Provider};
 use crate::bridge::Admitted;
 use crate::mail::Account;
 use crate::mailbox::Listing;
-use crate::proto::pop3::{Command, Step};
 use crate::upstream::UpstreamError;
 
 /// See the module.
@@ -61,7 +56,7 @@ impl<P: Provider> Behind<P> {
         }
     }
 
-    /// What comes of a mailbox that is on its way; never where none is. Cancel-safe. [`Driver::arrived`] is next, and
+    /// What comes of a mailbox that is on its way; never where none is. Cancel-safe. `Driver::arrived` is next, and
     /// nothing before it.
     pub(super) async fn arrival(&mut self) -> Result<(P::Maildrop, Listing), UpstreamError> {
         match self {
@@ -77,38 +72,6 @@ impl<P: Provider> Behind<P> {
             Self::Open(open) => open.mailbox.close().await,
             Self::Coming(coming) if well => coming.mailbox.leave().await,
             Self::Coming(_) | Self::Nothing => {}
-        }
-    }
-}
-
-impl<S, P> Driver<S, P>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    P: Provider,
-{
-    /// Waits for the mailbox, and goes on with the command that needs it.
-    pub(super) async fn await_mailbox(&mut self, command: Command) -> Result<Step, End> {
-        if matches!(self.behind, Behind::Coming(_)) {
-            let outcome = self.app.awaited(self.behind.arrival()).await?;
-            self.arrived(outcome);
-        }
-        Ok(self.session.resume(command))
-    }
-
-    /// The mailbox has come, or does not come: the session knows from now on.
-    pub(super) fn arrived(&mut self, outcome: Result<(P::Maildrop, Listing), UpstreamError>) {
-        let Behind::Coming(coming) = std::mem::replace(&mut self.behind, Behind::Nothing) else { return };
-        let Coming { admitted, account, .. } = coming;
-        match outcome {
-            Ok((mailbox, listing)) => {
-                self.accounts.accepted(&admitted);
-                self.session.arrived(maildrop(&account, listing));
-                self.behind = Behind::Open(Open { account, mailbox, touched: Instant::now() });
-            }
-            Err(error) => {
-                judge(&self.accounts, &admitted, &error);
-                self.session.not_coming(not_opened(&admitted, &error));
-            }
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::bridge::{Accounts, Admitted, LoginError};
 use crate::mail::account::{Pop3Options, SecretSource};
 use crate::mail::{Account, Names};
 use crate::mailbox::{Listing, Opening};
-use crate::proto::pop3::{Code, Maildrop, Reply, Step, UniqueIds};
+use crate::proto::pop3::{Code, Command, Maildrop, Reply, Step, UniqueIds};
 use crate::proto::sasl::Offer;
 use crate::upstream::UpstreamError;
 
@@ -66,6 +66,32 @@ where
         }
     }
 
+    /// Waits for the mailbox, and goes on with the command that needs it.
+    pub(super) async fn await_mailbox(&mut self, command: Command) -> Result<Step, End> {
+        if matches!(self.behind, Behind::Coming(_)) {
+            let outcome = self.app.awaited(self.behind.arrival()).await?;
+            self.arrived(outcome);
+        }
+        Ok(self.session.resume(command))
+    }
+
+    /// The mailbox has come, or does not come: the session knows from now on.
+    pub(super) fn arrived(&mut self, outcome: Result<(P::Maildrop, Listing), UpstreamError>) {
+        let Behind::Coming(coming) = std::mem::replace(&mut self.behind, Behind::Nothing) else { return };
+        let Coming { admitted, account, .. } = coming;
+        match outcome {
+            Ok((mailbox, listing)) => {
+                self.accounts.accepted(&admitted);
+                self.session.arrived(maildrop(&account, listing));
+                self.behind = Behind::Open(Open { account, mailbox, touched: Instant::now() });
+            }
+            Err(error) => {
+                judge(&self.accounts, &admitted, &error);
+                self.session.not_coming(not_opened(&admitted, &error));
+            }
+        }
+    }
+
     fn not_admitted(&mut self, error: &LoginError) -> Step {
         let reply = |code| Reply::err_with(code, &error.reply());
         match error.refusal() {
@@ -77,7 +103,7 @@ where
 }
 
 /// What the accounts learn from a login that came to nothing.
-pub(super) fn judge(accounts: &Accounts, admitted: &Admitted, error: &UpstreamError) {
+fn judge(accounts: &Accounts, admitted: &Admitted, error: &UpstreamError) {
     accounts.tell(admitted, error);
     if error.is_verdict(&admitted.credentials) {
         accounts.refused(admitted);
@@ -85,7 +111,7 @@ pub(super) fn judge(accounts: &Accounts, admitted: &Admitted, error: &UpstreamEr
 }
 
 /// What the app is told of one.
-pub(super) fn not_opened(admitted: &Admitted, error: &UpstreamError) -> Reply {
+fn not_opened(admitted: &Admitted, error: &UpstreamError) -> Reply {
     match is_wrong(admitted, error) {
         true => Reply::err_with(Code::Auth, &error.sentence(&admitted.account)),
         false => refusal(error, &admitted.account),
@@ -100,7 +126,7 @@ fn is_wrong(admitted: &Admitted, error: &UpstreamError) -> bool {
 }
 
 /// The mailbox as the session sees it.
-pub(super) fn maildrop(account: &Account, listing: Listing) -> Maildrop {
+fn maildrop(account: &Account, listing: Listing) -> Maildrop {
     let ids = unique_ids(&account.pop3.folder, listing.names);
     let messages = listing.messages.into_iter().map(|message| (message.uid, message.octets));
     Maildrop::new(ids, messages)

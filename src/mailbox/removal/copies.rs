@@ -10,16 +10,14 @@
 //! (RFC 3501 §2.3.1.1), so the folder has grown by as many messages as UIDNEXT has by UIDs. Anything else, and it is copied
 //! anew. With UIDPLUS, where that is rare, STATUS is asked from the second QUIT on, and the second copy is the last one.
 //!
-//! A message is copied anew, too, where a UID names a message of another size, as in a mailbox that was restored from a backup, and by a
-//! bridge that was started since: this is in memory alone.
+//! A message is copied anew, too, where a UID names a message of another size, as in a mailbox that was restored from a
+//! backup, and by a bridge that was started since: this is in memory alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::work::Work;
 use crate::mail::{ToldSize, Uid, UidValidity};
-use crate::upstream::UpstreamError;
-use crate::upstream::imap::{Session, Standing};
+use crate::upstream::imap::Standing;
 
 /// Mailboxes kept in mind.
 const MAILBOXES: usize = 64;
@@ -48,9 +46,9 @@ pub(super) struct Copied {
     /// The folder, as it stands in a command.
     pub(super) folder: String,
     /// How it stood before, if it was asked.
-    before: Option<Standing>,
+    pub(super) before: Option<Standing>,
     /// How many were copied since.
-    made: usize,
+    pub(super) made: usize,
     pub(super) uids: BTreeSet<Uid>,
 }
 
@@ -95,54 +93,12 @@ impl Copies {
 
 impl Copied {
     /// Whether nothing has left the folder since before they were made.
-    fn is_there(&self, now: Standing) -> bool {
+    pub(super) fn is_there(&self, now: Standing) -> bool {
         let Some(before) = self.before else { return false };
         let came = now.uid_next.checked_sub(before.uid_next);
         let more = now.messages.checked_sub(before.messages);
         let made = came.and_then(|came| usize::try_from(came).ok());
         now.uid_validity == before.uid_validity && came == more && made.is_some_and(|made| made >= self.made)
-    }
-}
-
-impl Work {
-    /// Takes note of what has a copy in `folder` since an earlier QUIT, and of how that stands before there are more.
-    pub(super) async fn recall(&mut self, session: &Session, folder: &str) -> Result<(), UpstreamError> {
-        if self.before.is_some() {
-            return Ok(());
-        }
-        let status = format!("STATUS {folder} (MESSAGES UIDNEXT UIDVALIDITY)");
-        let standing = match session.run("STATUS", status).await {
-            Ok(answer) => answer.standing,
-            Err(UpstreamError::Refused { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        let Some(now) = standing else { return Ok(()) };
-        self.before = Some((folder.to_owned(), now));
-        self.earlier =
-            self.earlier.take().filter(|earlier| earlier.folder == folder && earlier.is_there(now));
-        if let Some(earlier) = &self.earlier {
-            self.copied.extend(self.left.iter().filter(|uid| earlier.uids.contains(uid)));
-        }
-        Ok(())
-    }
-
-    /// What a later QUIT need not copy.
-    pub(super) fn copied_in_vain(&mut self) -> Option<Copied> {
-        let in_vain = self.left.iter().filter(|uid| self.copied.contains(uid)).count();
-        if in_vain > 0 {
-            tracing::warn!(in_vain, "messages were copied and could not be removed from where they are");
-        }
-        let earlier = self.earlier.take();
-        let (folder, before) = match self.before.take() {
-            Some((folder, before)) => (folder, Some(before)),
-            None if in_vain > 0 => (String::new(), None),
-            None => return earlier,
-        };
-        let earlier = earlier.map(|earlier| earlier.uids).unwrap_or_default();
-        let made = self.copied.difference(&earlier).count();
-        let removed = |uid: &Uid| self.wanted.contains(uid) && !self.left.contains(uid);
-        let uids = self.copied.union(&earlier).copied().filter(|uid| !removed(uid)).collect();
-        Some(Copied { folder, before, made, uids })
     }
 }
 

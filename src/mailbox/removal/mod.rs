@@ -24,6 +24,7 @@ mod carry_out;
 mod copies;
 mod guarded;
 mod plan;
+mod recall;
 mod turns;
 mod work;
 
