@@ -12,7 +12,7 @@ use super::behind::{Behind, Coming, Open};
 use super::provider::Provider;
 use super::{Driver, refusal};
 use crate::bridge::refusal::Refusal;
-use crate::bridge::{Accounts, Admitted, LoginError};
+use crate::bridge::{Admitted, LoginError};
 use crate::mail::account::{Pop3Options, SecretSource};
 use crate::mail::{Account, Names};
 use crate::mailbox::{Listing, Opening};
@@ -46,9 +46,7 @@ where
         let opening = self.provider.open(account.clone(), credentials, proof);
         match self.app.awaited(opening).await? {
             Ok(Opening::Open(mailbox, listing)) => {
-                self.accounts.accepted(&admitted);
-                let maildrop = maildrop(&account, listing);
-                self.behind = Behind::Open(Open { account, mailbox, touched: Instant::now() });
+                let maildrop = self.opened(&admitted, account, mailbox, listing);
                 Ok(self.session.logged_in(maildrop))
             }
             Ok(Opening::Coming(mailbox)) => {
@@ -56,8 +54,7 @@ where
                 Ok(self.session.login_accepted())
             }
             Err(error) => {
-                judge(&self.accounts, &admitted, &error);
-                let reply = not_opened(&admitted, &error);
+                let reply = self.not_opened(&admitted, &error);
                 Ok(match is_wrong(&admitted, &error) {
                     true => self.session.login_refused(reply),
                     false => self.session.login_failed(reply),
@@ -81,14 +78,40 @@ where
         let Coming { admitted, account, .. } = coming;
         match outcome {
             Ok((mailbox, listing)) => {
-                self.accounts.accepted(&admitted);
-                self.session.arrived(maildrop(&account, listing));
-                self.behind = Behind::Open(Open { account, mailbox, touched: Instant::now() });
+                let maildrop = self.opened(&admitted, account, mailbox, listing);
+                self.session.arrived(maildrop);
             }
             Err(error) => {
-                judge(&self.accounts, &admitted, &error);
-                self.session.not_coming(not_opened(&admitted, &error));
+                let reply = self.not_opened(&admitted, &error);
+                self.session.not_coming(reply);
             }
+        }
+    }
+
+    /// The mailbox as the session sees it, of a login that was right.
+    fn opened(
+        &mut self,
+        admitted: &Admitted,
+        account: Arc<Account>,
+        mailbox: P::Maildrop,
+        listing: Listing,
+    ) -> Maildrop {
+        self.accounts.accepted(admitted);
+        let ids = unique_ids(&account.pop3.folder, listing.names);
+        let messages = listing.messages.into_iter().map(|message| (message.uid, message.octets));
+        self.behind = Behind::Open(Open { account, mailbox, touched: Instant::now() });
+        Maildrop::new(ids, messages)
+    }
+
+    /// What the app is told of a login that came to nothing, once the accounts have learnt of it.
+    fn not_opened(&self, admitted: &Admitted, error: &UpstreamError) -> Reply {
+        self.accounts.tell(admitted, error);
+        if error.is_verdict(&admitted.credentials) {
+            self.accounts.refused(admitted);
+        }
+        match is_wrong(admitted, error) {
+            true => Reply::err_with(Code::Auth, &error.sentence(&admitted.account)),
+            false => refusal(error, &admitted.account),
         }
     }
 
@@ -102,34 +125,11 @@ where
     }
 }
 
-/// What the accounts learn from a login that came to nothing.
-fn judge(accounts: &Accounts, admitted: &Admitted, error: &UpstreamError) {
-    accounts.tell(admitted, error);
-    if error.is_verdict(&admitted.credentials) {
-        accounts.refused(admitted);
-    }
-}
-
-/// What the app is told of one.
-fn not_opened(admitted: &Admitted, error: &UpstreamError) -> Reply {
-    match is_wrong(admitted, error) {
-        true => Reply::err_with(Code::Auth, &error.sentence(&admitted.account)),
-        false => refusal(error, &admitted.account),
-    }
-}
-
 /// Whether it was the app's own password that upstream refused. A stored one, or a token, is not what the app sent: it
 /// must not ask the user for it.
 fn is_wrong(admitted: &Admitted, error: &UpstreamError) -> bool {
     matches!(admitted.account.secret, SecretSource::App)
         && matches!(error, UpstreamError::LoginRefused { .. })
-}
-
-/// The mailbox as the session sees it.
-fn maildrop(account: &Account, listing: Listing) -> Maildrop {
-    let ids = unique_ids(&account.pop3.folder, listing.names);
-    let messages = listing.messages.into_iter().map(|message| (message.uid, message.octets));
-    Maildrop::new(ids, messages)
 }
 
 /// The account with another folder for this session. INBOX is the one name without case (RFC 3501 §5.1).
