@@ -6,14 +6,10 @@ use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::backends::FileBackend;
-use redb::{
-    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageError, Table,
-    TableDefinition, TableError,
-};
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
-use super::super::FolderError;
-use super::Before;
-use super::block::{self, Damaged, Head, Key};
+use super::block::{self, Head, Key};
+use super::fault::Fault;
 use crate::mail::{Identity, Listed, MessageSize, Uid, UidValidity};
 
 /// What the file holds, and how. A newer one is left alone; an older one had no identities, or did not say of which
@@ -36,53 +32,6 @@ const IDENTITIES: TableDefinition<'_, (Key, u32), &[u8]> = TableDefinition::new(
 
 /// redb would take up to a gigabyte.
 const CACHE: usize = 2 << 20;
-
-/// Why the file could not be used.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// What is in it cannot be what was written.
-    Damaged,
-    /// A later footbridge wrote it.
-    Newer,
-    /// Another process has it open.
-    Busy,
-    /// The state folder is not to be used.
-    Folder(FolderError),
-    /// The system's fault, in its words.
-    Io(String),
-}
-
-impl From<Damaged> for Fault {
-    fn from(_: Damaged) -> Self {
-        Self::Damaged
-    }
-}
-
-/// redb's errors say what happened; what we do about it is one of four things.
-impl From<redb::Error> for Fault {
-    fn from(error: redb::Error) -> Self {
-        use redb::Error as E;
-        match error {
-            E::DatabaseAlreadyOpen | E::LockProtocolMismatch => Self::Busy,
-            E::Io(error) => Self::Io(error.to_string()),
-            E::PreviousIo | E::DatabaseClosed | E::LockPoisoned(_) => {
-                Self::Io("an earlier operation on it failed".to_owned())
-            }
-            _ => Self::Damaged,
-        }
-    }
-}
-
-macro_rules! by_way_of_redb {
-    ($($error:ty),*) => {$(
-        impl From<$error> for Fault {
-            fn from(error: $error) -> Self {
-                redb::Error::from(error).into()
-            }
-        }
-    )*};
-}
-by_way_of_redb!(DatabaseError, StorageError, TableError, redb::TransactionError, redb::CommitError);
 
 /// Opens the file, an empty one as a new ledger. What was damaged is found here: redb itself trusts a file that was
 /// closed in order, and panics over one that deserves no trust.
@@ -194,6 +143,28 @@ pub(super) fn forget(database: &Database, keys: &RangeInclusive<Key>) -> Result<
     }
     writing.commit()?;
     Ok(mailboxes)
+}
+
+/// What a mailbox was like when it was written last.
+#[derive(Debug)]
+pub struct Before {
+    /// Its messages.
+    pub listed: Listed,
+    /// What is known of their identities, ascending, each UID once.
+    pub identities: Vec<(Uid, Identity)>,
+}
+
+impl Before {
+    /// Takes the identities of those messages of which none is known, each UID once.
+    pub(super) fn fill_in(&mut self, known: impl Iterator<Item = (Uid, Identity)>) {
+        let there = &self.identities;
+        let is_new = |uid: &Uid| there.binary_search_by_key(uid, |(uid, _)| *uid).is_err();
+        let new: Vec<_> = known.filter(|(uid, _)| is_new(uid)).collect();
+        if !new.is_empty() {
+            self.identities.extend(new);
+            self.identities.sort_unstable();
+        }
+    }
 }
 
 /// A mailbox as it was listed.

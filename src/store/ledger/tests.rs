@@ -1,12 +1,17 @@
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use proptest::prelude::*;
-use redb::StorageBackend;
 use redb::backends::FileBackend;
+use redb::{Database, StorageBackend};
 
+use super::book::{AGAIN, DAMAGED, FILE, LEARNT};
+use super::fault::Fault;
+use super::file::{Learnt, News};
 use super::*;
-use crate::mail::{HeaderIdentity, ObjectId, ToldSize};
+use crate::mail::{HeaderIdentity, Identity, Listed, MessageSize, ObjectId, ToldSize, Uid, UidValidity};
+use crate::store::Folder;
 
 fn uid(number: u32) -> Uid {
     Uid::new(number).unwrap()
@@ -52,7 +57,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 
 /// One mailbox, whatever its name is.
 fn page(ledger: &Ledger, key: Key) -> Page {
-    Page { book: ledger.0.clone(), key, unwritten: None, is_late: false }
+    Page::about(ledger.0.clone(), key)
 }
 
 async fn write(ledger: &Ledger, key: Key, listed: &Listed) {
@@ -169,7 +174,7 @@ async fn an_account_is_forgotten_by_its_address_alone_with_what_is_not_written_y
     ledger.written().await;
     assert_eq!(forgotten, Ok(Forgotten { mailboxes: 3, begun_anew: false }));
     assert_eq!(known().await, [0, 0, 0, 1]);
-    assert!(lock(&ledger.0.as_ref().unwrap().learnt).is_empty());
+    assert!(ledger.0.as_ref().unwrap().learnt().is_empty());
     assert_eq!(ledger.forget("ana@example.org").await, Ok(Forgotten::default()));
     ledger.close().await;
     // Nothing is made in order to forget.
@@ -205,7 +210,7 @@ async fn what_was_learnt_is_told_at_once_and_kept() {
     assert_eq!(corrected(told(7, &[(2, 21)])), told(7, &[(2, 21)]), "a UID handed out again");
     drop(session);
     ledger.written().await;
-    assert!(lock(&ledger.0.as_ref().unwrap().learnt).is_empty());
+    assert!(ledger.0.as_ref().unwrap().learnt().is_empty());
     // Read before it was written, shown after.
     let mut known = known.unwrap();
     next.correct(&mut known);
@@ -255,7 +260,7 @@ async fn identities_stay_with_their_messages_and_upstreams_word_before_what_was_
     );
     drop(session);
     ledger.written().await;
-    assert!(lock(&ledger.0.as_ref().unwrap().learnt).is_empty());
+    assert!(ledger.0.as_ref().unwrap().learnt().is_empty());
     ledger.close().await;
     let ledger = Ledger::in_folder(&path);
     assert_eq!(identities(&ledger).await, expected);
@@ -386,11 +391,12 @@ async fn what_waits_to_be_written_has_a_bound() {
 #[test]
 fn what_is_not_written_has_a_bound() {
     let (_outer, path) = place();
-    let session = page(&Ledger::in_folder(&path), 1);
+    let ledger = Ledger::in_folder(&path);
+    let session = page(&ledger, 1);
     for number in 1..200_000 {
         session.learn(validity(7), uid(number), MessageSize::exact(1, ToldSize::UNKNOWN));
     }
-    assert!(lock(&session.book.as_ref().unwrap().learnt)[&1].octets.len() <= LEARNT);
+    assert!(ledger.0.as_ref().unwrap().learnt()[&1].octets.len() <= LEARNT);
 }
 
 /// Some two hundred values for a hundred thousand messages, two more when two are new.

@@ -11,11 +11,10 @@
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::block::Key;
-use super::file::News;
-use super::{Before, lock};
+use super::file::{Before, News};
 use crate::mail::{Listed, MessageSize};
 
 /// Oldest first. A reader has what it may change copied, and nothing else.
@@ -32,30 +31,35 @@ pub(super) struct Oldest<'w> {
 
 impl Waiting {
     pub(super) fn push(&self, key: Key, news: Option<News>) {
-        lock(&self.0).push_back((key, news.map(Arc::new)));
+        self.queue().push_back((key, news.map(Arc::new)));
     }
 
     /// What is to be written next; only for whose turn it is.
     pub(super) fn oldest(&self) -> Option<Oldest<'_>> {
-        let (key, news) = lock(&self.0).front().cloned()?;
+        let (key, news) = self.queue().front().cloned()?;
         Some(Oldest { waiting: self, key, news })
     }
 
     /// Forgets what there is about mailboxes of these names; only for whose turn it is.
     pub(super) fn forget(&self, keys: &RangeInclusive<Key>) {
-        lock(&self.0).retain(|(key, _)| !keys.contains(key));
+        self.queue().retain(|(key, _)| !keys.contains(key));
     }
 
     /// What there is about one mailbox.
     pub(super) fn about(&self, key: Key) -> Vec<Arc<News>> {
-        let waiting = lock(&self.0);
+        let waiting = self.queue();
         waiting.iter().filter(|(whose, _)| *whose == key).filter_map(|(_, news)| news.clone()).collect()
+    }
+
+    /// Nothing is left half done under this lock.
+    fn queue(&self) -> MutexGuard<'_, VecDeque<(Key, Option<Arc<News>>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Oldest<'_> {
     fn drop(&mut self) {
-        lock(&self.waiting.0).pop_front();
+        self.waiting.queue().pop_front();
     }
 }
 
