@@ -95,6 +95,10 @@
 //! - **A session that nobody asks listens**, held or not, so that its end is found when it comes; one that was left alone
 //!   for ten seconds has five for its first octet. A connection that vanished without a word so costs an app that paused
 //!   five seconds and not the 55 of a silence in mid-transfer.
+//! - **A connection is given up when this computer no longer has the address it uses**, in mid-command too: TCP would go
+//!   on trying for a quarter of an hour. One look in four seconds while there are connections, rather than the system's own
+//!   news, for which each system has another way. What the system has not sent by then is thrown away with the connection:
+//!   a laptop comes back to where it was, and a removal that was answered `-ERR` must not reach the provider then.
 //! - **No mailbox check is answered from memory**, not even where IDLE says nothing. IDLE tells late: Dovecot half a
 //!   second after the change, which is how long it collects them, servers that look now and then by as long as that is.
 //!   A check that believed it would show a mailbox that upstream has no longer, to a user who presses the button because

@@ -17,13 +17,15 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::ahead::Ahead;
+use super::own_address::{Gone, OwnAddresses, Watched};
 use super::pace::Pace;
 use super::{address, fault};
 use crate::mail::Deadlines;
 use crate::mail::account::{Endpoint, Security};
 
-/// An idle link whose other end is gone (sleep, NAT, another network) is found within 30 + 3 × 10 = 60 s, so that an
-/// app in IDLE hears of it; and a probe every 30 s keeps the short-lived entries of home routers alive.
+/// An idle link whose other end is gone (sleep, NAT) is found within 30 + 3 × 10 = 60 s, so that an app in IDLE hears of
+/// it; and a probe every 30 s keeps the short-lived entries of home routers alive. One whose own end is gone, in another
+/// network, is found sooner: see `own_address`.
 ///
 /// Under unanswered octets TCP sends no probes: there the readers' own deadline for progress finds it. A timeout on
 /// unacknowledged octets (TCP_USER_TIMEOUT) would also cut a peer that is slow but alive, so there is none.
@@ -38,15 +40,16 @@ pub struct Connector {
     tls: Arc<ClientConfig>,
     deadlines: Deadlines,
     pace: Pace,
+    own_addresses: OwnAddresses,
 }
 
 /// A stream to upstream, before or after TLS.
 #[derive(Debug)]
 pub enum Stream {
     /// Before STARTTLS.
-    Plain(TcpStream),
+    Plain(Watched),
     /// Everything that matters.
-    Tls(Box<TlsStream<Ahead<TcpStream>>>),
+    Tls(Box<TlsStream<Ahead<Watched>>>),
 }
 
 /// Why there is no stream.
@@ -93,7 +96,7 @@ pub enum ConnectError {
 impl Connector {
     /// A connector that trusts what `tls` trusts.
     pub fn new(tls: Arc<ClientConfig>, deadlines: Deadlines) -> Self {
-        Self { tls, deadlines, pace: Pace::default() }
+        Self { tls, deadlines, pace: Pace::default(), own_addresses: OwnAddresses::default() }
     }
 
     /// The waiting times.
@@ -104,19 +107,18 @@ impl Connector {
     /// Connects: over TLS for `Security::Tls`, plain for `Security::StartTls`, whose caller then asks for
     /// STARTTLS and calls [`Connector::secure`].
     ///
-    /// One of many waits for its turn first.
+    /// One of many waits for its turn first. An attempt during which this computer moves to another network is made once
+    /// more there.
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
         if !self.pace.turn(endpoint).await {
             return Err(timed_out(endpoint));
         }
-        let connected = self.connect_now(endpoint).await;
-        match &connected {
-            Ok(_) => self.pace.tell(endpoint, true),
-            Err(ConnectError::Unreachable { .. } | ConnectError::TimedOut { .. }) => {
-                self.pace.tell(endpoint, false);
-            }
-            // It says nothing about how the server is.
-            Err(ConnectError::NameNotFound { .. } | ConnectError::Tls { .. }) => {}
+        let mut connected = self.connect_now(endpoint).await;
+        if matches!(&connected, Err(ConnectError::Unreachable { source, .. }) if Gone::is_in(source)) {
+            connected = self.connect_now(endpoint).await;
+        }
+        if let Some(well) = server_is_well(&connected) {
+            self.pace.tell(endpoint, well);
         }
         connected
     }
@@ -155,10 +157,10 @@ impl Connector {
         endpoint: &Endpoint,
         addresses: &[SocketAddr],
         until: Instant,
-    ) -> Result<TcpStream, ConnectError> {
-        let tcp = self.race(endpoint, addresses, until, TcpStream::connect).await?;
-        prepare(&tcp);
-        Ok(tcp)
+    ) -> Result<Watched, ConnectError> {
+        let stream = self.race(endpoint, addresses, until, |to| self.own_addresses.connect(to)).await?;
+        prepare(stream.tcp());
+        Ok(stream)
     }
 
     async fn race<T, A, F>(
@@ -177,6 +179,16 @@ impl Connector {
             Ok(Err(source)) => Err(unreachable(endpoint, source)),
             Err(_) => Err(timed_out(endpoint)),
         }
+    }
+}
+
+/// What an attempt says about the server; `None` where it does not say anything.
+fn server_is_well<T>(connected: &Result<T, ConnectError>) -> Option<bool> {
+    match connected {
+        Ok(_) => Some(true),
+        Err(ConnectError::Unreachable { source, .. }) if fault::is_ours(source) => None,
+        Err(ConnectError::Unreachable { .. } | ConnectError::TimedOut { .. }) => Some(false),
+        Err(ConnectError::NameNotFound { .. } | ConnectError::Tls { .. }) => None,
     }
 }
 

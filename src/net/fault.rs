@@ -4,6 +4,8 @@ use std::io;
 
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
+use super::own_address::Gone;
+
 /// Names of a foreign certificate that are told: enough to see whose it is.
 const NAMES_TOLD: usize = 3;
 
@@ -21,6 +23,7 @@ pub(super) fn handshake(error: &io::Error) -> String {
 /// Why an address could not be reached.
 pub(super) fn reach(error: &io::Error) -> &'static str {
     match error.kind() {
+        _ if Gone::is_in(error) => "this computer no longer has the address that the connection used",
         io::ErrorKind::ConnectionRefused => "the connection was refused",
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
             "the connection was broken off"
@@ -35,6 +38,18 @@ pub(super) fn reach(error: &io::Error) -> &'static str {
         _ if is_exhaustion(error) => "this program has no free connections left",
         _ => "the connection failed",
     }
+}
+
+/// Whether it is the network this computer is in: nothing of the attempt reached the server.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    let networkless = matches!(
+        error.kind(),
+        io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::AddrNotAvailable
+    );
+    networkless || Gone::is_in(error)
 }
 
 /// EMFILE or ENFILE: no descriptor is free. WSAEMFILE on Windows.

@@ -208,8 +208,8 @@ impl Target {
 
     /// A name may mean this machine and yet lead elsewhere.
     fn check(&self, stream: &Stream) -> Result<(), HttpError> {
-        let Stream::Plain(tcp) = stream else { return Ok(()) };
-        match tcp.peer_addr() {
+        let Stream::Plain(plain) = stream else { return Ok(()) };
+        match plain.tcp().peer_addr() {
             Ok(peer) if peer.ip().to_canonical().is_loopback() => Ok(()),
             Ok(_) => Err(HttpError::Address(format!(
                 "{} is not this machine, so that nothing may be sent there without TLS",

@@ -8,6 +8,7 @@ mod fault;
 pub mod http;
 mod linger;
 pub mod local_tls;
+mod own_address;
 mod pace;
 pub mod peer;
 mod quick_ack;

@@ -5,6 +5,9 @@
 //!  it fails       none at once, and each failure doubles the space between two: up to half a second
 //! ```
 //!
+//! Where it works again, those that wait go on at the pace of all is well: an app whose network is back has been waiting for
+//! nothing.
+//!
 //! A provider that restarts loses all connections in one moment, and all apps are back in the next. Spaced unevenly, so
 //! that bridges which lost theirs together do not come back together.
 
@@ -13,7 +16,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+use tokio::time::{Instant, sleep_until};
 
 use crate::mail::account::Endpoint;
 
@@ -39,9 +44,15 @@ struct Server {
     due: Instant,
     /// In a row, up to now.
     failures: u32,
+    /// Tells those that wait that it works again.
+    works: Arc<Notify>,
 }
 
 impl Server {
+    fn new(now: Instant) -> Self {
+        Self { due: now, failures: 0, works: Arc::default() }
+    }
+
     fn space(&self) -> Duration {
         SPACE * (1 << self.failures.min(DOUBLED))
     }
@@ -63,6 +74,7 @@ impl Server {
         } else if std::mem::take(&mut self.failures) > 0 {
             // Those that wait are not let go all at once, nor does anybody new wait behind them for what is over.
             self.due = self.due.min(now + SPACE * BURST);
+            self.works.notify_waiters();
         }
     }
 }
@@ -70,22 +82,31 @@ impl Server {
 impl Pace {
     /// Waits for this one's turn. `false`: too many wait already.
     pub(super) async fn turn(&self, endpoint: &Endpoint) -> bool {
-        let now = Instant::now();
-        let wait = {
-            let mut servers = self.servers();
-            let server = servers.entry((endpoint.host.clone(), endpoint.port));
-            server.or_insert(Server { due: now, failures: 0 }).next(now)
-        };
-        match wait {
-            Some(wait) => {
-                if !wait.is_zero() {
-                    tracing::debug!(host = %endpoint.host, "a new connection waits {} ms", wait.as_millis());
-                    sleep(wait).await;
-                }
-                true
+        let mut turn = None;
+        loop {
+            let (at, works) = self.queue_up(endpoint);
+            // Whoever queues up anew loses nothing by it.
+            turn = turn.into_iter().chain(at).min();
+            let Some(turn) = turn else { return false };
+            let wait = turn.saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                return true;
             }
-            None => false,
+            tracing::debug!(host = %endpoint.host, "a new connection waits {} ms", wait.as_millis());
+            tokio::select! {
+                () = sleep_until(turn) => return true,
+                () = works => {}
+            }
         }
+    }
+
+    /// When the next one's turn is, and what comes first if the server works again before.
+    fn queue_up(&self, endpoint: &Endpoint) -> (Option<Instant>, OwnedNotified) {
+        let now = Instant::now();
+        let mut servers = self.servers();
+        let server = servers.entry((endpoint.host.clone(), endpoint.port));
+        let server = server.or_insert_with(|| Server::new(now));
+        (server.next(now).map(|wait| now + wait), server.works.clone().notified_owned())
     }
 
     /// Whether the server took the connection.
@@ -168,5 +189,26 @@ mod tests {
         pace.tell(&endpoint("a"), true);
         let (waited, _) = turns(&pace, 20).await;
         assert!(waited.iter().all(|millis| *millis <= 1000), "{waited:?}");
+    }
+    /// An app that came while the network was away has its turn soon after it is back, whatever wait it was given.
+    #[tokio::test(start_paused = true)]
+    async fn those_that_wait_go_on_when_it_works_again() {
+        let pace = Pace::default();
+        turns(&pace, 1).await;
+        for _ in 0..20 {
+            pace.tell(&endpoint("a"), false);
+        }
+        let waiting = {
+            let pace = pace.clone();
+            tokio::spawn(async move { turns(&pace, 25).await })
+        };
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        pace.tell(&endpoint("a"), true);
+        let (waited, refused) = waiting.await.expect("no panic");
+        assert_eq!(refused, 0);
+        assert!(waited.iter().all(|millis| *millis <= 3000), "{waited:?}");
+        // One after the other all the same.
+        let second: Vec<_> = waited.iter().filter(|millis| (1000..2000).contains(*millis)).collect();
+        assert!(second.len() > 10 && second.windows(2).all(|two| two[1] - two[0] >= 15), "{waited:?}");
     }
 }

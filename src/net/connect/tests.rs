@@ -164,14 +164,15 @@ async fn starttls_is_two_steps() {
 #[tokio::test]
 async fn no_delay_and_keep_alive_are_set() {
     let (endpoint, _listener) = listener(Security::StartTls).await;
-    let Stream::Plain(tcp) = trusting(&authority()).connect(&endpoint).await.unwrap() else {
+    let Stream::Plain(plain) = trusting(&authority()).connect(&endpoint).await.unwrap() else {
         panic!("TLS was not asked for");
     };
+    let tcp = plain.tcp();
     assert!(tcp.nodelay().unwrap());
-    assert!(SockRef::from(&tcp).keepalive().unwrap());
+    assert!(SockRef::from(tcp).keepalive().unwrap());
     #[cfg(target_os = "linux")]
     {
-        let socket = SockRef::from(&tcp);
+        let socket = SockRef::from(tcp);
         let found = socket.tcp_keepalive_time().unwrap()
             + socket.tcp_keepalive_interval().unwrap() * socket.tcp_keepalive_retries().unwrap();
         assert_eq!(found, Duration::from_secs(60));
@@ -197,8 +198,8 @@ async fn a_dead_first_address_does_not_hold_up_the_second() {
     let (endpoint, live) = listener(Security::StartTls).await;
     let answers = live.local_addr().unwrap();
     let until = Instant::now() + Duration::from_secs(60);
-    let tcp = trusting(&authority()).reach(&endpoint, &[refused, answers], until).await.unwrap();
-    assert_eq!(tcp.peer_addr().unwrap(), answers);
+    let stream = trusting(&authority()).reach(&endpoint, &[refused, answers], until).await.unwrap();
+    assert_eq!(stream.tcp().peer_addr().unwrap(), answers);
 }
 
 /// The name is not one a resolver may be asked for (RFC 1035 §2.3.4: labels have 63 octets), so nothing is sent.
