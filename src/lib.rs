@@ -99,14 +99,19 @@
 //!   on trying for a quarter of an hour. One look in four seconds while there are connections, rather than the system's own
 //!   news, for which each system has another way. What the system has not sent by then is thrown away with the connection:
 //!   a laptop comes back to where it was, and a removal that was answered `-ERR` must not reach the provider then.
-//! - **No mailbox check is answered from memory**, not even where IDLE says nothing. IDLE tells late: Dovecot half a
-//!   second after the change, which is how long it collects them, servers that look now and then by as long as that is.
-//!   A check that believed it would show a mailbox that upstream has no longer, to a user who presses the button because
-//!   the message is known to be there. Over a session that is held the truth costs one round trip, and the login does not
-//!   wait for it: its `+OK` says nothing of the mailbox, only that upstream took this password. What upstream thinks of it
-//!   by now, and whether the folder is still there, the app may so hear one command later than from PASS, in the same
-//!   words and with the same code, as the last it hears. Whatever might be news to a login is still waited for: a fresh
-//!   one, and one for another folder than was open last.
+//! - **A mailbox check is answered from memory only where the user says so** (`watch`), and by default not even where
+//!   IDLE says nothing. IDLE tells late: Dovecot half a second after the change, which is how long it collects them,
+//!   servers that look now and then by as long as that is, and some never. A check that believed it would show a mailbox
+//!   that upstream has no longer, to a user who presses the button because the message is known to be there. Over a
+//!   session that is held the truth costs one round trip, and the login does not wait for it: its `+OK` says nothing of
+//!   the mailbox, only that upstream took this password. What upstream thinks of it by now, and whether the folder is
+//!   still there, the app may so hear one command later than from PASS, in the same words and with the same code, as the
+//!   last it hears. Whatever might be news to a login is still waited for: a fresh one, and one for another folder than
+//!   was open last.
+//! - **A watch vouches for a listing, it does not keep one.** The ledger has the mailbox as it was listed; the session
+//!   that watches it knows how many messages that were, which was the last, and that upstream has told of nothing since.
+//!   So a watch takes no memory a message, and all that follows a listing is the same with and without it. Each IDLE
+//!   begins behind a NOOP: servers need not tell in IDLE what they could have told before.
 //! - **A wait that upstream asks for is the whole account's, a quarter of an hour at most**, and a minute where
 //!   `[THROTTLED]` names none: no login and no FETCH of ours goes upstream before that, nor does a session that is lost
 //!   come back. `[LIMIT]` without a time is none, since it ends when another connection does. An IMAP app that is logged

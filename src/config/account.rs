@@ -242,6 +242,7 @@ fn pop3(file: &file::Pop3, faults: &mut Faults<'_>) -> Pop3Options {
         delete: choice(&file.delete, "[account.pop3] delete", &deletes, faults).unwrap_or(Delete::Auto),
         seen: choice(&file.seen, "[account.pop3] seen", &seens, faults).unwrap_or(Seen::Never),
         recent,
+        watch: file.watch,
     }
 }
 

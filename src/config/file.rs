@@ -228,6 +228,8 @@ pub struct Pop3 {
     pub seen: Option<Text>,
     /// How old a message may be to be shown.
     pub recent: Option<Text>,
+    /// Whether a look may be answered by what upstream told since the last one.
+    pub watch: bool,
 }
 
 /// `[account.smtp_options]`

@@ -120,6 +120,8 @@ pub struct Pop3Options {
     pub seen: Seen,
     /// Only messages that came within so many days are shown; `None`: all.
     pub recent: Option<u32>,
+    /// Between an app's sessions upstream tells what comes and goes, and what it told is shown without asking again.
+    pub watch: bool,
 }
 
 /// What a DELE does once QUIT comes.

@@ -30,6 +30,8 @@ pub struct Deadlines {
     pub pop3_keep_alive: Duration,
     /// How long a session upstream whose POP3 app has left is held for its next login; 0 holds none.
     pub hold: Duration,
+    /// The same where its mailbox is watched meanwhile.
+    pub watch: Duration,
     /// An IMAP app's silence after login (RFC 3501 §5.4: at least 30 minutes).
     pub imap_idle: Duration,
     /// An SMTP app's silence (RFC 5321 §4.5.3.2.7: at least 5 minutes).
@@ -59,6 +61,8 @@ impl Default for Deadlines {
             // An app that looks every five minutes finds it; one that has not come by then comes rarely. Nobody between
             // here and the provider forgets a connection so soon (RFC 5382 §5: 2 hours; the meanest routers 5 minutes).
             hold: Duration::from_secs(5 * 60 + 20),
+            // An app that looks every hour finds it.
+            watch: Duration::from_secs(65 * 60),
             imap_idle: Duration::from_secs(31 * 60),
             smtp_idle: Duration::from_secs(6 * 60),
             app_stall: Duration::from_secs(120),

@@ -32,9 +32,9 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::auth::Proof;
-use crate::mail::Account;
 use crate::mail::account::SecretSource;
-use crate::upstream::imap::{Session, Settled};
+use crate::mail::{Account, Deadlines, Quirk};
+use crate::upstream::imap::{Keeping, Session, Settled};
 
 /// Sessions of POP3 for one account, in use or idle, beyond which none is held: IMAP apps need the provider's connections
 /// more.
@@ -99,6 +99,8 @@ pub(super) struct Claim {
     pub(super) hold: Duration,
     /// From its login on, not from its last use: nobody but upstream knows whether its password is right.
     pub(super) from_login: bool,
+    /// How it is kept meanwhile.
+    pub(super) keeping: Keeping,
 }
 
 /// A mailbox that is open counts among its account's sessions until this is dropped.
@@ -109,8 +111,15 @@ pub(super) struct InUse {
 }
 
 impl Claim {
-    pub(super) fn new(account: &Account, proof: Proof, hold: Duration) -> Self {
-        Self { proof, hold, from_login: matches!(account.secret, SecretSource::App) }
+    pub(super) fn new(account: &Account, proof: Proof, deadlines: &Deadlines) -> Self {
+        let from_login = matches!(account.secret, SecretSource::App);
+        let hold = if account.pop3.watch && !from_login { deadlines.watch } else { deadlines.hold };
+        let keeping = match account.pop3.watch {
+            true if account.quirks.has(Quirk::NoIdle) => Keeping::Alive,
+            true => Keeping::Watched,
+            false => Keeping::Quiet,
+        };
+        Self { proof, hold, from_login, keeping }
     }
 }
 
@@ -212,7 +221,7 @@ impl InUse {
         if hold.is_zero() {
             return left.session.log_out().await;
         }
-        let Some(settled) = left.session.hold().await else { return };
+        let Some(settled) = left.session.hold(claim.keeping).await else { return };
         // Where there was one already, it has seen less of life.
         if let Some(other) = self.keep(left, settled, claim, hold) {
             other.session.log_out().await;
@@ -271,7 +280,8 @@ impl fmt::Debug for InUse {
 impl Held {
     /// As if an app had left that logged in with this proof.
     pub(crate) async fn leave_one(&self, account: &Account, proof: Proof, session: Session) {
-        let claim = Claim::new(account, proof, Duration::from_secs(60));
+        let claim =
+            Claim::new(account, proof, &Deadlines { hold: Duration::from_secs(60), ..Deadlines::default() });
         let left = Left { session, folder: Some(account.pop3.folder.as_str().into()), changed: false };
         self.enter(account).leave(left, Some(&claim)).await;
     }

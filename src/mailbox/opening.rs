@@ -100,8 +100,7 @@ impl Mailbox {
         resources: Resources,
     ) -> Result<Opening, UpstreamError> {
         let stall = connector.deadlines().app_stall;
-        let hold = connector.deadlines().hold;
-        let claim = proof.map(|proof| Claim::new(&account, proof, hold));
+        let claim = proof.map(|proof| Claim::new(&account, proof, connector.deadlines()));
         let (backoff, meter) = (resources.backoffs.of(&account), resources.meters.of(&account));
         let dial = line::provider(connector, account.clone(), credentials, backoff, meter);
         Self::open_by(dial, account, resources, stall, claim).await

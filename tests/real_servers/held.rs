@@ -110,3 +110,60 @@ async fn a_connection_that_deleted_something_lists_rightly_afterwards() {
     let there = direct.messages("INBOX").await;
     assert!(there.len() == 1 && there[0].flags.contains("\\Deleted"), "{there:?}");
 }
+
+/// RFC 2177, RFC 1939 §4: a maildrop is shown as upstream has told of it, and what came or went is seen as soon as it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_a_mailbox_that_is_watched_asks_nothing_until_there_is_news() {
+    let user = "watched@example.test";
+    let way = Cut::before(&Dovecot::shared().imaps()).await;
+    let mut direct = crate::fill(user, &[b"Subject: one\r\n\r\n1\r\n".to_vec()]).await;
+    let config = crate::config_for(user, &way.remote()).account("pop3.watch = true");
+    let mut bridge = Program::start(&config, "debug");
+    let (one, ids) = look(&bridge, user).await;
+    assert_eq!(one, "1");
+    for (came, subject) in [("2", "two"), ("3", "three")] {
+        bridge.until("the mailbox is watched");
+        let (heard, before) = (way.heard(), look(&bridge, user).await);
+        assert_eq!(look(&bridge, user).await, before);
+        assert_eq!(way.heard(), heard, "upstream was asked");
+        append(&mut direct, subject).await;
+        bridge.until("news of the mailbox that is watched");
+        let (now, other_ids) = look(&bridge, user).await;
+        assert_eq!(now, came);
+        assert!(other_ids.starts_with(&ids) && other_ids.len() > before.1.len());
+    }
+    bridge.until("the mailbox is watched");
+    direct.ok("SELECT INBOX").await;
+    direct.ok("UID STORE 2 +FLAGS.SILENT (\\Deleted)").await;
+    direct.ok("EXPUNGE").await;
+    bridge.until("news of the mailbox that is watched");
+    assert_eq!(look(&bridge, user).await.0, "2");
+    // What the app does with it is done over the same connection, and the mailbox is watched again.
+    bridge.until("the mailbox is watched");
+    let mut session = Pop3::login(bridge.pop3(), user, PASSWORD).await;
+    assert_eq!(session.lines("RETR 2").await, b"Subject: three\r\n\r\nx\r\n");
+    session.ok("QUIT").await;
+    bridge.until("the mailbox is watched");
+    assert_eq!(look(&bridge, user).await.0, "2");
+    let mut session = Pop3::login(bridge.pop3(), user, PASSWORD).await;
+    session.ok("DELE 1").await;
+    session.ok("QUIT").await;
+    assert_eq!(look(&bridge, user).await.0, "1");
+    bridge.until("the mailbox is watched");
+    assert_eq!(way.connections(), 1);
+    // It vanishes without a word: what was told is shown, and who needs more gets it by another one.
+    append(&mut direct, "four").await;
+    bridge.until("news of the mailbox that is watched");
+    assert_eq!(look(&bridge, user).await.0, "2");
+    bridge.until("the mailbox is watched");
+    way.silence();
+    let mut session = Pop3::login(bridge.pop3(), user, PASSWORD).await;
+    assert!(session.ok("STAT").await.starts_with("+OK 2 "));
+    assert_eq!(way.connections(), 1);
+    assert_eq!(session.lines("RETR 2").await, b"Subject: four\r\n\r\nx\r\n");
+    assert_eq!(way.connections(), 2);
+    session.ok("QUIT").await;
+    assert_eq!(look(&bridge, user).await.0, "2");
+    bridge.until("the mailbox is watched");
+    assert!(bridge.terminate().success());
+}

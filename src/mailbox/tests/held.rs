@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::auth::{Gate, Pass, Purpose, Standing};
-use crate::mail::Secret;
+use crate::mail::{Deadlines, Secret};
 use crate::proto::pop3::{Maildrop, UniqueIds};
 
-const HOLD: Duration = Duration::from_secs(300);
+pub(super) const HOLD: Duration = Duration::from_secs(300);
 
 const ONE: &str = r#"
         C: $a EXAMINE "INBOX"
@@ -38,21 +38,21 @@ const LOGOUT: &str = r#"
         EOF"#;
 
 /// A provider behind a gate, which plays a script of these pieces in each session.
-struct Behind {
+pub(super) struct Behind {
     gate: Gate,
-    provider: Provider,
+    pub(super) provider: Provider,
 }
 
 impl Behind {
-    fn new(scripts: &[&[&str]]) -> Self {
+    pub(super) fn new(scripts: &[&[&str]]) -> Self {
         let scripts: Vec<&'static str> = scripts.iter().map(|pieces| &*pieces.join("\n").leak()).collect();
         Self { gate: Gate::default(), provider: Provider::new(&scripts) }
     }
 
     /// A login with a password that upstream takes, where it is asked. How many messages there are.
-    async fn log_in(&self, password: &str) -> (Mailbox, usize) {
+    pub(super) async fn log_in(&self, password: &str) -> (Mailbox, usize) {
         let pass = self.admit(password).await;
-        let claim = Claim::new(&self.provider.account, pass.proof.clone(), HOLD);
+        let claim = self.claim(&pass);
         let (mailbox, listing) = self.provider.open_with(Some(claim)).await.unwrap();
         self.gate.accepted(&pass);
         (mailbox, listing.messages.len())
@@ -66,26 +66,30 @@ impl Behind {
     /// The same before anything is known of the mailbox.
     async fn begin(&self, password: &str) -> Result<Opening, UpstreamError> {
         let pass = self.admit(password).await;
-        let opening =
-            self.provider.begin(Some(Claim::new(&self.provider.account, pass.proof.clone(), HOLD))).await?;
+        let opening = self.provider.begin(Some(self.claim(&pass))).await?;
         self.gate.accepted(&pass);
         Ok(opening)
     }
 
+    fn claim(&self, pass: &Pass) -> Claim {
+        let deadlines = Deadlines { hold: HOLD, ..Deadlines::default() };
+        Claim::new(&self.provider.account, pass.proof.clone(), &deadlines)
+    }
+
     /// Looks how many messages there are and leaves.
-    async fn check(&self, password: &str) -> usize {
+    pub(super) async fn check(&self, password: &str) -> usize {
         let (mailbox, messages) = self.log_in(password).await;
         mailbox.leave().await;
         messages
     }
 
     /// The bridge knows itself which of the app's passwords are right.
-    fn with_a_stored_secret(mut self) -> Self {
+    pub(super) fn with_a_stored_secret(mut self) -> Self {
         self.provider.account.secret = SecretSource::Vault;
         self
     }
 
-    async fn kept(self) {
+    pub(super) async fn kept(self) {
         self.provider.resources.held.close().await;
         self.provider.kept().await;
     }

@@ -10,6 +10,7 @@ mod listing;
 mod names;
 mod removal;
 mod throttled;
+mod watched;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -135,6 +136,7 @@ fn account() -> Account {
             delete: Delete::Auto,
             seen: Seen::Never,
             recent: None,
+            watch: false,
         },
         smtp_options: SmtpOptions { bare_newline: BareNewline::Mend },
         quirks: Quirks::default(),

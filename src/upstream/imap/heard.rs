@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::backoff::Backoff;
 use super::completion::{Completion, clean};
 use super::open::Open;
+use super::watch::Stood;
 use crate::mail::{MessageSize, Uid, UidValidity};
 use crate::proto::imap::mutf7;
 use crate::proto::imap::response::{self, Response, Status, Text, words};
@@ -57,6 +58,8 @@ pub struct Heard {
     pub bye: Option<String>,
     /// The mailbox that is open.
     pub open: Open,
+    /// The one that was listed last.
+    pub stood: Option<Stood>,
     /// A message's UID came only behind its body: nobody knew before whose it was.
     pub uid_behind_body: bool,
     /// How long nobody is to ask.

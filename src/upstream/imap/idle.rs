@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::unconstrained;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::conversation::{Conversation, Octets};
+use super::watch::Watch;
 
 /// How long a session that was left alone has for the first octet of its next answer: an app that waits gives up after
 /// some half a minute, and a fresh session has to be made in that.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// Who asks again sooner than this is in the middle of something, and upstream has all the time that it usually has.
 const LEFT_ALONE: Duration = Duration::from_secs(10);
@@ -20,24 +21,38 @@ const LEFT_ALONE: Duration = Duration::from_secs(10);
 const UNASKED: u64 = 1 << 20;
 
 impl<S: Octets> Conversation<S> {
-    /// What is asked next; `None` where nobody will, or where upstream has ended the session. `held`: nobody has the
-    /// session meanwhile.
-    pub async fn until_asked<A>(&mut self, asks: &mut mpsc::Receiver<A>, held: bool) -> Option<A> {
+    /// What is asked next; `None` where nobody will, or where upstream has ended the session. What a session that is held
+    /// needs meanwhile is done.
+    pub(super) async fn until_asked<A>(
+        &mut self,
+        asks: &mut mpsc::Receiver<A>,
+        watch: &mut Watch,
+    ) -> Option<A> {
         let since = Instant::now();
-        tokio::select! {
-            biased;
-            reason = self.ended_unasked() => {
-                tracing::debug!(reason, "a session that was left alone is over");
-                None
-            }
-            // Not by tokio's budget: listening may have spent all of it.
-            ask = unconstrained(asks.recv()) => {
-                if held {
-                    self.wire().expect_sign_of_life(SIGN_OF_LIFE);
-                } else {
-                    self.was_left_alone(since);
+        loop {
+            let due = watch.due();
+            tokio::select! {
+                biased;
+                heard = self.listen(watch) => {
+                    if let Err(reason) = heard {
+                        tracing::debug!(reason, "a session that was left alone is over");
+                        return None;
+                    }
                 }
-                ask
+                // Not by tokio's budget: listening may have spent all of it.
+                ask = unconstrained(asks.recv()) => {
+                    if watch.is_held() {
+                        self.wire().expect_sign_of_life(SIGN_OF_LIFE);
+                    } else {
+                        self.was_left_alone(since);
+                    }
+                    return ask;
+                }
+                () = sleep_until(due.unwrap_or(since)), if due.is_some() => {}
+            }
+            if let Err(error) = self.keep(watch).await {
+                tracing::debug!(%error, "a session that is held was lost");
+                return None;
             }
         }
     }
@@ -49,21 +64,26 @@ impl<S: Octets> Conversation<S> {
         }
     }
 
+    /// Returns where there is news in a mailbox that is watched.
+    ///
+    /// # Errors
     /// Why the session is over.
-    async fn ended_unasked(&mut self) -> String {
+    async fn listen(&mut self, watch: &mut Watch) -> Result<(), String> {
         let before = self.wire().received();
         loop {
-            if let Err(error) = self.wire().unasked().await {
-                return error.to_string();
-            }
+            let text = self.wire().unasked().await.map_err(|error| error.to_string())?;
             if self.wire().received() - before > UNASKED {
-                return "it says more than anybody asked for".to_owned();
+                return Err("it says more than anybody asked for".to_owned());
             }
             if let Some(bye) = &self.heard().bye {
-                return bye.clone();
+                return Err(bye.clone());
             }
+            watch.hear(&text);
             // News of messages, of which the next command will ask.
             self.wire_at_start();
+            if watch.is_idling() && !self.heard().open.is_as_listed() {
+                return Ok(());
+            }
         }
     }
 }

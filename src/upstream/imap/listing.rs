@@ -82,7 +82,7 @@ impl<S: Octets> Conversation<S> {
     ///
     /// # Errors
     /// A listing that was refused, or in which messages are missing, is an error and never a small mailbox.
-    pub async fn examine_and_list(
+    pub(super) async fn examine_and_list(
         &mut self,
         folder: &str,
         known: Option<Listed>,
@@ -143,7 +143,7 @@ impl<S: Octets> Conversation<S> {
 
     /// The FETCH item by which upstream tells that messages are the same, as far as it said so by now: it is not worth a
     /// round trip.
-    fn identity(&mut self) -> Option<&'static str> {
+    pub(super) fn identity(&mut self) -> Option<&'static str> {
         let offered = self.heard().capabilities.as_ref()?;
         let item = |capability, item| has(offered, capability).then_some(item);
         // Gmail's own is what it has had all along.

@@ -22,6 +22,7 @@ mod refusal;
 pub(crate) mod script;
 mod session;
 mod shelf;
+mod watch;
 mod window;
 mod wire;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub use listing::{Examined, Selected, quoted};
 pub use meter::{Meter, Meters};
 pub use session::{Fetched, Session, Settled, WeakSession};
 pub use shelf::{LARGE, Shelf, Way};
+pub use watch::Keeping;
 pub use window::Window;
 
 /// A session right after login, for an IMAP app to take over.

@@ -27,6 +27,10 @@ pub struct Open {
     pub forgets_deleted: bool,
     /// How many messages are in it, where that was told.
     messages: Option<u32>,
+    /// It was listed since.
+    listed: bool,
+    /// Something came or went since, or it was numbered anew.
+    news: bool,
 }
 
 /// Whether a command names messages that another numbering has others for: by UID (RFC 3501 §6.4.8), or by the marks that
@@ -49,13 +53,14 @@ impl Open {
     /// It was done, or refused, and then none is open.
     pub fn done(&mut self, status: Status) {
         match status {
-            Status::Ok => self.opened = self.uid_validity,
+            Status::Ok => (self.opened, self.news) = (self.uid_validity, false),
             _ => *self = Self::default(),
         }
     }
 
     /// Upstream told a UIDVALIDITY. One that comes back was others' meanwhile.
     pub fn told(&mut self, uid_validity: Option<UidValidity>) {
+        self.news |= uid_validity != self.uid_validity;
         if self.opened.is_none() || self.opened == self.uid_validity {
             self.uid_validity = uid_validity;
         }
@@ -64,10 +69,26 @@ impl Open {
     /// Upstream told something else, of messages that came or went maybe (RFC 3501 §7.3.1, §7.4.1).
     pub fn data(&mut self, response: &Response<'_>) {
         match response {
-            Response::Exists(number) => self.messages = Some(*number),
-            Response::Expunge => self.messages = self.messages.map(|number| number.saturating_sub(1)),
+            Response::Exists(number) => {
+                self.news |= self.messages != Some(*number);
+                self.messages = Some(*number);
+            }
+            Response::Expunge => {
+                self.news = true;
+                self.messages = self.messages.map(|number| number.saturating_sub(1));
+            }
             _ => {}
         }
+    }
+
+    /// So many messages were listed; counts where upstream tells of as many.
+    pub fn listed(&mut self, messages: usize) {
+        self.listed = self.messages.is_some_and(|there| usize::try_from(there) == Ok(messages));
+    }
+
+    /// Whether it is as it was listed, so far as upstream tells.
+    pub fn is_as_listed(&self) -> bool {
+        self.listed && !self.news
     }
 
     /// Whether no message is in it any more, so far as upstream tells.
@@ -154,6 +175,45 @@ mod tests {
         assert!(open.is_empty());
         open.begin();
         assert!(!open.is_empty());
+    }
+
+    #[test]
+    fn rfc3501_7_3_1_it_is_as_it_was_listed_until_upstream_tells_otherwise() {
+        // Between SELECT and the end of the listing, and behind it.
+        let stands = |meanwhile: &[Response<'_>], listed, later: &[Response<'_>]| {
+            let mut open = Open::default();
+            open.begin();
+            open.told(UidValidity::new(7));
+            open.data(&Response::Exists(5));
+            open.done(Status::Ok);
+            assert!(!open.is_as_listed(), "nobody has listed it");
+            meanwhile.iter().for_each(|told| open.data(told));
+            open.listed(listed);
+            later.iter().for_each(|told| open.data(told));
+            open.is_as_listed()
+        };
+        let (came, went) = (Response::Exists(6), Response::Expunge);
+        assert!(stands(&[], 5, &[]));
+        assert!(stands(&[Response::Exists(5)], 5, &[Response::Exists(5), Response::Other]));
+        assert!(!stands(&[], 4, &[]) && !stands(&[], 6, &[]));
+        assert!(!stands(&[], 5, &[Response::Exists(6)]));
+        assert!(!stands(&[], 5, &[Response::Expunge]));
+        // As many as before, and not the same.
+        assert!(!stands(&[], 5, &[Response::Expunge, Response::Exists(5)]));
+        assert!(!stands(&[came, went], 5, &[]));
+        let mut open = Open::default();
+        open.told(UidValidity::new(7));
+        open.data(&Response::Exists(0));
+        open.done(Status::Ok);
+        open.listed(0);
+        assert!(open.is_as_listed());
+        open.told(UidValidity::new(7));
+        assert!(open.is_as_listed());
+        open.told(UidValidity::new(8));
+        assert!(!open.is_as_listed());
+        open.listed(0);
+        open.begin();
+        assert!(!open.is_as_listed());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! C: $a LOGIN x y        the next line must be this; $a binds the tag
 //! S: $a OK done          $a is that tag
 //! R: a\r\nb              said as it is, \r \n \0 \xNN escaped, no CRLF
+//! W: 10                  ten seconds go by
 //! EOF                    the connection ends
 //! ```
 
@@ -40,6 +41,8 @@ async fn perform(stream: DuplexStream, script: &str) {
             let _ = stream.write_all(&[filled(said, &tags).as_bytes(), b"\r\n"].concat()).await;
         } else if let Some(said) = line.strip_prefix("R: ") {
             let _ = stream.write_all(&unescaped(&filled(said, &tags))).await;
+        } else if let Some(seconds) = line.strip_prefix("W: ") {
+            tokio::time::sleep(Duration::from_secs(seconds.parse().unwrap())).await;
         } else if let Some(expected) = line.strip_prefix("C: ") {
             let mut heard = Vec::new();
             stream.read_until(b'\n', &mut heard).await.unwrap();

@@ -29,6 +29,7 @@ use super::listing::{self, Examined, Selected};
 use super::log_in;
 use super::meter::Meter;
 use super::shelf::{Shelf, Taking};
+use super::watch::{Keeping, Watch};
 use super::window::{Ahead, REQUESTS, Window};
 use crate::auth::Credentials;
 use crate::mail::{Account, Listed, UidValidity};
@@ -95,7 +96,7 @@ enum Ask {
     Headers { headers: Headers, reply: Reply<Looked> },
     Fetch { wanted: Wanted, sink: Sink },
     ReadAhead(Ahead),
-    Hold(oneshot::Sender<()>),
+    Hold { keeping: Keeping, settled: oneshot::Sender<()> },
 }
 
 impl Session {
@@ -220,7 +221,8 @@ impl Session {
         Ok((listing::selected(verb, folder, opened)?, listed))
     }
 
-    /// Opens a folder read-only and lists it, from what is known of it where that is right.
+    /// Opens a folder read-only and lists it, from what is known of it where that is right. Nothing is asked where the
+    /// session is held, watches the folder, and knows it to stand so.
     pub async fn list(&self, folder: &str, known: Option<Listed>) -> Result<Examined, UpstreamError> {
         let folder = folder.to_owned();
         self.ask("FETCH", |reply| Ask::List { folder, known, reply }).await
@@ -264,11 +266,11 @@ impl Session {
         Some(Window::new(shelf, request))
     }
 
-    /// Leaves the session alone until the next command, whose answer has to begin within seconds: else it is lost. `None`
-    /// if it is over.
-    pub async fn hold(&self) -> Option<Settled> {
+    /// Leaves the session alone, `keeping` it so, until the next command, whose answer has to begin within seconds: else it
+    /// is lost. `None` if it is over.
+    pub async fn hold(&self, keeping: Keeping) -> Option<Settled> {
         let (settled, waiting) = oneshot::channel();
-        self.asks.send(Ask::Hold(settled)).await.ok()?;
+        self.asks.send(Ask::Hold { keeping, settled }).await.ok()?;
         Some(Settled(waiting))
     }
 
@@ -321,20 +323,28 @@ const UNHEARD: Duration = Duration::from_secs(60);
 
 /// Answers until nobody asks any more, or until the conversation is over.
 async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Receiver<Ask>) {
-    let (mut held, mut next) = (false, VecDeque::new());
+    let (mut watch, mut next) = (Watch::default(), VecDeque::new());
     loop {
         let ask = match next.pop_front() {
             Some(ask) => ask,
-            None => match conversation.until_asked(&mut asks, held).await {
+            None => match conversation.until_asked(&mut asks, &mut watch).await {
                 Some(ask) => ask,
                 None => break,
             },
         };
-        held = matches!(ask, Ask::Hold(_));
+        let ask = match unasked(&mut conversation, &mut watch, ask) {
+            Ok(None) => continue,
+            Ok(Some(ask)) => ask,
+            Err(error) => {
+                tracing::debug!(%error, "a session that was watched was lost");
+                break;
+            }
+        };
+        watch.end();
         let unheard = if ask.changes() { UNHEARD } else { Duration::ZERO };
         let usable = tokio::select! {
             biased;
-            usable = obey(&mut conversation, ask) => usable,
+            usable = obey(&mut conversation, &mut watch, ask) => usable,
             // Not by tokio's budget: the answer may have spent all of it.
             () = unconstrained(given_up(&mut asks, &mut next, unheard)) => false,
         };
@@ -345,12 +355,38 @@ async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Rec
     tracing::debug!(received = conversation.wire().received(), "upstream session ended");
 }
 
-async fn obey<S: Octets>(conversation: &mut Conversation<S>, ask: Ask) -> bool {
+/// Answers what needs no answer of upstream's. Anything else is given back.
+fn unasked<S: Octets>(
+    conversation: &mut Conversation<S>,
+    watch: &mut Watch,
+    ask: Ask,
+) -> Result<Option<Ask>, UpstreamError> {
     match ask {
-        Ask::Hold(settled) => {
+        Ask::Hold { keeping, settled } => {
             let _ = settled.send(());
-            true
+            watch.begin(keeping);
+            Ok(None)
         }
+        Ask::List { folder, mut known, reply } => match conversation.watched(watch, &folder, &mut known)? {
+            Some(examined) => {
+                let _ = reply.send(Ok(examined));
+                Ok(None)
+            }
+            None => Ok(Some(Ask::List { folder, known, reply })),
+        },
+        other => Ok(Some(other)),
+    }
+}
+
+/// Asks upstream, and answers; `false` if the conversation is over.
+async fn obey<S: Octets>(conversation: &mut Conversation<S>, watch: &mut Watch, ask: Ask) -> bool {
+    if let Err(error) = conversation.stop_idling(watch).await {
+        tracing::debug!(%error, "a session that was watched was lost");
+        return false;
+    }
+    match ask {
+        // Nothing is to be asked.
+        Ask::Hold { .. } => true,
         Ask::Run { name, command, reply } => {
             answer(conversation, reply, async |talk| talk.run(name, &command).await).await
         }
@@ -358,7 +394,7 @@ async fn obey<S: Octets>(conversation: &mut Conversation<S>, ask: Ask) -> bool {
             answer(conversation, reply, async |talk| talk.flight(&commands).await).await
         }
         Ask::List { folder, known, reply } => {
-            answer(conversation, reply, async |talk| talk.examine_and_list(&folder, known).await).await
+            answer(conversation, reply, async |talk| talk.list(&folder, known).await).await
         }
         Ask::Headers { headers, reply } => {
             answer(conversation, reply, async |talk| talk.headers(&headers).await).await
@@ -406,7 +442,7 @@ impl Ask {
             | Self::Capabilities { .. }
             | Self::Fetch { .. }
             | Self::ReadAhead(_)
-            | Self::Hold(_) => false,
+            | Self::Hold { .. } => false,
         }
     }
 }

@@ -73,6 +73,7 @@ fn account(usernames: &[&str], quirks: &[Quirk]) -> Account {
             delete: Delete::Auto,
             seen: Seen::Never,
             recent: None,
+            watch: false,
         },
         smtp_options: SmtpOptions { bare_newline: BareNewline::Mend },
         quirks: quirks.iter().copied().collect::<Quirks>(),
