@@ -130,6 +130,14 @@ impl Peer {
         self.listening()
     }
 
+    /// Gives footbridge's account another setting, and starts it anew.
+    pub fn set(&mut self, line: &str) -> Outcome<()> {
+        let file = self.folder.path().join(CONFIGURATION);
+        let text = fs::read_to_string(&file)?;
+        fs::write(&file, format!("{text}{line}\n"))?;
+        self.restart()
+    }
+
     fn listening(&self) -> Outcome<()> {
         let all = self.account.ports.all();
         ports::wait(&self.kind.to_string(), if self.kind == Kind::Dovecot { &all[..2] } else { &all })

@@ -1,6 +1,7 @@
 //! Work whose price is round trips: each is done at no round trip and at a long one, and the slope counts them.
 
 use std::io;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::app::{self, App};
@@ -42,6 +43,8 @@ pub enum Before {
     Nothing,
     /// What is left of this work, connections with it.
     Held(Work),
+    /// The same, and its mailbox is watched since.
+    Watched(Work),
     /// What is left of this work on the disk: it was started anew since.
     Kept(Work),
 }
@@ -131,13 +134,23 @@ pub const ALL: &[Trip] = &[
     },
     Trip {
         name: "pop3 check, held",
-        bar: "<= 1 R, watched 0 R",
+        bar: "<= 1 R",
         mail: Amount::Many,
         trash: false,
         before: Before::Held(check),
         work: check,
         reference: None,
         peers: any,
+    },
+    Trip {
+        name: "pop3 check, watched",
+        bar: "0 R",
+        mail: Amount::Many,
+        trash: false,
+        before: Before::Watched(check),
+        work: check,
+        reference: None,
+        peers: watches,
     },
     Trip {
         name: "imap bodies one by one, again",
@@ -211,6 +224,9 @@ pub const ALL: &[Trip] = &[
     },
 ];
 
+/// How long what an app leaves behind may take over a short line.
+const SOON: Duration = Duration::from_millis(500);
+
 /// One run at both lengths.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair {
@@ -264,6 +280,11 @@ impl Trip {
         match self.before {
             Before::Nothing => {}
             Before::Held(work) => work(&bench.app(kind, &peer, count))?,
+            Before::Watched(work) => {
+                peer.set("pop3.watch = true")?;
+                work(&bench.app(kind, &peer, count))?;
+                sleep(SOON);
+            }
             Before::Kept(work) => {
                 work(&bench.app(kind, &peer, count))?;
                 peer.restart()?;
@@ -319,6 +340,11 @@ impl Bench<'_> {
 
 fn any(_: Kind) -> bool {
     true
+}
+
+/// The others have nothing to watch with.
+fn watches(kind: Kind) -> bool {
+    kind == Kind::Footbridge
 }
 
 /// Dovecot answers a login by itself and goes upstream later.
