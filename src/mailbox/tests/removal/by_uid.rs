@@ -5,41 +5,37 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn what_was_done_in_part_is_gone_on_with_as_long_as_it_gets_less() {
     // RFC 9738 §3: an OK to the first of them, and the capability that says how many.
-    let moved = |uids: &str| format!("C: $a UID MOVE {uids} \"Bin &AOk-\"");
-    let there = |uids: &str, left: &str| format!("C: $a UID FETCH {uids} (UID)\n{left}\nS: $a OK x");
+    let moving = |uids: &str| format!("C: $a UID MOVE {uids} {BIN}");
     // Behind MOVE, and once more by itself.
-    let looked = |uids: &str, left: &str| [there(uids, left), there(uids, left)].join("\n");
-    let cut = [
+    let twice = |uids: &str, left: &[u32]| [look(uids, left), look(uids, left)].join("\n");
+    let cut = joined(&[
         &flown("MOVE", TRASH),
-        &moved("3:4,9"),
+        &moving("3:4,9"),
         "S: * 1 EXPUNGE\nS: $a OK [MESSAGELIMIT 1 4] no more",
-        &looked("3:4,9", "S: * 1 FETCH (UID 4)\nS: * 2 FETCH (UID 9)"),
-        &moved("4,9"),
+        &twice("3:4,9", &[4, 9]),
+        &moving("4,9"),
         "S: $a OK [MESSAGELIMIT 1 9] no more",
-    ];
-    let gone = there("9", "");
-    let rest = [&looked("4,9", "S: * 1 FETCH (UID 9)"), &moved("9"), "S: * 1 EXPUNGE\nS: $a OK x", &gone];
-    assert_eq!(check(Delete::Auto, &[joined(&[cut.as_slice(), &rest].concat())]).await, "Ok");
+    ]);
+    let gone = look("9", &[]);
+    let rest = joined(&[cut, &twice("4,9", &[9]), &moving("9"), "S: * 1 EXPUNGE\nS: $a OK x", &gone]);
+    assert_eq!(check(Delete::Auto, &[rest]).await, "Ok");
     // Where nothing more is done, it ends.
-    let stuck = [looked("4,9", "S: * 1 FETCH (UID 4)\nS: * 2 FETCH (UID 9)")];
-    let stuck: Vec<&str> = cut.into_iter().chain(stuck.iter().map(String::as_str)).collect();
     assert_eq!(
-        check(Delete::Auto, &[joined(&stuck)]).await,
+        check(Delete::Auto, &[joined(&[cut, &twice("4,9", &[4, 9])])]).await,
         r#"Refused { command: "MOVE", text: "it was done in part only: no more [MESSAGELIMIT 1 9]" }"#
     );
     // UID EXPUNGE that removes a part, and another client's removals told beside it.
-    let part = |uids: &str, left: &str| {
+    let part = |uids: &str, left: &[u32]| {
+        let (marked, left) = (marked(uids), told_of(left));
         format!(
-            "C: $a UID STORE {uids} +FLAGS.SILENT (\\Deleted)\nS: $a OK x\n\
-             C: $b UID EXPUNGE {uids}\nC: $c UID FETCH {uids} (UID)\n\
-             S: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: $b OK x\n{left}\nS: $c OK x"
+            "{marked}\nC: $b UID EXPUNGE {uids}\nC: $c UID FETCH {uids} (UID)\n\
+             S: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: $b OK x\n{left}S: $c OK x"
         )
     };
-    let one = "S: * 1 FETCH (UID 9)";
-    let first = [flown("UIDPLUS", ""), part("3:4,9", one), there("9", one)].join("\n");
-    assert_eq!(check(Delete::Auto, &[joined(&[&first, &part("9", "")])]).await, "Ok");
+    let first = [flown("UIDPLUS", ""), part("3:4,9", &[9]), look("9", &[9])].join("\n");
+    assert_eq!(check(Delete::Auto, &[joined(&[&first, &part("9", &[])])]).await, "Ok");
     assert_eq!(
-        check(Delete::Auto, &[joined(&[&first, &part("9", one), &there("9", one)])]).await,
+        check(Delete::Auto, &[joined(&[&first, &part("9", &[9]), &look("9", &[9])])]).await,
         r#"Refused { command: "EXPUNGE", text: "it left messages in the mailbox" }"#
     );
     let told = joined(&[
@@ -58,18 +54,16 @@ async fn where_deletion_marks_do_not_last_nothing_is_copied_or_marked() {
         let flags = "S: * OK [PERMANENTFLAGS (\\Seen \\*)] x\nS: * OK [UIDVALIDITY 7] x\n        S: $a OK [READ-WRITE] x";
         script.replace("S: * OK [UIDVALIDITY 7] x\n        S: $a OK [READ-WRITE] x", flags)
     };
-    let left = "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: * 3 FETCH (UID 9)\nS: $a OK x";
     let refused =
         r#"Refused { command: "STORE", text: "it does not let this account mark messages deleted there" }"#;
-    let script = joined(&[&forgets(flown("UIDPLUS", TRASH)), left]);
+    let script = joined(&[&forgets(flown("UIDPLUS", TRASH)), THERE]);
     assert_eq!(check(Delete::Auto, &[script]).await, refused);
-    let script = joined(&[&forgets(flown("UIDPLUS", "")), left]);
+    let script = joined(&[&forgets(flown("UIDPLUS", "")), THERE]);
     assert_eq!(check(Delete::Auto, &[script]).await, refused);
     let selected = SELECTED.replace("    S: * OK", "    S: * OK [PERMANENTFLAGS (\\Seen)] x\n    S: * OK");
-    assert_eq!(check(Delete::Flag, &[joined(&[OPENED, CAPABLE, &selected, left])]).await, refused);
+    assert_eq!(check(Delete::Flag, &[joined(&[OPENED, CAPABLE, &selected, THERE])]).await, refused);
     // MOVE needs no mark.
-    let moved = "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nS: $a OK x\nC: $a UID FETCH 3:4,9 (UID)\nS: $a OK x";
-    let script = joined(&[&forgets(flown("MOVE", TRASH)), moved]);
+    let script = joined(&[&forgets(flown("MOVE", TRASH)), &moved("3:4,9", BIN)]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
 }
 
@@ -80,13 +74,8 @@ async fn without_move_a_copy_then_the_mark_then_uid_expunge() {
         &flown("UIDPLUS", TRASH),
         r#"
         C: $a UID COPY 3:4,9 "Bin &AOk-"
-        S: $a OK [COPYUID 1 3:4,9 1:3] x
-        C: $a UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)
-        S: $a OK x
-        C: $a UID EXPUNGE 3:4,9
-        S: $a OK x
-        C: $a UID FETCH 3:4,9 (UID)
-        S: $a OK x"#,
+        S: $a OK [COPYUID 1 3:4,9 1:3] x"#,
+        &expunged("3:4,9"),
     ]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
     // Quirk NoMove: the capability is there and not to be believed.
@@ -100,12 +89,8 @@ async fn a_copy_that_fails_stops_everything() {
         &flown("UIDPLUS", TRASH),
         r#"
         C: $a UID COPY 3:4,9 "Bin &AOk-"
-        S: $a NO [OVERQUOTA] full
-        C: $a UID FETCH 3:4,9 (UID)
-        S: * 1 FETCH (UID 3)
-        S: * 2 FETCH (UID 4)
-        S: * 3 FETCH (UID 9)
-        S: $a OK x"#,
+        S: $a NO [OVERQUOTA] full"#,
+        THERE,
     ]);
     assert_eq!(
         check(Delete::Auto, &[script]).await,
@@ -115,50 +100,30 @@ async fn a_copy_that_fails_stops_everything() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_move_is_looked_into() {
-    let refused = |left: &str| {
-        joined(&[
-            &flown("MOVE", TRASH),
-            r#"
-        C: $a UID MOVE 3:4,9 "Bin &AOk-"
-        S: $a NO [SERVERBUG2] half
-        C: $a UID FETCH 3:4,9 (UID)"#,
-            left,
-            "S: $a OK x",
-            "C: $a UID FETCH 3:4,9 (UID)",
-            left,
-            "S: $a OK x",
-        ])
+    let refused = |left: &[u32]| {
+        let left = look("3:4,9", left);
+        let refused = "C: $a UID MOVE 3:4,9 \"Bin &AOk-\"\nS: $a NO [SERVERBUG2] half";
+        joined(&[&flown("MOVE", TRASH), refused, &left, &left])
     };
-    assert_eq!(check(Delete::Auto, &[refused("")]).await, "Ok");
+    assert_eq!(check(Delete::Auto, &[refused(&[])]).await, "Ok");
     // All are there still: no more is tried.
-    let all = "S: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: * 3 FETCH (UID 9)";
-    let heard = check(Delete::Auto, &[refused(all)]).await;
+    let heard = check(Delete::Auto, &[refused(&[3, 4, 9])]).await;
     assert_eq!(heard, r#"Refused { command: "MOVE", text: "half [SERVERBUG2]" }"#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_for_the_sake_of_messages_that_are_gone_keeps_no_other() {
     // RFC 5530 §3 EXPUNGEISSUED: another program was quicker with 3 and 9.
-    let refused = |command: &str| {
-        joined(&[
-            &format!("C: $a {command}\nS: $a NO [EXPUNGEISSUED] some are gone"),
-            "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x",
-        ])
-    };
-    let script = joined(&[
-        &flown("MOVE", TRASH),
-        refused("UID MOVE 3:4,9 \"Bin &AOk-\""),
-        "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x",
-        "C: $a UID MOVE 4 \"Bin &AOk-\"\nS: $a OK x",
-        "C: $a UID FETCH 4 (UID)\nS: $a OK x",
-    ]);
+    let left = look("3:4,9", &[4]);
+    let refused = |command: &str| format!("C: $a {command}\nS: $a NO [EXPUNGEISSUED] some are gone\n{left}");
+    let script =
+        joined(&[&flown("MOVE", TRASH), &refused("UID MOVE 3:4,9 \"Bin &AOk-\""), &left, &moved("4", BIN)]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
     let script = joined(&[
         &flown("UIDPLUS", TRASH),
-        refused("UID COPY 3:4,9 \"Bin &AOk-\""),
-        "C: $a UID COPY 4 \"Bin &AOk-\"\nS: $a OK x",
-        "C: $a UID STORE 4 +FLAGS.SILENT (\\Deleted)\nS: $a OK x",
-        "C: $a UID EXPUNGE 4\nS: $a OK x\nC: $a UID FETCH 4 (UID)\nS: $a OK x",
+        &refused("UID COPY 3:4,9 \"Bin &AOk-\""),
+        &copied("4"),
+        &expunged("4"),
     ]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
     // And once more refused is refused.
@@ -166,9 +131,9 @@ async fn a_refusal_for_the_sake_of_messages_that_are_gone_keeps_no_other() {
         OPENED,
         CAPABLE,
         SELECTED,
-        refused("UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)"),
-        "C: $a UID STORE 4 +FLAGS.SILENT (\\Deleted)\nS: $a NO not that one",
-        "C: $a UID FETCH 4 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x",
+        &refused(r"UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)"),
+        &marked("4").replace("OK x", "NO not that one"),
+        &look("4", &[4]),
     ]);
     assert_eq!(check(Delete::Flag, &[script]).await, r#"Refused { command: "STORE", text: "not that one" }"#);
 }
@@ -179,12 +144,8 @@ async fn a_trash_that_is_gone_meanwhile_is_not_made() {
         &flown("MOVE", TRASH),
         r#"
         C: $a UID MOVE 3:4,9 "Bin &AOk-"
-        S: $a NO [TRYCREATE] no such folder
-        C: $a UID FETCH 3:4,9 (UID)
-        S: * 1 FETCH (UID 3)
-        S: * 2 FETCH (UID 4)
-        S: * 3 FETCH (UID 9)
-        S: $a OK x"#,
+        S: $a NO [TRYCREATE] no such folder"#,
+        THERE,
         THERE,
     ]);
     assert_eq!(check(Delete::Auto, &[script]).await, r#"NoFolder { folder: "Bin é" }"#);
@@ -192,31 +153,23 @@ async fn a_trash_that_is_gone_meanwhile_is_not_made() {
 
 #[tokio::test(start_paused = true)]
 async fn expunge_removes_by_uid_and_auto_does_where_there_is_no_trash() {
-    let expunged = r#"
-        C: $a UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)
-        S: $a OK x
-        C: $a UID EXPUNGE 3:4,9
-        S: $a OK x
-        C: $a UID FETCH 3:4,9 (UID)
-        S: $a OK x"#;
+    let expunged = expunged("3:4,9");
     for folders in ["", r#"S: * LIST (\Noselect \Trash) "/" t"#] {
-        let script = joined(&[&flown("UIDPLUS MOVE", folders), expunged]);
+        let script = joined(&[&flown("UIDPLUS MOVE", folders), &expunged]);
         assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
     }
     // No folder matters here.
-    const CAPABLE: &str = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 MOVE UIDPLUS\nS: $a OK x";
-    let script = joined(&[OPENED, CAPABLE, SELECTED, expunged]);
+    let script = joined(&[OPENED, &capable("MOVE UIDPLUS"), SELECTED, &expunged]);
     assert_eq!(check(Delete::Expunge, &[script]).await, "Ok");
     // The maildrop is the Trash: moving it there would remove nothing.
-    let script = joined(&[&flown("UIDPLUS MOVE", TRASH), expunged]);
+    let script = joined(&[&flown("UIDPLUS MOVE", TRASH), &expunged]);
     let provider = Provider::new(&[script.replace("\"INBOX\"", "\"Bin &AOk-\"").leak()]).folder("Bin é");
     assert_eq!(update(provider).await, "Ok");
 }
 
 #[tokio::test(start_paused = true)]
 async fn singly_where_sets_fail() {
-    let one = |uid: &str| format!("C: $a UID STORE {uid} +FLAGS.SILENT (\\Deleted)\nS: $a OK x");
-    let script = joined(&[OPENED, CAPABLE, SELECTED, &one("3"), &one("4"), &one("9")]);
+    let script = joined(&[OPENED, CAPABLE, SELECTED, &marked("3"), &marked("4"), &marked("9")]);
     let provider = Provider::new(&[script]).delete(Delete::Flag).quirks(&[Quirk::DeleteSingly]);
     assert_eq!(update(provider).await, "Ok");
 }
@@ -249,18 +202,18 @@ async fn what_does_not_wait_for_an_answer_travels_together() {
                 S: $a OK x\nS: $b OK x\nS: $c OK x";
     assert_eq!(update(provider(singly(&format!("S: $a OK x\nS: $b OK x\nS: $c OK x\n{none}")))).await, "Ok");
     // One of them is refused: the others are done all the same, and that one is tried once more.
-    let look = "C: $a UID FETCH 3 (UID)\nC: $b UID FETCH 4 (UID)\nC: $c UID FETCH 9 (UID)\n\
+    let each = "C: $a UID FETCH 3 (UID)\nC: $b UID FETCH 4 (UID)\nC: $c UID FETCH 9 (UID)\n\
                 S: $a OK x\nS: * 1 FETCH (UID 4)\nS: $b OK x\nS: $c OK x\n";
     let refused =
-        format!("S: $a OK x\nS: $b NO busy\nS: $c OK x\n{look}{look}C: $a UID MOVE 4 \"Bin &AOk-\"\n");
-    let moved = singly(&format!("{refused}S: $a OK x\nC: $a UID FETCH 4 (UID)\nS: $a OK x"));
+        format!("S: $a OK x\nS: $b NO busy\nS: $c OK x\n{each}{each}C: $a UID MOVE 4 \"Bin &AOk-\"\n");
+    let moved = singly(&format!("{refused}S: $a OK x\n{}", look("4", &[])));
     assert_eq!(update(provider(moved)).await, "Ok");
-    let there = "C: $a UID FETCH 4 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x";
+    let there = look("4", &[4]);
     let again = singly(&format!("{refused}S: $a NO [OVERQUOTA] full\n{there}\n{there}"));
     assert_eq!(update(provider(again)).await, r#"Refused { command: "MOVE", text: "full [OVERQUOTA]" }"#);
     // Renumbered in the middle: nothing more is asked by numbers that are void.
     let renumbered =
-        format!("S: $a NO busy\nS: * OK [UIDVALIDITY 8] rebuilt\nS: $b OK x\nS: $c OK x\n{look}");
+        format!("S: $a NO busy\nS: * OK [UIDVALIDITY 8] rebuilt\nS: $b OK x\nS: $c OK x\n{each}");
     assert!(update(provider(singly(&renumbered))).await.starts_with("UidValidityChanged"));
     // A copy that is missing keeps its original: copies are waited for.
     let script = joined(&[
@@ -268,10 +221,7 @@ async fn what_does_not_wait_for_an_answer_travels_together() {
         r#"
         C: $a UID COPY 3 "Bin &AOk-"
         S: $a NO [OVERQUOTA] full"#,
-        &look.replace(
-            "S: * 1 FETCH (UID 4)",
-            "S: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: * 3 FETCH (UID 9)",
-        ),
+        &each.replace("S: * 1 FETCH (UID 4)\n", &told_of(&[3, 4, 9])),
     ]);
     assert!(update(provider(script)).await.starts_with("Refused"));
 }
@@ -298,8 +248,8 @@ async fn a_flight_is_bounded_and_the_last_that_fails() {
                 SELECTED,
                 &asked(1..=16, mark).replacen("S: $b OK x", "S: $b NO busy", 1),
                 // Looked into: all are there, so no more is tried.
-                &asked(1..=16, "UID FETCH @ (UID)").replace("S: $b OK x", &fetched(1..=16)),
-                &asked(17..=20, "UID FETCH @ (UID)").replace("S: $r OK x", &fetched(17..=20)),
+                &asked(1..=16, "UID FETCH @ (UID)").replace("S: $b", &(told_of(&numbers[..16]) + "S: $b")),
+                &asked(17..=20, "UID FETCH @ (UID)").replace("S: $r", &(told_of(&numbers[16..]) + "S: $r")),
             ]),
             false,
         ),
@@ -312,42 +262,26 @@ async fn a_flight_is_bounded_and_the_last_that_fails() {
     }
 }
 
-fn fetched(range: std::ops::RangeInclusive<u32>) -> String {
-    let tag = if *range.start() == 1 { 'b' } else { 'r' };
-    let rows = range.map(|at| format!("S: * {at} FETCH (UID {at})\n"));
-    rows.chain([format!("S: ${tag} OK x")]).collect()
-}
-
 /// RFC 4315 §3: COPY that is answered OK and names fewer copies than it was to make.
 #[tokio::test(start_paused = true)]
 async fn what_copy_left_out_is_not_removed() {
-    let copied = |uids: &str, told: &str| {
-        format!("C: $a UID COPY {uids} \"Bin &AOk-\"\nS: $a OK [COPYUID 1 {told}] copied")
-    };
-    let removed = |uids: &str| {
-        format!(
-            "C: $a UID STORE {uids} +FLAGS.SILENT (\\Deleted)\nS: $a OK x\n\
-             C: $a UID EXPUNGE {uids}\nC: $b UID FETCH {uids} (UID)\nS: $a OK x\nS: $b OK x"
-        )
-    };
-    let (first, three) = (flown("UIDPLUS", TRASH), removed("3"));
-    let (some, one) = (copied("3:4,9", "3 1"), "S: * 1 FETCH (UID 4)\nS: * 2 FETCH (UID 9)\nS: $a OK x");
-    let look = "C: $a UID FETCH 4,9 (UID)";
+    let copied =
+        |uids: &str, told: &str| copied(uids).replace("OK x", &format!("OK [COPYUID 1 {told}] copied"));
+    let first = joined(&[&flown("UIDPLUS", TRASH), &copied("3:4,9", "3 1"), &expunged("3")]);
+    let two = look("4,9", &[4, 9]);
     // Gone on with as long as it gets less, and told.
-    let rest =
-        [&copied("4,9", "9 2"), &removed("9"), "C: $a UID FETCH 4 (UID)\nS: * 1 FETCH (UID 4)\nS: $a OK x"];
-    let again = [copied("4", "4 3"), removed("4")];
-    let script = joined(&[&first, &some, &three, look, one, rest[0], rest[1], rest[2], &again[0], &again[1]]);
+    let (some, one) = ([copied("4,9", "9 2"), expunged("9")], look("4", &[4]));
+    let script = joined(&[first, &two, &some[0], &some[1], &one, &copied("4", "4 3"), &expunged("4")]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
-    let none = copied("4,9", "9 2") + "\nC: $a UID STORE 9 +FLAGS.SILENT (\\Deleted)\nS: $a NO not now";
-    let script = joined(&[&first, &some, &three, look, one, &none, look, one]);
+    let refused = marked("9").replace("OK x", "NO not now");
+    let script = joined(&[first, &two, &some[0], &refused, &two]);
     assert_eq!(check(Delete::Auto, &[script]).await, r#"Refused { command: "STORE", text: "not now" }"#);
     // It had gone before: nothing is left.
-    let script = joined(&[&first, &some, &three, look, "S: $a OK x"]);
+    let script = joined(&[first, &look("4,9", &[])]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
     // What names others than were to be copied tells nothing.
     let odd = copied("3:4,9", "1:2 1:2");
-    let script = joined(&[&first, &odd, &removed("3:4,9")]);
+    let script = joined(&[&flown("UIDPLUS", TRASH), &odd, &expunged("3:4,9")]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
 }
 
@@ -360,19 +294,16 @@ async fn what_is_copied_in_vain_is_copied_twice_at_most() {
         joined(&[[listed.as_str()].as_slice(), rest].concat())
     };
     let stands = |told: &str| STANDS.replace("MESSAGES 5 UIDNEXT 10", told);
-    let copied = "C: $a UID COPY 3:4,9 \"Bin &AOk-\"\nS: $a OK x";
-    let refused =
-        format!("C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a NO [NOPERM] not yours{THERE}");
-    let removed = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a OK x\n\
-                   C: $a UID EXPUNGE 3:4,9\nC: $b UID FETCH 3:4,9 (UID)\nS: $a OK x\nS: $b OK x";
+    let (copied, expunged) = (copied("3:4,9"), expunged("3:4,9"));
+    let refused = marked("3:4,9").replace("OK x", "NO [NOPERM] not yours") + THERE;
     let (second, third) = (stands("MESSAGES 8 UIDNEXT 13"), stands("MESSAGES 11 UIDNEXT 16"));
     let provider = Provider::new(&[
-        quit(&[copied, &refused]),
-        quit(&[&second, copied, &refused]),
+        quit(&[&copied, &refused]),
+        quit(&[&second, &copied, &refused]),
         quit(&[&third, &refused]),
-        quit(&[&third, removed]),
+        quit(&[&third, &expunged]),
         // What is removed is forgotten.
-        quit(&[copied, &refused]),
+        quit(&[&copied, &refused]),
     ]);
     for quit in 1..=5 {
         let (mut mailbox, _) = provider.open().await.unwrap();
@@ -389,23 +320,22 @@ async fn what_is_copied_in_vain_is_copied_twice_at_most() {
 /// an error (§7.3.1, §7.4.1: which it is when EXISTS says so, or as many EXPUNGE as there were messages).
 #[tokio::test(start_paused = true)]
 async fn a_mailbox_that_is_empty_behind_uid_expunge_is_no_fault() {
-    let capable = "C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 UIDPLUS\nS: $a OK x";
+    let (capable, marked) = (capable("UIDPLUS"), marked("3:4,9"));
     let selected = |exists: &str| SELECTED.replacen("S: *", &format!("S: * {exists} EXISTS\nS: *"), 1);
-    let marked = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a OK x";
     let asked = "C: $b UID EXPUNGE 3:4,9\nC: $c UID FETCH 3:4,9 (UID)";
     let (done, invalid) = ("S: $b OK x", "S: $c BAD The specified message set is invalid.");
     for gone in ["S: * 1 EXPUNGE\nS: * 1 EXPUNGE\nS: * 1 EXPUNGE", "S: * 0 EXISTS"] {
-        let script = [OPENED, capable, &selected("3"), marked, asked, gone, done, invalid];
+        let script = [OPENED, &capable, &selected("3"), &marked, asked, gone, done, invalid];
         assert_eq!(check(Delete::Expunge, &[joined(&script)]).await, "Ok", "{gone}");
     }
     // All of it had gone before.
-    let refused = "C: $a UID STORE 3:4,9 +FLAGS.SILENT (\\Deleted)\nS: $a BAD Invalid set";
-    let script = [OPENED, capable, &selected("0"), refused, asked, done, invalid];
+    let refused = marked.replace("OK x", "BAD Invalid set");
+    let script = [OPENED, &capable, &selected("0"), &refused, asked, done, invalid];
     assert_eq!(check(Delete::Expunge, &[joined(&script)]).await, "Ok");
     // Where something may be left, nobody has said that it is not ours.
     let look = "C: $c UID FETCH 3:4,9 (UID)\nS: $c BAD The specified message set is invalid.";
     for left in ["S: * 1 EXPUNGE\nS: * 1 EXPUNGE", "S: * 0 EXISTS\nS: * 1 EXISTS"] {
-        let script = [OPENED, capable, &selected("3"), marked, asked, left, done, invalid, look];
+        let script = [OPENED, &capable, &selected("3"), &marked, asked, left, done, invalid, look];
         let heard = check(Delete::Expunge, &[joined(&script)]).await;
         assert!(heard.starts_with("Refused"), "{heard} after {left}");
     }

@@ -29,13 +29,17 @@ const CAPABLE: &str = r#"
     S: $a OK x
 "#;
 
+/// What a server can do besides.
+fn capable(capabilities: &str) -> String {
+    format!("C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 {capabilities}\nS: $a OK x")
+}
+
 /// Capabilities, then the mailbox and the folders in one flight.
 fn flown(capabilities: &str, folders: &str) -> String {
+    let capable = capable(capabilities);
     format!(
         "{OPENED}
-        C: $a CAPABILITY
-        S: * CAPABILITY IMAP4rev1 {capabilities}
-        S: $a OK x
+        {capable}
         C: $a SELECT \"INBOX\"
         C: $b LIST \"\" \"*\"
         S: * OK [UIDVALIDITY 7] x
@@ -50,7 +54,44 @@ fn joined(parts: &[&str]) -> &'static str {
     parts.join("\n").leak()
 }
 
+/// The Trash's name in a command.
+const BIN: &str = r#""Bin &AOk-""#;
+
 const TRASH: &str = r#"S: * LIST (\HasNoChildren \Trash) "/" "Bin &AOk-""#;
+
+/// A command that is answered OK, and nothing else.
+fn done(command: &str) -> String {
+    format!("C: $a {command}\nS: $a OK x")
+}
+
+/// Marked deleted, these UIDs.
+fn marked(set: &str) -> String {
+    done(&format!(r"UID STORE {set} +FLAGS.SILENT (\Deleted)"))
+}
+
+fn copied(set: &str) -> String {
+    done(&format!("UID COPY {set} {BIN}"))
+}
+
+/// A look at which of these UIDs are there.
+fn look(set: &str, there: &[u32]) -> String {
+    format!("C: $a UID FETCH {set} (UID)\n{}S: $a OK x", told_of(there))
+}
+
+fn told_of(uids: &[u32]) -> String {
+    (1..).zip(uids).map(|(number, uid)| format!("S: * {number} FETCH (UID {uid})\n")).collect()
+}
+
+/// Moved whole, as the look tells that travels with it.
+fn moved(set: &str, folder: &str) -> String {
+    format!("C: $a UID MOVE {set} {folder}\nC: $b UID FETCH {set} (UID)\nS: $a OK x\nS: $b OK x")
+}
+
+/// Removed whole by UID.
+fn expunged(set: &str) -> String {
+    let expunge = format!("C: $a UID EXPUNGE {set}\nC: $b UID FETCH {set} (UID)\nS: $a OK x\nS: $b OK x");
+    [marked(set), expunge].join("\n")
+}
 
 /// What `update` says for DELE of 3, 4 and 9.
 async fn update(provider: Provider) -> String {

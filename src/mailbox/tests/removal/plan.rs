@@ -5,10 +5,7 @@ use super::*;
 /// Folders alone, for a plan that is only told.
 fn planned(folders: &str) -> String {
     format!(
-        "{OPENED}
-        C: $a CAPABILITY
-        S: * CAPABILITY IMAP4rev1
-        S: $a OK x
+        "{OPENED}{CAPABLE}
         C: $a LIST \"\" \"*\"
         S: * LIST () \"/\" INBOX
         {folders}
@@ -50,21 +47,10 @@ async fn special_use_is_asked_for_where_it_must_be_and_not_where_that_is_known_t
         S: $a OK [READ-WRITE] x
         S: * LIST (\Trash) "." x ("CHILDINFO" ("SUBSCRIBED"))
         S: $b OK x"#,
-        r#"
-        C: $a UID MOVE 3:4,9 "x"
-        S: $a OK x
-        C: $a UID FETCH 3:4,9 (UID)
-        S: $a OK x"#,
+        &moved("3:4,9", "\"x\""),
     ]);
     assert_eq!(check(Delete::Trash, &[script]).await, "Ok");
-    let script = joined(&[
-        &flown("SPECIAL-USE LIST-EXTENDED MOVE", TRASH),
-        r#"
-        C: $a UID MOVE 3:4,9 "Bin &AOk-"
-        S: $a OK x
-        C: $a UID FETCH 3:4,9 (UID)
-        S: $a OK x"#,
-    ]);
+    let script = joined(&[&flown("SPECIAL-USE LIST-EXTENDED MOVE", TRASH), &moved("3:4,9", BIN)]);
     let provider = Provider::new(&[script]).quirks(&[Quirk::ListSpecialUseBad]);
     assert_eq!(update(provider).await, "Ok");
 }
@@ -92,19 +78,15 @@ async fn nothing_is_moved_to_a_folder_that_is_not_this_accounts_own() {
     const NAMESPACES: &str = "S: * NAMESPACE ((\"\" \"/\")) NIL ((\"Public/\" \"/\"))\nS: $c OK x";
     const FOREIGN: &str = r#"S: * LIST (\Trash) "/" "Public/Trash""#;
     let both = format!("{FOREIGN}\nS: * LIST (\\Trash) \"/\" \"Mine/Deleted/Bin\"");
-    let moved =
-        "C: $a UID MOVE 3:4,9 \"Mine/Deleted/Bin\"\nS: $a OK x\nC: $a UID FETCH 3:4,9 (UID)\nS: $a OK x";
-    assert_eq!(check(Delete::Auto, &[joined(&[&flown(&both, NAMESPACES), moved])]).await, "Ok");
+    let script = joined(&[&flown(&both, NAMESPACES), &moved("3:4,9", "\"Mine/Deleted/Bin\"")]);
+    assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
     // It is the only one, by attribute or by name.
     let alone = joined(&[&flown(FOREIGN, NAMESPACES)]);
     assert!(check(Delete::Auto, &[alone]).await.contains("not this account's own"));
     assert_eq!(check(Delete::Trash, &[alone]).await, r#"NoFolder { folder: "Trash" }"#);
     // Where nothing tells whose they are, the one that is not below another folder.
     let unknown = format!("{FOREIGN}\nS: * LIST (\\Trash) \"/\" INBOX/Bin");
-    let script = joined(&[
-        &flown(&unknown, "S: $c NO not now"),
-        "C: $a UID MOVE 3:4,9 \"INBOX/Bin\"\nS: $a OK x\nC: $a UID FETCH 3:4,9 (UID)\nS: $a OK x",
-    ]);
+    let script = joined(&[&flown(&unknown, "S: $c NO not now"), &moved("3:4,9", "\"INBOX/Bin\"")]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
 }
 
@@ -121,12 +103,11 @@ async fn the_folders_may_be_listed_before_the_mailbox_is_open() {
     const LISTED: &str = "S: $b OK x";
     let flown = |capabilities: &str, answers: &[&str]| {
         let asked = format!(
-            "{OPENED}C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 NAMESPACE {capabilities}\nS: $a OK x\n\
-             C: $a SELECT \"INBOX\"\nC: $b LIST \"\" \"*\"\nC: $c NAMESPACE\n"
+            "{OPENED}{}\nC: $a SELECT \"INBOX\"\nC: $b LIST \"\" \"*\"\nC: $c NAMESPACE\n",
+            capable(&format!("NAMESPACE {capabilities}"))
         );
         asked + &answers.join("\n")
     };
-    let moved = "C: $a UID MOVE 3:4,9 \"Bin\"\nS: $a OK x\nC: $a UID FETCH 3:4,9 (UID)\nS: $a OK x";
     for answers in [
         [INBOX, BIN, LISTED, NUMBERED, SELECTED, NAMESPACES, "S: $c OK x"],
         [INBOX, BIN, LISTED, NAMESPACES, "S: $c OK x", NUMBERED, SELECTED],
@@ -138,13 +119,12 @@ async fn the_folders_may_be_listed_before_the_mailbox_is_open() {
         // The Trash before a refusal: else all would be removed for good.
         [NUMBERED, SELECTED, BIN, "S: $c NO not now", INBOX, MINE, LISTED],
     ] {
-        let script = joined(&[&flown("MOVE UIDPLUS", &answers), moved]);
+        let script = joined(&[&flown("MOVE UIDPLUS", &answers), &moved("3:4,9", "\"Bin\"")]);
         assert_eq!(check(Delete::Auto, &[script]).await, "Ok", "{answers:?}");
     }
     // Nor is what SELECT told forgotten: here marks do not last.
     let answers = [NUMBERED, FLAGS, INBOX, LISTED, NAMESPACES, "S: $c OK x", SELECTED];
-    let left = "C: $a UID FETCH 3:4,9 (UID)\nS: * 1 FETCH (UID 3)\nS: * 2 FETCH (UID 4)\nS: * 3 FETCH (UID 9)\nS: $a OK x";
-    let heard = check(Delete::Auto, &[joined(&[&flown("UIDPLUS", &answers), left])]).await;
+    let heard = check(Delete::Auto, &[joined(&[&flown("UIDPLUS", &answers), THERE])]).await;
     assert!(heard.contains("it does not let this account mark messages deleted there"), "{heard}");
     // Another numbering is heard wherever it is told.
     let answers = [INBOX, BIN, LISTED, NUMBERED, SELECTED, "S: * OK [UIDVALIDITY 8] x", "S: $c OK x"];
@@ -198,14 +178,8 @@ async fn nothing_is_expunged_because_a_row_of_the_list_cannot_be_read() {
         assert_eq!(heard, r#"Refused { command: "LIST", text: "its list of folders cannot be read" }"#);
     }
     // Where the Trash is found the other rows do not matter.
-    let script = joined(&[
-        &flown("MOVE", &format!("S: * LIST (\\Marked \"/\" x\n{TRASH}")),
-        r#"
-        C: $a UID MOVE 3:4,9 "Bin &AOk-"
-        S: $a OK x
-        C: $a UID FETCH 3:4,9 (UID)
-        S: $a OK x"#,
-    ]);
+    let script =
+        joined(&[&flown("MOVE", &format!("S: * LIST (\\Marked \"/\" x\n{TRASH}")), &moved("3:4,9", BIN)]);
     assert_eq!(check(Delete::Auto, &[script]).await, "Ok");
 }
 
@@ -213,11 +187,7 @@ async fn nothing_is_expunged_because_a_row_of_the_list_cannot_be_read() {
 async fn folders_go_by_name_where_no_attribute_helps() {
     let script = joined(&[
         &flown("MOVE", r#"S: * LIST () "." "INBOX.papierkorb""#),
-        r#"
-        C: $a UID MOVE 3:4,9 "INBOX.papierkorb"
-        S: $a OK x
-        C: $a UID FETCH 3:4,9 (UID)
-        S: $a OK x"#,
+        &moved("3:4,9", "\"INBOX.papierkorb\""),
     ]);
     let mut provider = Provider::new(&[script]);
     provider.account.folders.trash = vec!["Trash".to_owned(), "Papierkorb".to_owned()];
@@ -241,9 +211,7 @@ async fn where_folders_are_labels_expunge_is_trash_and_archive_is_all_mail() {
             // A mark alone may archive there, or remove for ever: a setting on the web that nobody here can see.
             (Delete::Flag, "[Gmail]/All Mail"),
         ] {
-            let moved = format!(
-                "C: $a UID MOVE 3:4,9 \"{folder}\"\nS: $a OK x\nC: $a UID FETCH 3:4,9 (UID)\nS: $a OK x"
-            );
+            let moved = moved("3:4,9", &format!("\"{folder}\""));
             let script = joined(&[&flown(capabilities, GMAIL), &moved]);
             assert_eq!(update(Provider::new(&[script]).delete(delete).quirks(quirks)).await, "Ok");
             let script = planned(GMAIL).replace("IMAP4rev1", &format!("IMAP4rev1 {capabilities}")).leak();
@@ -289,23 +257,10 @@ async fn told(script: &'static str, delete: Delete, quirks: &[Quirk]) -> String 
 
 #[tokio::test(start_paused = true)]
 async fn flag_marks_and_keep_does_nothing_and_seen_comes_first() {
-    let script = joined(&[
-        OPENED,
-        CAPABLE,
-        SELECTED,
-        r#"
-        C: $a UID STORE 3:4,9 +FLAGS.SILENT (\Deleted)
-        S: $a OK x"#,
-    ]);
+    let script = joined(&[OPENED, CAPABLE, SELECTED, &marked("3:4,9")]);
     assert_eq!(check(Delete::Flag, &[script]).await, "Ok");
     assert_eq!(check(Delete::Keep, &[OPENED]).await, "Ok");
-    let script = joined(&[
-        OPENED,
-        SELECTED,
-        r#"
-        C: $a UID STORE 1:2 +FLAGS.SILENT (\Seen)
-        S: $a OK x"#,
-    ]);
+    let script = joined(&[OPENED, SELECTED, &done(r"UID STORE 1:2 +FLAGS.SILENT (\Seen)")]);
     let provider = Provider::new(&[script]);
     let (mut mailbox, _) = provider.open().await.unwrap();
     mailbox.update(&[uid(2), uid(1)], &[]).await.unwrap();
@@ -370,9 +325,7 @@ async fn each_value_of_delete_at_each_kind_of_server() {
     ] {
         let opened = match delete {
             Delete::Keep => OPENED.to_owned(),
-            Delete::Flag | Delete::Expunge => format!(
-                "{OPENED}C: $a CAPABILITY\nS: * CAPABILITY IMAP4rev1 {capabilities}\nS: $a OK x{SELECTED}"
-            ),
+            Delete::Flag | Delete::Expunge => [OPENED, &capable(capabilities), SELECTED].concat(),
             _ => flown(capabilities, folders),
         };
         let (mut script, mut marked) = (vec![opened], false);
