@@ -11,9 +11,14 @@ async fn known(scripts: &[&'static str]) -> Vec<(u32, Identity)> {
         mailbox.close().await;
         provider.resources.ledger.written().await;
     }
+    let identities = identities(&provider).await;
+    provider.kept().await;
+    identities
+}
+
+async fn identities(provider: &Provider) -> Vec<(u32, Identity)> {
     let page = provider.resources.ledger.page(&provider.account, "INBOX");
     let before = page.before().await.unwrap();
-    provider.kept().await;
     before.identities.into_iter().map(|(uid, identity)| (uid.get(), identity)).collect()
 }
 
@@ -99,13 +104,7 @@ async fn where_the_item_is_not_understood_it_is_left_out() {
 #[tokio::test(start_paused = true)]
 async fn a_header_that_went_by_is_an_identity() {
     const HEADER: &[u8] = b"Received: by x\r\nSubject: a\r\n\r\n";
-    let script = r#"
-        C: $a EXAMINE "INBOX"
-        C: $b UID FETCH 1:* (UID RFC822.SIZE)
-        S: * 3 EXISTS
-        S: * OK [UIDVALIDITY 7] numbers
-        S: * OK [UIDNEXT 9] next
-        S: $a OK done
+    let retrieved = r"
         S: * 1 FETCH (UID 3 RFC822.SIZE 38)
         S: * 2 FETCH (UID 5 RFC822.SIZE 28)
         S: * 3 FETCH (UID 8 RFC822.SIZE 12)
@@ -119,8 +118,8 @@ async fn a_header_that_went_by_is_an_identity() {
         C: $e UID FETCH 8 (UID BODY.PEEK[])
         R: * 3 FETCH (UID 8 BODY[] {14}\r\nSubject: a\r\n\r\n)\r\n
         S: $e OK done
-    "#;
-    let (provider, _folder) = Provider::new(&[script]).ledger();
+    ";
+    let (provider, _folder) = Provider::new(&[since(1, 3, 9, retrieved)]).ledger();
     let maildrop = Maildrop::new(UniqueIds::inbox(UidValidity::FIRST), []);
     let (mut mailbox, _) = provider.open().await.unwrap();
     // The second time from the cache.
@@ -130,13 +129,12 @@ async fn a_header_that_went_by_is_an_identity() {
     }
     mailbox.close().await;
     provider.resources.ledger.written().await;
-    let page = provider.resources.ledger.page(&provider.account, "INBOX");
     let identity = |octets| {
         let mut header = HeaderIdentity::default();
         header.take(HEADER);
         header.finish(octets).unwrap()
     };
-    assert_eq!(page.before().await.unwrap().identities, [(uid(3), identity(36)), (uid(5), identity(26))]);
+    assert_eq!(identities(&provider).await, [(3, identity(36)), (5, identity(26))]);
     provider.kept().await;
 }
 
@@ -158,21 +156,10 @@ async fn the_header_of_a_body_that_is_refused_at_its_end_is_no_identity() {
             r"R: * 1 FETCH (UID 3 BODY[] {36}\r\nReceived: by x\r\nSubject: a\r\n\r\nbo",
         ),
     ] {
-        let script = format!(
-            r#"
-            C: $a EXAMINE "INBOX"
-            C: $b UID FETCH 1:* (UID RFC822.SIZE)
-            S: * 1 EXISTS
-            S: * OK [UIDVALIDITY 7] numbers
-            S: * OK [UIDNEXT 9] next
-            S: $a OK done
-            S: * 1 FETCH (UID 3 RFC822.SIZE 36)
-            S: $b OK done
-            C: $c UID FETCH 3 (UID BODY.PEEK[])
-            {came}
-        "#
+        let retrieved = format!(
+            "S: * 1 FETCH (UID 3 RFC822.SIZE 36)\nS: $b OK done\nC: $c UID FETCH 3 (UID BODY.PEEK[])\n{came}"
         );
-        let (provider, _folder) = Provider::new(&[script.leak()]).ledger();
+        let (provider, _folder) = Provider::new(&[since(1, 1, 9, &retrieved)]).ledger();
         let maildrop = Maildrop::new(UniqueIds::inbox(UidValidity::FIRST), []);
         let (mut mailbox, _) = provider.open().await.unwrap();
         let mut body = mailbox.retrieve_and_learn(uid(3), &maildrop).await.unwrap();
@@ -182,7 +169,6 @@ async fn the_header_of_a_body_that_is_refused_at_its_end_is_no_identity() {
         drop(body);
         mailbox.close().await;
         provider.resources.ledger.written().await;
-        let page = provider.resources.ledger.page(&provider.account, "INBOX");
-        assert_eq!(page.before().await.unwrap().identities, [], "{why}");
+        assert_eq!(identities(&provider).await, [], "{why}");
     }
 }

@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// Those known that are there still.
+fn searched(found: &str) -> String {
+    format!("C: $c UID SEARCH UID 3:8\nS: * SEARCH{found}\nS: $c OK done")
+}
+
 /// `n:*` names the last message even where it is below n (RFC 3501 §6.4.8).
 #[tokio::test(start_paused = true)]
 async fn nothing_is_asked_of_a_mailbox_in_which_nothing_changed() {
@@ -17,15 +22,7 @@ async fn what_is_new_comes_in_the_same_flight_and_is_known_the_next_time() {
         13,
         "S: * 5 FETCH (UID 12 RFC822.SIZE 120)\nS: * 4 FETCH (RFC822.SIZE 100 UID 10)\nS: $b OK done",
     );
-    let then = r#"
-        C: $a EXAMINE "INBOX"
-        C: $b UID FETCH 12:* (UID RFC822.SIZE)
-        S: * 5 EXISTS
-        S: * OK [UIDVALIDITY 7] numbers
-        S: * OK [UIDNEXT 13] next
-        S: $a OK done
-        S: $b OK done
-    "#;
+    let then = since(12, 5, 13, "S: $b OK done");
     assert_eq!(listings(&[FIRST, new, then]).await, "7 3:30 5:50 8:80 10:100 12:120");
 }
 
@@ -33,12 +30,8 @@ async fn what_is_new_comes_in_the_same_flight_and_is_known_the_next_time() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_on_the_disk_yet_is_known_to_the_next_login() {
     let new = again(4, 10, "S: * 4 FETCH (UID 9 RFC822.SIZE 90)\nS: $b OK done");
-    let unchanged = new
-        .replace("FETCH 8:*", "FETCH 9:*")
-        .split_once("S: * 4 FETCH")
-        .map(|(before, _)| format!("{before}S: $b OK done"))
-        .unwrap();
-    let (provider, _folder) = Provider::new(&[FIRST, new, unchanged.leak()]).ledger();
+    let unchanged = since(9, 4, 10, "S: $b OK done");
+    let (provider, _folder) = Provider::new(&[FIRST, new, unchanged]).ledger();
     let held_up = provider.resources.ledger.hold_up().await;
     for expected in ["7 3:30 5:50 8:80", "7 3:30 5:50 8:80 9:90"] {
         let (mailbox, listing) = provider.open().await.unwrap();
@@ -85,16 +78,7 @@ async fn where_it_is_offered_the_answer_is_a_set() {
 #[tokio::test(start_paused = true)]
 async fn an_emptied_mailbox_is_empty_and_then_listed_anew() {
     let emptied = again(0, 9, "S: $b OK done");
-    let then = r#"
-        C: $a EXAMINE "INBOX"
-        C: $b UID FETCH 1:* (UID RFC822.SIZE)
-        S: * 1 EXISTS
-        S: * OK [UIDVALIDITY 7] numbers
-        S: * OK [UIDNEXT 10] next
-        S: $a OK done
-        S: * 1 FETCH (UID 9 RFC822.SIZE 90)
-        S: $b OK done
-    "#;
+    let then = since(1, 1, 10, "S: * 1 FETCH (UID 9 RFC822.SIZE 90)\nS: $b OK done");
     assert_eq!(listings(&[FIRST, emptied]).await, "7");
     assert_eq!(listings(&[FIRST, emptied, then]).await, "7 9:90");
 }
@@ -140,13 +124,13 @@ async fn another_uidvalidity_voids_all_that_was_known() {
 async fn a_mailbox_that_does_not_fit_what_is_known_is_listed_whole() {
     for (why, rest) in [
         ("fewer than known and new ones", again(2, 10, &format!(
-            "S: * 2 FETCH (UID 9 RFC822.SIZE 90)\nS: $b OK done\nC: $c UID SEARCH UID 3:8\nS: * SEARCH 3 8\nS: $c OK done\n{ALL}"
+            "S: * 2 FETCH (UID 9 RFC822.SIZE 90)\nS: $b OK done\n{}\n{ALL}", searched(" 3 8")
         ))),
         ("more than known and new ones", again(4, 9, &format!("S: $b OK done\n{}", ALL.replace("$z OK", "$z OK\nC: $y UID FETCH 1:3 (UID RFC822.SIZE)\nS: $y OK\nC: $x NOOP\nS: * 2 EXISTS\nS: $x OK")))),
         ("a search that is refused", again(2, 9, &format!("S: $b OK done\nC: $c UID SEARCH UID 3:8\nS: $c NO weak\n{ALL}"))),
-        ("a search that is no set", again(2, 9, &format!("S: $b OK done\nC: $c UID SEARCH UID 3:8\nS: * SEARCH 3 x\nS: $c OK\n{ALL}"))),
-        ("a search that finds nothing", again(2, 9, &format!("S: $b OK done\nC: $c UID SEARCH UID 3:8\nS: * SEARCH\nS: $c OK\n{ALL}"))),
-        ("a search that finds others", again(2, 9, &format!("S: $b OK done\nC: $c UID SEARCH UID 3:8\nS: * SEARCH 4 6\nS: $c OK\n{ALL}"))),
+        ("a search that is no set", again(2, 9, &format!("S: $b OK done\n{}\n{ALL}", searched(" 3 x")))),
+        ("a search that finds nothing", again(2, 9, &format!("S: $b OK done\n{}\n{ALL}", searched("")))),
+        ("a search that finds others", again(2, 9, &format!("S: $b OK done\n{}\n{ALL}", searched(" 4 6")))),
         ("a refused fetch", again(2, 9, &format!("S: $b BAD no such set\n{ALL}"))),
         ("numbers taken back", again(2, 8, &format!("S: $b OK done\n{ALL}"))),
         ("no UIDNEXT", again(2, 0, &format!("S: $b OK done\n{ALL}"))),
@@ -162,7 +146,7 @@ async fn a_message_that_goes_within_the_flight_is_not_shown() {
     let known_one = again(
         3,
         9,
-        "S: * 2 EXPUNGE\nS: * 2 FETCH (UID 8 RFC822.SIZE 80)\nS: $b OK done\nC: $c UID SEARCH UID 3:8\nS: * SEARCH 3 8\nS: $c OK done",
+        &format!("S: * 2 EXPUNGE\nS: * 2 FETCH (UID 8 RFC822.SIZE 80)\nS: $b OK done\n{}", searched(" 3 8")),
     );
     assert_eq!(listings(&[FIRST, known_one]).await, "7 3:30 8:80");
     // A new one that went before it was listed.
@@ -177,8 +161,7 @@ async fn a_message_that_comes_within_the_flight_hides_none_that_went_before() {
     assert_eq!(listings(&[FIRST, shown_at_once]).await, "7 3:30 5:50 8:80 9:90");
     let only_told = again(3, 9, "S: $b OK done\nS: * 4 EXISTS");
     assert_eq!(listings(&[FIRST, only_told]).await, "7 3:30 5:50 8:80");
-    let one_went =
-        again(2, 9, "S: * 3 EXISTS\nS: $b OK done\nC: $c UID SEARCH UID 3:8\nS: * SEARCH 5 8\nS: $c OK done");
+    let one_went = again(2, 9, &format!("S: * 3 EXISTS\nS: $b OK done\n{}", searched(" 5 8")));
     assert_eq!(listings(&[FIRST, one_went]).await, "7 5:50 8:80");
     // And what came then is new the next time.
     let then = again(3, 10, "S: * 3 FETCH (UID 9 RFC822.SIZE 90)\nS: $b OK done");

@@ -46,12 +46,18 @@ fn shown(listing: &Listing) -> String {
     listing.uid_validity.to_string() + &messages.collect::<String>()
 }
 
-/// What the flight says when the mailbox was opened with so many messages and this UIDNEXT, and what comes then.
+/// What the flight says where UID 8 is the last that is known, when the mailbox was opened with so many messages and this
+/// UIDNEXT, and what comes then.
 fn again(exists: u32, uid_next: u32, rest: &str) -> &'static str {
+    since(8, exists, uid_next, rest)
+}
+
+/// The same with what is asked from UID `from` on.
+fn since(from: u32, exists: u32, uid_next: u32, rest: &str) -> &'static str {
     let script = format!(
         r#"
         C: $a EXAMINE "INBOX"
-        C: $b UID FETCH 8:* (UID RFC822.SIZE)
+        C: $b UID FETCH {from}:* (UID RFC822.SIZE)
         S: * {exists} EXISTS
         S: * OK [UIDVALIDITY 7] numbers
         S: * OK [UIDNEXT {uid_next}] next
