@@ -190,6 +190,7 @@ mod tests {
         let (waited, _) = turns(&pace, 20).await;
         assert!(waited.iter().all(|millis| *millis <= 1000), "{waited:?}");
     }
+
     /// An app that came while the network was away has its turn soon after it is back, whatever wait it was given.
     #[tokio::test(start_paused = true)]
     async fn those_that_wait_go_on_when_it_works_again() {

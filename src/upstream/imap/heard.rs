@@ -8,8 +8,7 @@ use bytes::Bytes;
 
 use super::backoff::Backoff;
 use super::completion::{Completion, clean};
-use super::open::Open;
-use super::watch::Stood;
+use super::open::{Open, Stood};
 use crate::mail::{MessageSize, Uid, UidValidity};
 use crate::proto::imap::mutf7;
 use crate::proto::imap::response::{self, Response, Status, Text, words};

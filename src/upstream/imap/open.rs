@@ -9,7 +9,7 @@
 //! Void UIDs get into no command, and what comes of one that was on its way is not believed. `Conversation` asks here
 //! before and behind each command, so that whoever has one run need not think of it.
 
-use crate::mail::UidValidity;
+use crate::mail::{Listed, Uid, UidValidity};
 use crate::proto::imap::response::{Response, Status};
 use crate::upstream::UpstreamError;
 
@@ -31,6 +31,43 @@ pub struct Open {
     listed: bool,
     /// Something came or went since, or it was numbered anew.
     news: bool,
+}
+
+/// A mailbox as it stood when it was listed: another listing of the same numbering that has as many messages and the same
+/// last one has the same ones, since UIDs are handed out upwards and once (RFC 3501 §2.3.1.1).
+#[derive(Debug)]
+pub struct Stood {
+    folder: String,
+    uid_validity: UidValidity,
+    uid_next: Option<Uid>,
+    messages: usize,
+    last: Option<Uid>,
+}
+
+impl Stood {
+    /// As it is `listed`.
+    pub fn new(folder: &str, listed: &Listed) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            uid_validity: listed.uid_validity,
+            uid_next: listed.uid_next,
+            messages: listed.messages.len(),
+            last: listed.messages.last().map(|(uid, _)| *uid),
+        }
+    }
+
+    /// Whether that is what is `known` of `folder`.
+    pub fn is(&self, folder: &str, known: &Listed) -> bool {
+        self.folder == folder
+            && self.uid_validity == known.uid_validity
+            && self.messages == known.messages.len()
+            && self.last == known.messages.last().map(|(uid, _)| *uid)
+    }
+
+    /// What upstream told then.
+    pub fn uid_next(&self) -> Option<Uid> {
+        self.uid_next
+    }
 }
 
 /// Whether a command names messages that another numbering has others for: by UID (RFC 3501 §6.4.8), or by the marks that

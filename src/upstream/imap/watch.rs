@@ -21,7 +21,8 @@ use tokio::time::Instant;
 use super::conversation::{Conversation, Octets, has};
 use super::idle::SIGN_OF_LIFE;
 use super::listing::Examined;
-use crate::mail::{Listed, Uid};
+use super::open::Stood;
+use crate::mail::Listed;
 use crate::proto::imap::response::{self, Response};
 use crate::upstream::UpstreamError;
 
@@ -62,16 +63,6 @@ struct Idling {
     tag: String,
     /// By two clocks: only the second runs while the machine sleeps, and only the first never jumps.
     since: (Instant, SystemTime),
-}
-
-/// A mailbox as it stood when it was listed: another listing of the same numbering that has as many messages and the same
-/// last one has the same ones, since UIDs are handed out upwards and once (RFC 3501 §2.3.1.1).
-#[derive(Debug)]
-pub struct Stood {
-    folder: String,
-    messages: usize,
-    last: Option<Uid>,
-    uid_next: Option<Uid>,
 }
 
 impl Default for Watch {
@@ -142,12 +133,7 @@ impl<S: Octets> Conversation<S> {
         let Examined { listed, lasting, .. } = &examined;
         let heard = self.heard();
         heard.open.listed(listed.messages.len());
-        heard.stood = lasting.then(|| Stood {
-            folder: folder.to_owned(),
-            messages: listed.messages.len(),
-            last: listed.messages.last().map(|(uid, _)| *uid),
-            uid_next: listed.uid_next,
-        });
+        heard.stood = lasting.then(|| Stood::new(folder, listed));
         Ok(examined)
     }
 
@@ -163,19 +149,10 @@ impl<S: Octets> Conversation<S> {
         }
         self.wire().hear_at_hand().map_err(|error| self.fault("IDLE", &error))?;
         let heard = self.heard();
-        let uid_validity = heard.open.uid_validity;
-        let as_it_stood = |known: &Listed, stood: &Stood| {
-            Some(known.uid_validity) == uid_validity
-                && stood.folder == folder
-                && stood.messages == known.messages.len()
-                && stood.last == known.messages.last().map(|(uid, _)| *uid)
-        };
-        let Some((listed, stood)) = known.take().zip(heard.stood.as_ref()) else { return Ok(None) };
-        if !heard.open.is_as_listed() || !as_it_stood(&listed, stood) {
-            *known = Some(listed);
-            return Ok(None);
-        }
-        let listed = Listed { uid_next: stood.uid_next, ..listed };
+        let stood = heard.stood.as_ref().filter(|_| heard.open.is_as_listed());
+        let Some(stood) = stood else { return Ok(None) };
+        let Some(listed) = known.take_if(|known| stood.is(folder, known)) else { return Ok(None) };
+        let listed = Listed { uid_next: stood.uid_next(), ..listed };
         let identities = self.identity().map(|_| Vec::new());
         Ok(Some(Examined { listed, as_known: true, lasting: true, identities }))
     }
