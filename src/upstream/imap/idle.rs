@@ -10,10 +10,6 @@ use tokio::time::{Instant, sleep_until};
 use super::conversation::{Conversation, Octets};
 use super::watch::Watch;
 
-/// How long a session that was left alone has for the first octet of its next answer: an app that waits gives up after
-/// some half a minute, and a fresh session has to be made in that.
-pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
-
 /// Who asks again sooner than this is in the middle of something, and upstream has all the time that it usually has.
 const LEFT_ALONE: Duration = Duration::from_secs(10);
 
@@ -42,7 +38,7 @@ impl<S: Octets> Conversation<S> {
                 // Not by tokio's budget: listening may have spent all of it.
                 ask = unconstrained(asks.recv()) => {
                     if watch.is_held() {
-                        self.wire().expect_sign_of_life(SIGN_OF_LIFE);
+                        self.wire().expect_sign_of_life();
                     } else {
                         self.was_left_alone(since);
                     }
@@ -60,7 +56,7 @@ impl<S: Octets> Conversation<S> {
     /// Nobody has asked anything since then.
     pub(super) fn was_left_alone(&mut self, since: Instant) {
         if since.elapsed() >= LEFT_ALONE {
-            self.wire().expect_sign_of_life(SIGN_OF_LIFE);
+            self.wire().expect_sign_of_life();
         }
     }
 

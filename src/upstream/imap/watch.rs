@@ -19,7 +19,6 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::conversation::{Conversation, Octets, has};
-use super::idle::SIGN_OF_LIFE;
 use super::listing::Examined;
 use super::open::Stood;
 use crate::mail::Listed;
@@ -168,7 +167,7 @@ impl<S: Octets> Conversation<S> {
             return Ok(());
         }
         let watches = watch.keeping == Some(Keeping::Watched) && !watch.no_use && !news;
-        self.wire_at_start().expect_sign_of_life(SIGN_OF_LIFE);
+        self.wire_at_start().expect_sign_of_life();
         if !watches || !self.has_idle().await? {
             return self.run("NOOP", "NOOP").await.map(drop).or_else(refused_is_alive);
         }
@@ -209,7 +208,7 @@ impl<S: Octets> Conversation<S> {
     pub(super) async fn stop_idling(&mut self, watch: &mut Watch) -> Result<(), UpstreamError> {
         let Some(Idling { tag, .. }) = watch.idling.take() else { return Ok(()) };
         self.wire_at_start().queue_octets(b"DONE\r\n");
-        self.wire().expect_sign_of_life(SIGN_OF_LIFE);
+        self.wire().expect_sign_of_life();
         self.wire().flush().await.map_err(|error| self.fault("IDLE", &error))?;
         loop {
             let text = self.wire().response().await.map_err(|error| self.fault("IDLE", &error))?;

@@ -42,6 +42,10 @@ const INVITATIONS: u32 = 8;
 /// the other tasks have their turn.
 const IN_A_ROW: u32 = 16;
 
+/// How long a session that was left alone has for the first octet of its next answer: an app that waits gives up after
+/// some half a minute, and a fresh session has to be made in that.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
 /// Whoever has said BYE closes the connection (RFC 3501 §7.1.5); some forget to.
 const AFTER_BYE: Duration = Duration::from_secs(3);
 
@@ -135,10 +139,10 @@ impl<S> Wire<S> {
         self.laborious = true;
     }
 
-    /// Upstream was left alone for long and may be gone without a word: it has `within` for its next octet, and is lost
+    /// Upstream was left alone for long and may be gone without a word: it has five seconds for its next octet, and is lost
     /// without one.
-    pub fn expect_sign_of_life(&mut self, within: Duration) {
-        self.sign_of_life = Some(within);
+    pub fn expect_sign_of_life(&mut self) {
+        self.sign_of_life = Some(SIGN_OF_LIFE);
     }
 
     /// Forgets the last command's answer and starts waiting afresh.
