@@ -1,31 +1,21 @@
 //! What was answered is kept when the power is lost a moment later, and what the disk has then is never taken for more than it
-//! is. Real Dovecot; the bridge as a process, each of whose calls to the system is written down, and the bridge started
-//! again on the disk of every instant between two of them.
+//! is: each of the bridge's calls to the system is written down, and the bridge started again on the disk of every instant
+//! between two of them.
 
-#[path = "../support/mod.rs"]
-mod support;
-
-mod disk;
-
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::{fs, io::Write};
 
-use disk::{Disk, Event, Files, traced};
-use support::bridge::{Config, Home, Program};
-use support::dovecot::{Dovecot, PASSWORD};
-use support::imap::Imap;
-use support::pop3::Pop3;
-
-/// Messages in the mailbox.
-const MESSAGES: usize = 6;
+use super::disk::{Disk, Event, Files, traced};
+use super::support::bridge::{Config, Home, Program};
+use super::support::dovecot::{Dovecot, PASSWORD};
+use super::support::imap::Imap;
+use super::support::pop3::Pop3;
+use super::{HINT, MESSAGES, filled, hide, shown};
 
 /// What each session hides of them, by its number in the mailbox.
 const HIDDEN: [&[usize]; 3] = [&[2], &[1, 5], &[6]];
-
-/// The keyword upstream, which tells a bridge that knows nothing what was hidden.
-const HINT: &str = "$FootbridgeHidden";
 
 /// A state folder with these files in it, in place of the one they were in.
 fn put(files: &Files, was: &Path, now: &Path) {
@@ -61,41 +51,18 @@ fn disks(trace: &Path, state: &Path, answer: &[u8]) -> Vec<(Files, usize)> {
     seen
 }
 
-fn message(number: usize) -> Vec<u8> {
-    format!("Subject: {number}\r\n\r\nthe body of {number}\r\n").into_bytes()
-}
-
-/// Which messages a POP3 app is shown, each looked at to the end.
-async fn shown(bridge: &Program, user: &str) -> Vec<usize> {
-    let mut app = Pop3::login(bridge.pop3(), user, PASSWORD).await;
-    let count = app.lines("LIST").await.split(|octet| *octet == b'\n').count() - 1;
-    let mut numbers = Vec::new();
-    for at in 1..=count {
-        let octets = app.lines(&format!("RETR {at}")).await;
-        let number = (1..=MESSAGES).find(|number| message(*number) == octets);
-        numbers.push(number.unwrap_or_else(|| panic!("no message of ours: {}", octets.escape_ascii())));
-    }
-    app.ok("QUIT").await;
-    numbers
-}
-
 /// RFC 1939 §6: what QUIT says was done is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_hidden_stays_so_whenever_the_power_is_lost() {
     let user = "power-hide@example.test";
     let dovecot = Dovecot::shared();
-    let mut direct = Imap::direct(dovecot.imaps().port, user).await;
-    for number in 1..=MESSAGES {
-        let done = direct.append("INBOX", &message(number)).await;
-        assert!(done.contains(" OK "), "{done}");
-    }
+    let mut direct = filled(user).await;
     let config = Config::new(user, &dovecot.imaps()).account("pop3.delete = \"hide\"");
     let home = Home::new(&config);
     let trace = home.config_file().with_file_name("trace");
     let mut bridge = Program::start_by(&home, traced(&home.command(), &trace), "info");
     for hidden in HIDDEN {
-        let there = shown_and(&bridge, user, hidden).await;
-        assert!(hidden.iter().all(|number| there.contains(number)));
+        assert!(hide(&bridge, user, hidden).await.starts_with("+OK"));
     }
     assert!(bridge.terminate().success());
     let disks = disks(&trace, &home.state(), b"+OK bye");
@@ -125,18 +92,6 @@ async fn what_was_hidden_stays_so_whenever_the_power_is_lost() {
         assert!(!bridge.log().contains("damaged"), "disk {number}: {}", bridge.log());
         bridge.kill();
     }
-}
-
-/// Hides some messages in one session; what the app was shown.
-async fn shown_and(bridge: &Program, user: &str, hide: &[usize]) -> Vec<usize> {
-    let there = shown(bridge, user).await;
-    let mut app = Pop3::login(bridge.pop3(), user, PASSWORD).await;
-    for number in hide {
-        let at = there.iter().position(|shown| shown == number).expect("it is shown") + 1;
-        app.ok(&format!("DELE {at}")).await;
-    }
-    app.ok("QUIT").await;
-    there
 }
 
 /// It is shown once, so it has to be good from then on.

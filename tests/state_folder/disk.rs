@@ -16,16 +16,35 @@ const CALLS: &str = "openat,close,write,pwrite64,ftruncate,fallocate,rename,rena
 
 /// The same command, its calls written into a file. The child is the program itself: strace stands beside it.
 pub fn traced(command: &Command, into: &Path) -> Command {
-    let mut traced = Command::new("strace");
-    traced.args(["-D", "-f", "-q", "-y", "-xx", "-s", "100000000", "-e"]).arg(format!("trace={CALLS}"));
-    traced.arg("-o").arg(into).arg("--").arg(command.get_program()).args(command.get_args());
+    let arguments = ["-y", "-xx", "-s", "100000000", "-e", &format!("trace={CALLS}")];
+    beside(command, into, arguments.map(str::to_owned))
+}
+
+/// The same command, whose `nth` such call about one of these files comes to an error.
+pub fn failing(
+    command: &Command,
+    into: &Path,
+    files: impl IntoIterator<Item = PathBuf>,
+    call: &str,
+    error: &str,
+    nth: usize,
+) -> Command {
+    let these = files.into_iter().flat_map(|file| ["-P".to_owned(), file.display().to_string()]);
+    let fault = ["-e".to_owned(), format!("inject={call}:error={error}:when={nth}")];
+    beside(command, into, these.chain(fault))
+}
+
+fn beside(command: &Command, into: &Path, arguments: impl IntoIterator<Item = String>) -> Command {
+    let mut beside = Command::new("strace");
+    beside.args(["-D", "-f", "-q"]).args(arguments);
+    beside.arg("-o").arg(into).arg("--").arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => traced.env(name, value),
-            None => traced.env_remove(name),
+            Some(value) => beside.env(name, value),
+            None => beside.env_remove(name),
         };
     }
-    traced
+    beside
 }
 
 /// Files by their names.
