@@ -11,10 +11,12 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use super::PROVIDER;
+
 /// Which certificate a server shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
-    /// For localhost, 127.0.0.1 and ::1, signed by the authority that the bridge is told to trust.
+    /// For localhost, 127.0.0.1, ::1 and [`PROVIDER`], signed by the authority that the bridge is told to trust.
     #[default]
     Good,
     /// Good once, until 2002.
@@ -103,7 +105,7 @@ fn new_issuer(name: &str) -> (Issuer<'static, KeyPair>, CertificateDer<'static>,
 }
 
 fn good_params() -> CertificateParams {
-    params_for(&["localhost", "127.0.0.1", "::1"])
+    params_for(&["localhost", "127.0.0.1", "::1", PROVIDER])
 }
 
 fn params_for(names: &[&str]) -> CertificateParams {

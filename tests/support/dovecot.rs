@@ -30,6 +30,7 @@ enum Logins<'a> {
 /// A running Dovecot.
 pub struct Dovecot {
     served: Served,
+    host: &'static str,
     ports: [u16; 4],
 }
 
@@ -45,12 +46,26 @@ impl Dovecot {
         Self::launch(certificate, capabilities, Logins::Passwords)
     }
 
+    /// One at [`PROVIDER`](super::PROVIDER), and at 127.0.0.1 too, in a network that has that address.
+    pub fn abroad() -> Self {
+        Self::launch_at(super::PROVIDER, Kind::Good, None, Logins::Passwords)
+    }
+
     /// One that takes access tokens and no passwords, for IMAP as for submission; `introspection` says whose they are.
     pub fn for_tokens(introspection: &str) -> Self {
         Self::launch(Kind::Good, None, Logins::Tokens(introspection))
     }
 
     fn launch(certificate: Kind, capabilities: Option<&str>, logins: Logins<'_>) -> Self {
+        Self::launch_at("localhost", certificate, capabilities, logins)
+    }
+
+    fn launch_at(
+        host: &'static str,
+        certificate: Kind,
+        capabilities: Option<&str>,
+        logins: Logins<'_>,
+    ) -> Self {
         let binary = program("dovecot");
         let mut last = String::new();
         // Somebody may take a port between our look and Dovecot's.
@@ -59,11 +74,12 @@ impl Dovecot {
             let folder = folder("footbridge-dovecot-");
             prepare(&folder, certificate, logins);
             let file = folder.path().join("dovecot.conf");
-            std::fs::write(&file, configuration(&folder, ports, capabilities, logins))
-                .expect("a file is written");
+            let text = configuration(&folder, ports, capabilities, logins);
+            let listen = if host == "localhost" { "127.0.0.1" } else { "*" };
+            std::fs::write(&file, text.replace("LISTEN", listen)).expect("a file is written");
             let command = [binary.as_str(), "-F", "-c", &file.to_string_lossy()];
             match Served::start(&command, folder, "starting up") {
-                Ok(served) => return Self { served, ports },
+                Ok(served) => return Self { served, host, ports },
                 Err(log) => last = log,
             }
         }
@@ -96,7 +112,7 @@ impl Dovecot {
     }
 
     fn remote(&self, port: usize, security: Begin) -> Remote {
-        Remote { host: "localhost".into(), port: self.ports[port], security }
+        Remote { host: self.host.into(), port: self.ports[port], security }
     }
 }
 
@@ -168,7 +184,7 @@ base_dir = FOLDER/run
 state_dir = FOLDER/state
 log_path = /dev/stderr
 protocols = imap pop3
-listen = 127.0.0.1
+listen = LISTEN
 ssl = required
 first_valid_uid = 1
 auth_mechanisms = MECHANISMS

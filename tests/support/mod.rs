@@ -14,6 +14,8 @@ pub mod dovecot_words;
 pub mod flawed;
 pub mod imap;
 pub mod mail;
+#[cfg(target_os = "linux")]
+pub mod network;
 pub mod pop3;
 pub mod postfix;
 pub mod process;
@@ -27,6 +29,9 @@ pub mod vault;
 pub mod wire;
 
 use std::time::Duration;
+
+/// Where a provider is that stands in a network of its own (RFC 5737: for documentation).
+pub const PROVIDER: &str = "198.51.100.1";
 
 /// How long a test waits for one event before it calls that a hang.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -21,6 +21,7 @@ pub const LARGEST: u64 = 40 * 1024 * 1024;
 /// A running Postfix.
 pub struct Postfix {
     served: Served,
+    host: &'static str,
     folder: PathBuf,
     ports: [u16; 2],
 }
@@ -34,6 +35,15 @@ impl Postfix {
 
     /// One whose users log in as this Dovecot says.
     pub fn start(auth_port: u16) -> Self {
+        Self::start_at("localhost", auth_port)
+    }
+
+    /// The same at [`PROVIDER`](super::PROVIDER), in a network that has that address.
+    pub fn abroad(auth_port: u16) -> Self {
+        Self::start_at(super::PROVIDER, auth_port)
+    }
+
+    fn start_at(host: &'static str, auth_port: u16) -> Self {
         let user = ordinary_user();
         assert!(
             user.is_none(),
@@ -45,11 +55,11 @@ impl Postfix {
             let ports = free_ports();
             let temporary = folder("footbridge-postfix-");
             let folder = temporary.path().to_owned();
-            prepare(&folder, auth_port, ports);
+            prepare(&folder, host, auth_port, ports);
             let config = folder.join("etc").to_string_lossy().into_owned();
             let command = ["sh", "-c", START, "postfix", &postfix, &config];
             match Served::start(&command, temporary, "daemon started") {
-                Ok(served) => return Self { served, folder, ports },
+                Ok(served) => return Self { served, host, folder, ports },
                 Err(log) => last = log,
             }
         }
@@ -58,12 +68,12 @@ impl Postfix {
 
     /// Implicit TLS.
     pub fn smtps(&self) -> Remote {
-        Remote { host: "localhost".into(), port: self.ports[0], security: Begin::Tls }
+        Remote { host: self.host.into(), port: self.ports[0], security: Begin::Tls }
     }
 
     /// STARTTLS.
     pub fn submission(&self) -> Remote {
-        Remote { host: "localhost".into(), port: self.ports[1], security: Begin::StartTls }
+        Remote { host: self.host.into(), port: self.ports[1], security: Begin::StartTls }
     }
 
     /// What it wrote so far.
@@ -92,7 +102,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
-fn prepare(folder: &Path, auth_port: u16, ports: [u16; 2]) {
+fn prepare(folder: &Path, host: &str, auth_port: u16, ports: [u16; 2]) {
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a file is written");
     let certificate = certs::certificate(Kind::Good);
     for name in ["etc", "queue"] {
@@ -107,6 +117,7 @@ fn prepare(folder: &Path, auth_port: u16, ports: [u16; 2]) {
     write("etc/recipients", &recipients.concat());
     let filled = |text: &str| {
         text.replace("FOLDER", &folder.to_string_lossy())
+            .replace("HOST", if host == "localhost" { "127.0.0.1" } else { host })
             .replace("SMTPS_PORT", &ports[0].to_string())
             .replace("SUBMISSION_PORT", &ports[1].to_string())
             .replace("AUTH_PORT", &auth_port.to_string())
@@ -135,7 +146,7 @@ data_directory = FOLDER/data
 mail_owner = postfix
 setgid_group = postdrop
 maillog_file = /dev/stdout
-inet_interfaces = 127.0.0.1
+inet_interfaces = HOST
 inet_protocols = ipv4
 myhostname = mx.example.test
 mydestination =
@@ -163,9 +174,9 @@ default_transport = error:this test sends nothing out
 ";
 
 const MASTER: &str = "
-127.0.0.1:SMTPS_PORT inet n - n - - smtpd
+HOST:SMTPS_PORT inet n - n - - smtpd
   -o syslog_name=postfix/smtps -o smtpd_tls_wrappermode=yes -o smtpd_tls_security_level=encrypt
-127.0.0.1:SUBMISSION_PORT inet n - n - - smtpd
+HOST:SUBMISSION_PORT inet n - n - - smtpd
   -o syslog_name=postfix/submission -o smtpd_tls_security_level=encrypt
 cleanup   unix  n       -       n       -       0       cleanup
 qmgr      unix  n       -       n       300     1       qmgr
