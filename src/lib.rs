@@ -94,7 +94,8 @@
 //!   held is given up when an IMAP app takes the last connection, or is refused one.
 //! - **A session that nobody asks listens**, held or not, so that its end is found when it comes; one that was left alone
 //!   for ten seconds has five for its first octet. A connection that vanished without a word so costs an app that paused
-//!   five seconds and not the 55 of a silence in mid-transfer.
+//!   five seconds and not the 55 of a silence in mid-transfer. A connection to send through, which may be silent for five
+//!   minutes over MAIL, answers NOOP within these five seconds first.
 //! - **A connection is given up when this computer no longer has the address it uses**, in mid-command too: TCP would go
 //!   on trying for a quarter of an hour. One look in four seconds while there are connections, rather than the system's own
 //!   news, for which each system has another way. What the system has not sent by then is thrown away with the connection:

@@ -176,13 +176,7 @@ fn a_message_half_way_is_refused_for_now_and_the_next_one_goes_out() {
     let postfix = scene.network.provider(|| Postfix::abroad(scene.dovecot.auth_port()));
     let config = scene.config().smtp(&postfix.smtps());
     scene.play(&config, async |bridge| {
-        let mut app = Wire::connect(bridge.smtp()).await.expect("the bridge answers");
-        app.expect("220").await;
-        app.say("EHLO old.example").await;
-        while !app.hear().await.starts_with("250 ") {}
-        let login = BASE64_STANDARD.encode(format!("\0{USER}\0{PASSWORD}"));
-        app.ask(&format!("AUTH PLAIN {login}"), "235").await;
-
+        let mut app = ready_to_send(bridge).await;
         begin_message(&mut app).await;
         app.say("Subject: the first\r\n\r\nhalf").await;
         scene.network.move_on();
@@ -201,6 +195,35 @@ fn a_message_half_way_is_refused_for_now_and_the_next_one_goes_out() {
     let delivered = postfix.delivered("bob", 1);
     let [one] = delivered.as_slice() else { panic!("{} messages came", delivered.len()) };
     assert!(String::from_utf8_lossy(one).contains("Subject: the third"));
+}
+
+/// An app that keeps its connection between two messages waits no five minutes for the answer to the next (RFC 5321
+/// §4.5.3.2.2), and learns nothing of what was lost.
+#[test]
+fn a_way_to_send_that_was_forgotten_is_replaced() {
+    let scene = Scene::new(&[]);
+    let postfix = scene.network.provider(|| Postfix::abroad(scene.dovecot.auth_port()));
+    let config = scene.config().smtp(&postfix.smtps());
+    scene.play(&config, async |bridge| {
+        let mut app = ready_to_send(bridge).await;
+        // The rule is about a session that was left alone for ten seconds.
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        scene.network.forget_connections();
+        soon("the envelope", begin_message(&mut app)).await;
+        app.ask("Subject: it goes on\r\n\r\nwhole\r\n.", "250").await;
+        app.ask("QUIT", "221").await;
+    });
+    assert_eq!(postfix.delivered("bob", 1).len(), 1);
+}
+
+async fn ready_to_send(bridge: &Program) -> Wire {
+    let mut app = Wire::connect(bridge.smtp()).await.expect("the bridge answers");
+    app.expect("220").await;
+    app.say("EHLO old.example").await;
+    while !app.hear().await.starts_with("250 ") {}
+    let login = BASE64_STANDARD.encode(format!("\0{USER}\0{PASSWORD}"));
+    app.ask(&format!("AUTH PLAIN {login}"), "235").await;
+    app
 }
 
 async fn begin_message(app: &mut Wire) {

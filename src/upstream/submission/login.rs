@@ -8,6 +8,7 @@ use lettre::transport::smtp::extension::ClientId;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use super::pause::Spoke;
 use super::wire::{Transport, Wire};
 use super::{GOODBYE, Submission, UpstreamError};
 use crate::auth::Credentials;
@@ -291,6 +292,7 @@ impl Opened<Box<dyn Transport>> {
             capabilities: self.capabilities,
             deadlines: deadlines.clone(),
             begun: false,
+            spoke: Spoke::now(),
         }
     }
 }

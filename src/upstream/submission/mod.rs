@@ -12,6 +12,7 @@
 //! The law: the final dot is written by [`Submission::finish`] and by nothing else.
 
 mod login;
+mod pause;
 mod transfer;
 mod wire;
 
@@ -31,6 +32,7 @@ use crate::auth::Credentials;
 use crate::mail::{Account, Deadlines};
 use crate::net::Connector;
 use crate::proto::smtp::{Capabilities, Reply, session::Envelope};
+use pause::Spoke;
 pub use transfer::Cut;
 pub use wire::Transport;
 use wire::Wire;
@@ -46,6 +48,7 @@ pub struct Submission {
     deadlines: Deadlines,
     /// A MAIL was sent and its transaction is not over: RSET before the next one.
     begun: bool,
+    spoke: Spoke,
 }
 
 /// What upstream said to a part of the envelope.
@@ -91,6 +94,7 @@ impl Submission {
         if envelope.mail.is_some() && self.wire.speaks().now_or_never().is_some() {
             return Err(UpstreamError::Lost { command: "MAIL" });
         }
+        self.still_there(if envelope.mail.is_some() { "MAIL" } else { "RCPT" }).await?;
         let mut commands = Vec::with_capacity(envelope.recipients.len() + 2);
         if let Some(mail) = &envelope.mail {
             if std::mem::replace(&mut self.begun, true) {
@@ -168,7 +172,10 @@ impl Submission {
         let read = read.map_err(|_| UpstreamError::TimedOut { command, after })?;
         let understood = read.is_ok() || read.is_err_and(|error| error.status().is_some());
         match self.wire.take_reply().flatten() {
-            Some(reply) if understood => Ok(reply),
+            Some(reply) if understood => {
+                self.spoke = Spoke::now();
+                Ok(reply)
+            }
             _ => Err(UpstreamError::Lost { command }),
         }
     }

@@ -28,6 +28,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 impl Submission {
     /// Asks to send a message; 354 is the invitation.
     pub async fn data(&mut self) -> Result<Reply, UpstreamError> {
+        self.still_there("DATA").await?;
         self.ask("DATA\r\n", "DATA", self.deadlines.envelope).await
     }
 
