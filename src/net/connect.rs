@@ -23,15 +23,15 @@ use super::{address, fault};
 use crate::mail::Deadlines;
 use crate::mail::account::{Endpoint, Security};
 
-/// An idle link whose other end is gone (sleep, NAT) is found within 30 + 3 × 10 = 60 s, so that an app in IDLE hears of
-/// it; and a probe every 30 s keeps the short-lived entries of home routers alive. One whose own end is gone, in another
-/// network, is found sooner: see `own_address`.
+/// An idle link whose other end is gone (sleep, NAT) is found after 30 + 3 × 8 = 54 s, so that an app in IDLE hears of it
+/// within a minute: the system's timers are late by two or three seconds. And a probe every 30 s keeps the short-lived
+/// entries of home routers alive. A link whose own end is gone, in another network, is found sooner: see `own_address`.
 ///
 /// Under unanswered octets TCP sends no probes: there the readers' own deadline for progress finds it. A timeout on
 /// unacknowledged octets (TCP_USER_TIMEOUT) would also cut a peer that is slow but alive, so there is none.
 const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(30))
-    .with_interval(Duration::from_secs(10))
+    .with_interval(Duration::from_secs(8))
     .with_retries(3);
 
 /// Opens streams to upstream.
