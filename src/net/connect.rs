@@ -108,14 +108,15 @@ impl Connector {
     /// STARTTLS and calls [`Connector::secure`].
     ///
     /// One of many waits for its turn first. An attempt during which this computer moves to another network is made once
-    /// more there.
+    /// more there, in what time is left.
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
         if !self.pace.turn(endpoint).await {
             return Err(timed_out(endpoint));
         }
-        let mut connected = self.connect_now(endpoint).await;
+        let until = Instant::now() + self.deadlines.connect;
+        let mut connected = self.connect_now(endpoint, until).await;
         if matches!(&connected, Err(ConnectError::Unreachable { source, .. }) if Gone::is_in(source)) {
-            connected = self.connect_now(endpoint).await;
+            connected = self.connect_now(endpoint, until).await;
         }
         if let Some(well) = server_is_well(&connected) {
             self.pace.tell(endpoint, well);
@@ -123,8 +124,7 @@ impl Connector {
         connected
     }
 
-    async fn connect_now(&self, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
-        let until = Instant::now() + self.deadlines.connect;
+    async fn connect_now(&self, endpoint: &Endpoint, until: Instant) -> Result<Stream, ConnectError> {
         let addresses = resolve(endpoint, until).await?;
         let stream = Stream::Plain(self.reach(endpoint, &addresses, until).await?);
         tracing::debug!(host = %endpoint.host, port = endpoint.port, "connected");

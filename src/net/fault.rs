@@ -40,14 +40,12 @@ pub(super) fn reach(error: &io::Error) -> &'static str {
     }
 }
 
-/// Whether it is the network this computer is in: nothing of the attempt reached the server.
+/// Whether it is the network this computer is in: nothing of the attempt reached the server. A host that cannot be reached
+/// may be one that is down, of which its own router tells.
 pub(super) fn is_ours(error: &io::Error) -> bool {
     let networkless = matches!(
         error.kind(),
-        io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkDown
-            | io::ErrorKind::AddrNotAvailable
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown | io::ErrorKind::AddrNotAvailable
     );
     networkless || Gone::is_in(error)
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!  connection ──its address──▶ OwnAddresses ◀──every 4 s── one task, while there are connections
 //!       ▲                          │
-//!       └───── an error ◀──────────┘ gone at two looks, a second apart
+//!       └───── an error ◀──────────┘ gone at two looks, three seconds apart
 //! ```
 //!
 //! In another network, or when a VPN has ended, nothing that is sent from the old address arrives, nor does any answer;
@@ -15,7 +15,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
@@ -30,8 +30,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// Between two looks. An app that waits is to have its answer within ten seconds, a new login to the provider included.
 const LOOK: Duration = Duration::from_secs(4);
 
-/// From a look at which an address was missing to the one that decides: one that is renewed is away for a moment.
-const AGAIN: Duration = Duration::from_secs(1);
+/// From a look at which an address was missing to the one that decides: one that is renewed is away for a moment, and one of
+/// IPv6 that is given anew cannot be bound to for some two seconds (RFC 4862 §5.4, duplicate address detection).
+const AGAIN: Duration = Duration::from_secs(3);
 
 /// The address from which a connection went out is not this computer's any more.
 #[derive(Debug, thiserror::Error)]
@@ -78,11 +79,20 @@ impl Default for OwnAddresses {
     }
 }
 
-/// No firewall asks the user about a socket that never listens.
+/// A system that has no port left may say the same as one that has not the address: then no address is to be had.
 fn is_ours(address: SocketAddr) -> bool {
+    let any = match address {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    !is_missing(address) || is_missing(any)
+}
+
+/// No firewall asks the user about a socket that never listens.
+fn is_missing(address: SocketAddr) -> bool {
     let bound = Socket::new(Domain::for_address(address), Type::STREAM, None)
         .and_then(|socket| socket.bind(&SockAddr::from(address)));
-    !bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
+    bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 impl OwnAddresses {

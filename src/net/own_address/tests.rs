@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use super::*;
 
 /// Two looks, and no more than a tick of the clock.
-const FOUND: Duration = Duration::from_millis(5010);
+const FOUND: Duration = Duration::from_millis(7010);
 
 /// Whether the address is there, and how often somebody looked.
 #[derive(Clone, Default)]
