@@ -111,8 +111,9 @@
 //!   was open last.
 //! - **A watch vouches for a listing, it does not keep one.** The ledger has the mailbox as it was listed; the session
 //!   that watches it knows how many messages that were, which was the last, and that upstream has told of nothing since.
-//!   So a watch takes no memory a message, and all that follows a listing is the same with and without it. Each IDLE
-//!   begins behind a NOOP: servers need not tell in IDLE what they could have told before.
+//!   So a watch takes no memory a message, and all that follows a listing is the same with and without it, but that
+//!   nothing is taken for gone because it is not in it. Each IDLE begins behind a NOOP: servers need not tell in IDLE what
+//!   they could have told before. What any other session of the account has heard or done makes the next look ask.
 //! - **A wait that upstream asks for is the whole account's, a quarter of an hour at most**, and a minute where
 //!   `[THROTTLED]` names none: no login and no FETCH of ours goes upstream before that, nor does a session that is lost
 //!   come back. `[LIMIT]` without a time is none, since it ends when another connection does. An IMAP app that is logged

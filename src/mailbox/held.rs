@@ -43,6 +43,10 @@ const OURS: usize = 3;
 /// The same where the provider's limit is known: what `bridge::login` leaves for them.
 const OURS_OF_A_LIMIT: usize = 2;
 
+/// A session is held no longer than this from its login on, however often it is taken over: a sign-in that was taken back
+/// where the provider ends no session for that is found out by the next one.
+const OF_ONE_LOGIN: Duration = Duration::from_secs(12 * 60 * 60);
+
 /// How long a session that was left while upstream was still answering has to come to an end with that, once somebody
 /// wants it.
 const SETTLED: Duration = Duration::from_secs(3);
@@ -58,8 +62,8 @@ pub struct Held(Arc<Mutex<State>>);
 struct State {
     /// Nothing is held any more.
     closed: bool,
-    /// So far; each has a number.
-    held: u64,
+    /// So far: each session that is held, and each thing that was heard, has a number.
+    numbers: u64,
     accounts: HashMap<Arc<str>, Ours>,
 }
 
@@ -68,6 +72,8 @@ struct State {
 struct Ours {
     in_use: usize,
     idle: Option<Idle>,
+    /// What was heard last of its mailboxes, over any session, or done in one.
+    news: u64,
 }
 
 struct Idle {
@@ -88,6 +94,8 @@ pub(super) struct Left {
     pub(super) folder: Option<Arc<str>>,
     /// For writing.
     pub(super) changed: bool,
+    /// Which news it was that it has heard itself.
+    pub(super) news: u64,
 }
 
 /// What a login may take over and leave behind.
@@ -178,6 +186,19 @@ impl Held {
 }
 
 impl InUse {
+    /// Something was heard of a mailbox, or done in one: whoever was not asked since may know less. Its number.
+    pub(super) fn news(&self) -> u64 {
+        let mut state = self.held.state();
+        let number = state.next();
+        state.accounts.entry(self.address.clone()).or_default().news = number;
+        number
+    }
+
+    /// Whether nothing was heard or done since.
+    pub(super) fn is_latest(&self, news: u64) -> bool {
+        self.held.state().accounts.get(&self.address).is_some_and(|ours| ours.news == news)
+    }
+
     /// The session held for this account, where this login would show upstream the same as the one before.
     pub(super) async fn take(&self, claim: &Claim) -> Option<Left> {
         let idle = self.idle_for(claim)?;
@@ -214,10 +235,8 @@ impl InUse {
             }
             left.changed = false;
         }
-        let hold = match claim.from_login {
-            true => claim.hold.saturating_sub(left.session.age()),
-            false => claim.hold,
-        };
+        let of_this_login = if claim.from_login { claim.hold } else { OF_ONE_LOGIN };
+        let hold = claim.hold.min(of_this_login.saturating_sub(left.session.age()));
         if hold.is_zero() {
             return left.session.log_out().await;
         }
@@ -240,8 +259,7 @@ impl InUse {
         if state.closed {
             return Some(left);
         }
-        state.held += 1;
-        let number = state.held;
+        let number = state.next();
         let watch = self.held.clone().watch(self.address.clone(), number, left.session.ended(), hold);
         let watch = watch.instrument(debug_span!(parent: None, "held", account = &*self.address));
         let watcher = AbortOnDropHandle::new(tokio::spawn(watch));
@@ -249,6 +267,14 @@ impl InUse {
         let idle = Idle { number, left, settled, proof: claim.proof.clone(), until, watcher };
         let ours = state.accounts.entry(self.address.clone()).or_default();
         ours.idle.replace(idle).map(|before| before.left)
+    }
+}
+
+impl State {
+    /// Beginning with 1.
+    fn next(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
     }
 }
 
@@ -282,7 +308,8 @@ impl Held {
     pub(crate) async fn leave_one(&self, account: &Account, proof: Proof, session: Session) {
         let claim =
             Claim::new(account, proof, &Deadlines { hold: Duration::from_secs(60), ..Deadlines::default() });
-        let left = Left { session, folder: Some(account.pop3.folder.as_str().into()), changed: false };
+        let left =
+            Left { session, folder: Some(account.pop3.folder.as_str().into()), changed: false, news: 0 };
         self.enter(account).leave(left, Some(&claim)).await;
     }
 

@@ -15,7 +15,8 @@
 //!
 //! What is hidden is read before the mailbox is listed, so what is not listed of it is gone for ever, and is forgotten with
 //! the next change. Where upstream's UIDNEXT does not say that such a UID is never given again, it is forgotten at once: a
-//! message that comes with it later is another one.
+//! message that comes with it later is another one. A listing of a mailbox that is watched is older than that: what it does
+//! not have may have come, and been hidden, since.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -105,12 +106,12 @@ impl Hiding {
 
 impl Mailbox {
     /// The whole listing without what is `hidden`, which was read before it, as were the `earlier` names of that; its UIDs
-    /// outlive the session.
+    /// outlive the session. Nothing is gone for its sake if it was not `asked` for since.
     pub(super) async fn not_hidden(
         &mut self,
         mut listing: Listing,
         (hidden, earlier): (Hidden, Option<Names>),
-        uid_next: Option<Uid>,
+        (asked, uid_next): (bool, Option<Uid>),
     ) -> Result<Listing, UpstreamError> {
         let Some(hiding) = &mut self.hiding else { return Ok(listing) };
         let now = listing.names.now();
@@ -159,7 +160,9 @@ impl Mailbox {
             veil = Veil { hidden: veil.hidden.with(&hints), owed, asked: true, ..veil };
             self.begin(&veil).await;
         }
-        self.forget_gone(&veil.hidden, &listing, uid_next).await;
+        if asked {
+            self.forget_gone(&veil.hidden, &listing, uid_next).await;
+        }
         if let Some(hiding) = &mut self.hiding {
             hiding.owed = veil.owed.without(&hiding.gone);
         }

@@ -16,7 +16,7 @@ pub(super) type Told = Vec<(Uid, ToldSize)>;
 
 /// The mailbox as the app is shown it, and what was told of it; what is new of it goes into the ledger.
 pub(super) fn listing(examined: Examined, names: Names, page: &Page) -> (Listing, Told) {
-    let Examined { mut listed, as_known, lasting, identities } = examined;
+    let Examined { mut listed, as_known, lasting, identities, .. } = examined;
     page.correct(&mut listed);
     if lasting && !as_known {
         page.write(to_remember(&listed), identities.unwrap_or_default());

@@ -88,6 +88,8 @@ pub struct Mailbox {
     ahead: Ahead,
     /// Of whom the session may be, and who may have it next; `None`: nobody.
     claim: Option<Claim>,
+    /// The last that its session has heard of it: see [`InUse::news`].
+    news: u64,
     in_use: InUse,
 }
 
@@ -198,7 +200,7 @@ impl Mailbox {
         self.keep_ahead().await;
         self.settle_hints().await;
         if let Some((session, changed)) = self.line.leave() {
-            let left = Left { session, folder: Some(self.folder), changed };
+            let left = Left { session, folder: Some(self.folder), changed, news: self.news };
             self.in_use.leave(left, self.claim.as_ref()).await;
         }
     }

@@ -76,7 +76,7 @@ impl Coming {
         let session = session.upgrade();
         drop(arrival);
         if let Some(session) = session {
-            let left = Left { session, folder: None, changed: false };
+            let left = Left { session, folder: None, changed: false, news: 0 };
             held.enter(&account).leave(left, Some(&claim)).await;
         }
     }
@@ -165,8 +165,10 @@ impl Login {
         let renamed = resources.carried.mailbox(&account, &folder);
         let hiding = Hiding::of(&account, &resources.views);
         let mut line = Line::new(dial, folder.clone());
+        let heard = left.as_ref().map_or(0, |left| left.news);
         let (session, mut examined, earlier, hidden) = loop {
             let held = left.is_some();
+            let latest = left.as_ref().is_some_and(|left| in_use.is_latest(left.news));
             let session = async {
                 match left.take() {
                     Some(left) => Ok(left.session),
@@ -183,7 +185,7 @@ impl Login {
             let (session, known, kept, hidden) = tokio::join!(session, page.read(), renamed.read(), hidden);
             let session = session?;
             let was = known.as_ref().map(|known| known.uid_validity);
-            match session.list(&folder, known).await {
+            match session.list(&folder, known, latest).await {
                 Ok(examined) => break (session, examined, Earlier { was, kept, renamed }, hidden),
                 Err(error) if !held || matches!(error, UpstreamError::Unavailable { .. }) => {
                     return Err(error);
@@ -192,7 +194,8 @@ impl Login {
                 Err(error) => tracing::debug!(%error, "a session that was held is of no use"),
             }
         };
-        let (uid_validity, lasting) = (examined.listed.uid_validity, examined.lasting);
+        let news = if examined.asked { in_use.news() } else { heard };
+        let (uid_validity, lasting, asked) = (examined.listed.uid_validity, examined.lasting, examined.asked);
         let uid_next = examined.listed.uid_next;
         let learns = lasting && examined.identities.is_none();
         // Before the renumbering that the names tell of.
@@ -221,13 +224,14 @@ impl Login {
             plan: None,
             ahead: Ahead::default(),
             claim,
+            news,
             in_use,
             account,
             resources,
         };
         let listing = mailbox.with_sizes_of_bodies(listing);
         let listing = match hidden {
-            Some(hidden) if lasting => mailbox.not_hidden(listing, hidden, uid_next).await?,
+            Some(hidden) if lasting => mailbox.not_hidden(listing, hidden, (asked, uid_next)).await?,
             _ => listing,
         };
         let listing = mailbox.recent(listing).await?;

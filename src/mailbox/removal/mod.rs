@@ -74,11 +74,14 @@ impl Mailbox {
     /// # Errors
     /// Any error means that some of `deleted` may be left; what is left is left unharmed, at most marked.
     pub async fn update(&mut self, seen: &[Uid], deleted: &[Uid]) -> Result<(), UpstreamError> {
-        if self.hiding.is_some() && !deleted.is_empty() {
-            self.remove(seen, &[]).await?;
-            return self.hide(deleted).await;
+        let hides = self.hiding.is_some() && !deleted.is_empty();
+        let mut outcome = self.remove(seen, if hides { &[] } else { deleted }).await;
+        if hides && outcome.is_ok() {
+            outcome = self.hide(deleted).await;
         }
-        self.remove(seen, deleted).await
+        // A session that watches may not have been told yet.
+        self.in_use.news();
+        outcome
     }
 
     async fn remove(&mut self, seen: &[Uid], deleted: &[Uid]) -> Result<(), UpstreamError> {

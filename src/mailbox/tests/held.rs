@@ -220,6 +220,20 @@ async fn a_password_that_upstream_alone_judges_is_shown_to_it_again_after_a_hold
     behind.kept().await;
 }
 
+/// A sign-in that was taken back may be found out by a login alone.
+#[tokio::test(start_paused = true)]
+async fn a_session_is_not_taken_over_for_ever() {
+    let looks = 12 * 60 * 60 / (HOLD.as_secs() - 1) + 1;
+    let script: Vec<&str> = (0..looks).map(|_| ONE).chain([LOGOUT]).collect();
+    let behind = Behind::new(&[&script, &[TWO, LOGOUT]]).with_a_stored_secret();
+    for _ in 0..looks {
+        assert_eq!(behind.check("x").await, 1);
+        tokio::time::sleep(HOLD - Duration::from_secs(1)).await;
+    }
+    assert_eq!(behind.check("x").await, 2);
+    behind.kept().await;
+}
+
 /// Upstream judges another one for itself, and what it took then is what is good from then on.
 #[tokio::test(start_paused = true)]
 async fn another_password_gets_a_session_of_its_own() {

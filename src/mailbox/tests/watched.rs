@@ -2,6 +2,8 @@
 
 use super::held::{Behind, HOLD};
 use super::*;
+use crate::mail::Names;
+use crate::store::{Hidden, Runs};
 
 /// UIDs 5 and 6.
 const FIRST: &str = r#"
@@ -289,5 +291,97 @@ async fn no_watch_outlives_the_time_for_which_a_password_of_the_apps_is_believed
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(!behind.provider.resources.held.holds_any());
     assert_eq!(looks(&behind, [0]).await, [3]);
+    behind.kept().await;
+}
+
+/// Whatever becomes of an IDLE, whoever comes meanwhile has a fresh session within seconds.
+#[tokio::test(start_paused = true)]
+async fn an_idle_that_comes_to_no_end_holds_up_no_login() {
+    let still_here = "W: 3\nS: * OK Still here\n".repeat(200);
+    let never_begun = "C: $n NOOP\nC: $i IDLE\nS: $n OK x";
+    let never_done = "C: DONE\nS: * OK Still here";
+    let ways: &[(&[&str], Duration)] = &[
+        (&[FIRST, never_begun], Duration::ZERO),
+        (&[FIRST, never_begun, &still_here], Duration::ZERO),
+        (&[FIRST, IDLE, never_done], RENEWED),
+        (&[FIRST, IDLE, never_done, &still_here], RENEWED),
+    ];
+    for (script, after) in ways {
+        let (behind, _folder) = watched(&[script, &[A_THIRD, IDLE, DONE, LOGOUT]]);
+        assert_eq!(looks(&behind, [0]).await, [2]);
+        tokio::time::sleep(*after).await;
+        let asked = tokio::time::Instant::now();
+        assert_eq!(behind.check("x").await, 3);
+        assert!(asked.elapsed() <= Duration::from_secs(6), "{:?} after {after:?}", asked.elapsed());
+    }
+    let body = r#"
+        K: IMAP4rev1 IDLE
+        C: $a EXAMINE "INBOX"
+        S: * OK [UIDVALIDITY 7] x
+        S: $a OK x
+        C: $b UID FETCH 6 (UID BODY.PEEK[])
+        S: * 2 FETCH (UID 6 BODY[] {3}
+        R: abc)\r\n
+        S: $b OK x"#;
+    let (behind, _folder) = watched(&[&[FIRST, IDLE, never_done, &still_here], &[body]]);
+    assert_eq!(looks(&behind, [0]).await, [2]);
+    let (mut mailbox, _) = behind.log_in("x").await;
+    let asked = tokio::time::Instant::now();
+    assert_eq!(whole(&mut mailbox.body(uid(6)).await.unwrap()).await.0, b"abc");
+    assert!(asked.elapsed() <= Duration::from_secs(6), "{:?}", asked.elapsed());
+}
+
+/// RFC 7162 §3.2.10: from a server that says so unasked.
+#[tokio::test(start_paused = true)]
+async fn messages_that_vanished_are_news() {
+    let (behind, _folder) = watched(&[&[FIRST, IDLE, "S: * VANISHED 7", DONE, A_THIRD, IDLE, DONE, LOGOUT]]);
+    assert_eq!(looks(&behind, [0, 1]).await, [2, 3]);
+    behind.kept().await;
+}
+
+/// As upstream may tell of it later than another session of the same account has seen it.
+#[tokio::test(start_paused = true)]
+async fn what_another_session_has_heard_or_done_is_asked_for() {
+    // It has no size, so the ledger does not know of it.
+    let unsized_one = A_THIRD.replace("(UID 7 RFC822.SIZE 70)", "(UID 7)");
+    let (behind, _folder) = watched(&[
+        &[FIRST, IDLE, DONE, &unsized_one, IDLE, DONE, &unsized_one, IDLE, DONE, LOGOUT],
+        &[&unsized_one, SEEN, LOGOUT],
+    ]);
+    assert_eq!(looks(&behind, [0]).await, [2]);
+    let (mut other, listing) = behind.provider.open().await.unwrap();
+    assert_eq!(listing.messages.len(), 3);
+    assert_eq!(looks(&behind, [0]).await, [3]);
+    other.update(&[uid(5)], &[]).await.unwrap();
+    assert_eq!(looks(&behind, [0]).await, [3]);
+    other.close().await;
+    behind.kept().await;
+}
+
+/// Sets `\Seen`.
+const SEEN: &str = r#"
+    C: $a SELECT "INBOX"
+    S: * OK [UIDVALIDITY 7] x
+    S: $a OK [READ-WRITE] x
+    C: $b UID STORE 5 +FLAGS.SILENT (\Seen)
+    S: $b OK x"#;
+
+/// What a watch tells is older than what is hidden: that a message is not in it does not mean that it is gone.
+#[tokio::test(start_paused = true)]
+async fn what_was_hidden_since_stays_hidden() {
+    let hides =
+        |piece: &str| piece.replace("S: * OK [UIDNEXT", "S: * OK [PERMANENTFLAGS ()] x\nS: * OK [UIDNEXT");
+    let no_hints = "C: $h UID SEARCH UID 5:6 KEYWORD $FootbridgeHidden\nS: * SEARCH\nS: $h OK x";
+    let (mut behind, _folder) = watched(&[&[&hides(FIRST), no_hints, IDLE]]);
+    behind.provider.account.pop3.delete = Delete::Hide;
+    assert_eq!(looks(&behind, [0]).await, [2]);
+    let view = behind.provider.resources.views.view(&behind.provider.account, "INBOX");
+    let numbering = Names::from(UidValidity::new(7).unwrap()).now();
+    view.hide(numbering, [uid(7)].into_iter().collect(), Runs::default()).await.unwrap();
+    let (mailbox, messages) = behind.log_in("x").await;
+    assert_eq!(messages, 2);
+    let Hidden::These(veil) = view.read().await else { panic!("something is hidden") };
+    assert!(veil.hidden.has(uid(7)), "{veil:?}");
+    drop(mailbox);
     behind.kept().await;
 }

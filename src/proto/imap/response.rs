@@ -27,6 +27,8 @@ pub enum Response<'a> {
     Exists(u32),
     /// `* 5 EXPUNGE`.
     Expunge,
+    /// `* VANISHED ...` (RFC 7162 §3.2.10): some of them are gone.
+    Vanished,
     /// `* CAPABILITY ...`: the list.
     Capability(&'a [u8]),
     /// `* LIST ...`: what follows.
@@ -121,6 +123,8 @@ fn untagged(rest: &[u8]) -> Option<Response<'_>> {
         Response::Search(rest)
     } else if is("ESEARCH") {
         Response::Esearch(rest)
+    } else if is("VANISHED") {
+        Response::Vanished
     } else if is("NAMESPACE") {
         Response::Namespace(rest)
     } else if first.is_empty() {
@@ -132,7 +136,7 @@ fn untagged(rest: &[u8]) -> Option<Response<'_>> {
 
 fn about_a_number<'a>(number: &[u8], rest: &'a [u8]) -> Option<Response<'a>> {
     let (kind, items) =
-        rest.split_at(rest.iter().position(|octet| b" (".contains(octet)).unwrap_or(rest.len()));
+        rest.split_at(rest.iter().position(|octet| b" \t(".contains(octet)).unwrap_or(rest.len()));
     Some(if kind.eq_ignore_ascii_case(b"FETCH") {
         Response::Fetch(items.trim_ascii())
     } else if kind.eq_ignore_ascii_case(b"EXISTS") {

@@ -1,6 +1,7 @@
 //! A session that nobody asks for a while: it listens, so that its end is known at once and not at the next command. What
 //! it hears has an end: a provider that goes on and on is left.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -18,14 +19,18 @@ const UNASKED: u64 = 1 << 20;
 
 impl<S: Octets> Conversation<S> {
     /// What is asked next; `None` where nobody will, or where upstream has ended the session. What a session that is held
-    /// needs meanwhile is done.
+    /// needs meanwhile is done; whoever asks in the midst of that is `next`.
     pub(super) async fn until_asked<A>(
         &mut self,
         asks: &mut mpsc::Receiver<A>,
+        next: &mut VecDeque<A>,
         watch: &mut Watch,
     ) -> Option<A> {
         let since = Instant::now();
         loop {
+            if let Some(ask) = next.pop_front() {
+                return Some(ask);
+            }
             let due = watch.due();
             tokio::select! {
                 biased;
@@ -46,7 +51,12 @@ impl<S: Octets> Conversation<S> {
                 }
                 () = sleep_until(due.unwrap_or(since)), if due.is_some() => {}
             }
-            if let Err(error) = self.keep(watch).await {
+            let kept = tokio::select! {
+                biased;
+                kept = self.keep_in_time(watch) => kept,
+                () = given_up(asks, next, Duration::ZERO) => return None,
+            };
+            if let Err(error) = kept {
                 tracing::debug!(%error, "a session that is held was lost");
                 return None;
             }
@@ -64,7 +74,7 @@ impl<S: Octets> Conversation<S> {
     ///
     /// # Errors
     /// Why the session is over.
-    async fn listen(&mut self, watch: &mut Watch) -> Result<(), String> {
+    pub(super) async fn listen(&mut self, watch: &mut Watch) -> Result<(), String> {
         let before = self.wire().received();
         loop {
             let text = self.wire().unasked().await.map_err(|error| error.to_string())?;
@@ -81,5 +91,18 @@ impl<S: Octets> Conversation<S> {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Returns when nobody has the handle any more, and `unheard` later; what is asked until then comes next. An upstream
+/// that never ends its answer keeps nothing for somebody who has left.
+pub(super) async fn given_up<A>(asks: &mut mpsc::Receiver<A>, next: &mut VecDeque<A>, unheard: Duration) {
+    // Not by tokio's budget: the answer may have spent all of it.
+    while let Some(ask) = unconstrained(asks.recv()).await {
+        next.push_back(ask);
+    }
+    // A timer would wait for the rest of its millisecond.
+    if !unheard.is_zero() {
+        tokio::time::sleep(unheard).await;
     }
 }

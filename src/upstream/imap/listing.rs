@@ -46,6 +46,8 @@ pub struct Examined {
     pub listed: Listed,
     /// Whether it was all known before, so that there is nothing to be remembered of it.
     pub as_known: bool,
+    /// Whether upstream was asked; else it has told of nothing since it was, and what it tells late is not in it.
+    pub asked: bool,
     /// Whether its UIDs outlive the session; where they do not, nothing may be remembered (RFC 4315 §3).
     pub lasting: bool,
     /// What upstream told of the identities of the messages that were not known, ascending, each UID once; `None` where
@@ -108,7 +110,7 @@ impl<S: Octets> Conversation<S> {
         let lasting = !self.heard().answer.uids_not_sticky && selected.code_name() != "UIDNOTSTICKY";
         let examined = |messages, as_known, list: List| {
             let listed = Listed { uid_validity, uid_next, messages };
-            Examined { listed, as_known, lasting, identities: list.identities() }
+            Examined { listed, as_known, asked: true, lasting, identities: list.identities() }
         };
         if list.exists == Some(0) {
             // `1:*` names no message here, and some servers say so with BAD.

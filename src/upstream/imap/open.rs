@@ -114,6 +114,7 @@ impl Open {
                 self.news = true;
                 self.messages = self.messages.map(|number| number.saturating_sub(1));
             }
+            Response::Vanished => (self.news, self.messages) = (true, None),
             _ => {}
         }
     }
@@ -235,6 +236,7 @@ mod tests {
         assert!(!stands(&[], 4, &[]) && !stands(&[], 6, &[]));
         assert!(!stands(&[], 5, &[Response::Exists(6)]));
         assert!(!stands(&[], 5, &[Response::Expunge]));
+        assert!(!stands(&[], 5, &[Response::Vanished]));
         // As many as before, and not the same.
         assert!(!stands(&[], 5, &[Response::Expunge, Response::Exists(5)]));
         assert!(!stands(&[came, went], 5, &[]));

@@ -16,7 +16,6 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::unconstrained;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -25,6 +24,7 @@ use super::conversation::{Conversation, Octets};
 use super::fetch::{After, LOST, Part, Sink, Wanted};
 use super::headers::{Headers, Looked};
 use super::heard::Answer;
+use super::idle::given_up;
 use super::listing::{self, Examined, Selected};
 use super::log_in;
 use super::meter::Meter;
@@ -91,7 +91,7 @@ type Reply<T> = oneshot::Sender<Result<T, UpstreamError>>;
 enum Ask {
     Run { name: &'static str, command: String, reply: Reply<Answer> },
     Flight { commands: Vec<(&'static str, String)>, reply: Reply<Vec<Result<Answer, UpstreamError>>> },
-    List { folder: String, known: Option<Listed>, reply: Reply<Examined> },
+    List { folder: String, known: Option<Listed>, latest: bool, reply: Reply<Examined> },
     Capabilities { reply: Reply<Vec<String>> },
     Headers { headers: Headers, reply: Reply<Looked> },
     Fetch { wanted: Wanted, sink: Sink },
@@ -222,10 +222,15 @@ impl Session {
     }
 
     /// Opens a folder read-only and lists it, from what is known of it where that is right. Nothing is asked where the
-    /// session is held, watches the folder, and knows it to stand so.
-    pub async fn list(&self, folder: &str, known: Option<Listed>) -> Result<Examined, UpstreamError> {
+    /// session is held, watches the folder, and knows it to stand so; and only if that is the `latest` that anybody knows.
+    pub async fn list(
+        &self,
+        folder: &str,
+        known: Option<Listed>,
+        latest: bool,
+    ) -> Result<Examined, UpstreamError> {
         let folder = folder.to_owned();
-        self.ask("FETCH", |reply| Ask::List { folder, known, reply }).await
+        self.ask("FETCH", |reply| Ask::List { folder, known, latest, reply }).await
     }
 
     /// Looks at the headers of many messages in the mailbox that is open, as long as it may.
@@ -324,15 +329,8 @@ const UNHEARD: Duration = Duration::from_secs(60);
 /// Answers until nobody asks any more, or until the conversation is over.
 async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Receiver<Ask>) {
     let (mut watch, mut next) = (Watch::default(), VecDeque::new());
-    loop {
-        let ask = match next.pop_front() {
-            Some(ask) => ask,
-            None => match conversation.until_asked(&mut asks, &mut watch).await {
-                Some(ask) => ask,
-                None => break,
-            },
-        };
-        let ask = match unasked(&mut conversation, &mut watch, ask) {
+    while let Some(ask) = conversation.until_asked(&mut asks, &mut next, &mut watch).await {
+        let ask = match unasked(&mut conversation, &mut watch, ask).await {
             Ok(None) => continue,
             Ok(Some(ask)) => ask,
             Err(error) => {
@@ -345,8 +343,7 @@ async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Rec
         let usable = tokio::select! {
             biased;
             usable = obey(&mut conversation, &mut watch, ask) => usable,
-            // Not by tokio's budget: the answer may have spent all of it.
-            () = unconstrained(given_up(&mut asks, &mut next, unheard)) => false,
+            () = given_up(&mut asks, &mut next, unheard) => false,
         };
         if !usable || conversation.heard().bye.is_some() {
             break;
@@ -356,7 +353,7 @@ async fn serve<S: Octets>(mut conversation: Conversation<S>, mut asks: mpsc::Rec
 }
 
 /// Answers what needs no answer of upstream's. Anything else is given back.
-fn unasked<S: Octets>(
+async fn unasked<S: Octets>(
     conversation: &mut Conversation<S>,
     watch: &mut Watch,
     ask: Ask,
@@ -367,20 +364,22 @@ fn unasked<S: Octets>(
             watch.begin(keeping);
             Ok(None)
         }
-        Ask::List { folder, mut known, reply } => match conversation.watched(watch, &folder, &mut known)? {
-            Some(examined) => {
-                let _ = reply.send(Ok(examined));
-                Ok(None)
+        Ask::List { folder, mut known, latest: true, reply } => {
+            match conversation.watched(watch, &folder, &mut known).await? {
+                Some(examined) => {
+                    let _ = reply.send(Ok(examined));
+                    Ok(None)
+                }
+                None => Ok(Some(Ask::List { folder, known, latest: true, reply })),
             }
-            None => Ok(Some(Ask::List { folder, known, reply })),
-        },
+        }
         other => Ok(Some(other)),
     }
 }
 
 /// Asks upstream, and answers; `false` if the conversation is over.
 async fn obey<S: Octets>(conversation: &mut Conversation<S>, watch: &mut Watch, ask: Ask) -> bool {
-    if let Err(error) = conversation.stop_idling(watch).await {
+    if let Err(error) = conversation.stop_idling_in_time(watch).await {
         tracing::debug!(%error, "a session that was watched was lost");
         return false;
     }
@@ -393,7 +392,7 @@ async fn obey<S: Octets>(conversation: &mut Conversation<S>, watch: &mut Watch, 
         Ask::Flight { commands, reply } => {
             answer(conversation, reply, async |talk| talk.flight(&commands).await).await
         }
-        Ask::List { folder, known, reply } => {
+        Ask::List { folder, known, reply, .. } => {
             answer(conversation, reply, async |talk| talk.list(&folder, known).await).await
         }
         Ask::Headers { headers, reply } => {
@@ -404,18 +403,6 @@ async fn obey<S: Octets>(conversation: &mut Conversation<S>, watch: &mut Watch, 
         }
         Ask::Fetch { wanted, sink } => conversation.fetch(wanted, sink).await == After::Usable,
         Ask::ReadAhead(ahead) => conversation.read_ahead(ahead).await == After::Usable,
-    }
-}
-
-/// Returns when nobody has the handle any more, and `unheard` later; what is asked until then comes next. An upstream
-/// that never ends its answer keeps nothing for somebody who has left.
-async fn given_up(asks: &mut mpsc::Receiver<Ask>, next: &mut VecDeque<Ask>, unheard: Duration) {
-    while let Some(ask) = asks.recv().await {
-        next.push_back(ask);
-    }
-    // A timer would wait for the rest of its millisecond.
-    if !unheard.is_zero() {
-        tokio::time::sleep(unheard).await;
     }
 }
 

@@ -11,12 +11,14 @@
 //! it has not told yet (RFC 3501 §6.1.2). Where that is news after an IDLE, the session is not watched any more, only kept.
 //!
 //! What is not certain is asked: a mailbox that was not listed since it was opened, or in which not all was quiet since; one
-//! of which the login knows something else; a session over which nothing was heard for five minutes, by the clock that runs
-//! while the machine sleeps.
+//! of which the login knows something else, or of which another session has heard since; a session over which nothing was
+//! heard for five minutes, by the clock that runs while the machine sleeps, or on whose socket there is more than was read.
 
 use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
+use futures_util::FutureExt;
+use tokio::task::{unconstrained, yield_now};
+use tokio::time::{Instant, timeout};
 
 use super::conversation::{Conversation, Octets, has};
 use super::listing::Examined;
@@ -31,6 +33,9 @@ pub(super) const RENEWED: Duration = Duration::from_secs(4 * 60 + 30);
 
 /// What upstream told is believed for so long from its last sign of life on.
 const BELIEVED: Duration = Duration::from_secs(5 * 60);
+
+/// All that a session is kept by has to be done in this time: a login that comes meanwhile has a fresh one else.
+const KEPT: Duration = Duration::from_secs(5);
 
 /// How a session is kept that is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,27 +142,42 @@ impl<S: Octets> Conversation<S> {
     }
 
     /// The folder as it is `known`, where that is how it stands and upstream would have told otherwise.
-    pub(super) fn watched(
+    pub(super) async fn watched(
         &mut self,
-        watch: &Watch,
+        watch: &mut Watch,
         folder: &str,
         known: &mut Option<Listed>,
     ) -> Result<Option<Examined>, UpstreamError> {
-        if !watch.idling.as_ref().is_some_and(Idling::is_fresh) {
+        if !watch.idling.as_ref().is_some_and(Idling::is_fresh) || !self.has_told_all(watch).await? {
             return Ok(None);
         }
-        self.wire().hear_at_hand().map_err(|error| self.fault("IDLE", &error))?;
         let heard = self.heard();
         let stood = heard.stood.as_ref().filter(|_| heard.open.is_as_listed());
         let Some(stood) = stood else { return Ok(None) };
         let Some(listed) = known.take_if(|known| stood.is(folder, known)) else { return Ok(None) };
         let listed = Listed { uid_next: stood.uid_next(), ..listed };
         let identities = self.identity().map(|_| Vec::new());
-        Ok(Some(Examined { listed, as_known: true, lasting: true, identities }))
+        Ok(Some(Examined { listed, as_known: true, asked: false, lasting: true, identities }))
+    }
+
+    /// Hears what is here already, and whether that is all.
+    async fn has_told_all(&mut self, watch: &mut Watch) -> Result<bool, UpstreamError> {
+        // The runtime looks at its sockets meanwhile.
+        yield_now().await;
+        match unconstrained(self.listen(watch)).now_or_never() {
+            Some(Ok(())) => Ok(false),
+            Some(Err(_)) => Err(UpstreamError::Lost { command: "IDLE" }),
+            None => Ok(watch.is_idling() && !self.wire().has_more()),
+        }
+    }
+
+    /// [`Conversation::keep`], which a login may be waiting for.
+    pub(super) async fn keep_in_time(&mut self, watch: &mut Watch) -> Result<(), UpstreamError> {
+        timeout(KEPT, self.keep(watch)).await.unwrap_or(Err(UpstreamError::Lost { command: "IDLE" }))
     }
 
     /// What is due while nobody has the session, or once there is news.
-    pub(super) async fn keep(&mut self, watch: &mut Watch) -> Result<(), UpstreamError> {
+    async fn keep(&mut self, watch: &mut Watch) -> Result<(), UpstreamError> {
         watch.due = Instant::now() + RENEWED;
         let idled = watch.idling.is_some();
         self.stop_idling(watch).await?;
@@ -204,8 +224,13 @@ impl<S: Octets> Conversation<S> {
         }
     }
 
+    /// [`Conversation::stop_idling`], for whoever waits.
+    pub(super) async fn stop_idling_in_time(&mut self, watch: &mut Watch) -> Result<(), UpstreamError> {
+        timeout(KEPT, self.stop_idling(watch)).await.unwrap_or(Err(UpstreamError::Lost { command: "IDLE" }))
+    }
+
     /// Ends the IDLE that runs, if there is one: nothing else may be asked before.
-    pub(super) async fn stop_idling(&mut self, watch: &mut Watch) -> Result<(), UpstreamError> {
+    async fn stop_idling(&mut self, watch: &mut Watch) -> Result<(), UpstreamError> {
         let Some(Idling { tag, .. }) = watch.idling.take() else { return Ok(()) };
         self.wire_at_start().queue_octets(b"DONE\r\n");
         self.wire().expect_sign_of_life();
@@ -236,6 +261,9 @@ fn refused_is_alive(error: UpstreamError) -> Result<(), UpstreamError> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
+
+    use super::super::script::session_over;
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -252,5 +280,62 @@ mod tests {
         assert!(told.is_fresh());
         tokio::time::advance(minute).await;
         assert!(!told.is_fresh());
+    }
+
+    /// As when the bridge that held it stops, or an IMAP app needs the connection.
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_nobody_has_ends_in_the_midst_of_keeping_too() {
+        let (mut upstream, ours) = duplex(1 << 16);
+        let session = session_over(ours);
+        assert!(session.hold(Keeping::Alive).await.is_some());
+        let mut heard = [0; 64];
+        let length = upstream.read(&mut heard).await.unwrap();
+        assert!(heard[..length].ends_with(b" NOOP\r\n"));
+        drop(session);
+        assert_eq!(upstream.read(&mut heard).await.unwrap(), 0);
+    }
+
+    /// Another app reads all mail, and removes one: more octets than are read in a row, behind which the news is.
+    #[tokio::test(start_paused = true)]
+    async fn what_lies_in_the_socket_was_told() {
+        let (upstream, ours) = duplex(1 << 21);
+        let mut upstream = BufReader::new(upstream);
+        let session = session_over(ours);
+        let list = [
+            ("EXAMINE", "* 2 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n* OK [UIDNEXT 7] x\r\n$ OK x\r\n"),
+            ("FETCH", "* 1 FETCH (UID 5 RFC822.SIZE 50)\r\n* 2 FETCH (UID 6 RFC822.SIZE 60)\r\n$ OK x\r\n"),
+        ];
+        let idle = [
+            ("CAPABILITY", "* CAPABILITY IMAP4rev1 IDLE\r\n$ OK x\r\n"),
+            ("NOOP", "$ OK x\r\n"),
+            ("IDLE", "+ go\r\n"),
+        ];
+        let (examined, ()) = tokio::join!(session.list("INBOX", None, false), answer(&mut upstream, &list));
+        let known = examined.unwrap().listed;
+        assert!(session.hold(Keeping::Watched).await.is_some());
+        answer(&mut upstream, &idle).await;
+        let told = session.list("INBOX", Some(known.clone()), true).await.unwrap();
+        assert_eq!((told.asked, told.listed.messages.len()), (false, 2));
+        let news = "* 1 FETCH (FLAGS (\\Seen))\r\n".repeat(36_000) + "* 1 EXPUNGE\r\n* 1 EXISTS\r\n";
+        upstream.write_all(news.as_bytes()).await.unwrap();
+        let asks = async {
+            let mut line = String::new();
+            upstream.read_line(&mut line).await.unwrap();
+            line
+        };
+        tokio::select! {
+            told = session.list("INBOX", Some(known), true) => panic!("{told:?}"),
+            line = asks => assert_eq!(line, "DONE\r\n"),
+        }
+    }
+
+    async fn answer(upstream: &mut BufReader<DuplexStream>, replies: &[(&str, &str)]) {
+        for (command, reply) in replies {
+            let mut line = String::new();
+            upstream.read_line(&mut line).await.unwrap();
+            assert!(line.contains(command), "{line}");
+            let tag = line.split(' ').next().unwrap();
+            upstream.write_all(reply.replace('$', tag).as_bytes()).await.unwrap();
+        }
     }
 }

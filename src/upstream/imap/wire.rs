@@ -75,6 +75,8 @@ pub struct Wire<S> {
     received: u64,
     /// Reads since one had to wait.
     in_a_row: u32,
+    /// Others had their turn since the last one.
+    has_more: bool,
     meter: Meter,
 }
 
@@ -104,6 +106,7 @@ impl<S> Wire<S> {
             commands: 0,
             received: 0,
             in_a_row: 0,
+            has_more: false,
             meter: Meter::default(),
         }
     }
@@ -121,6 +124,11 @@ impl<S> Wire<S> {
     /// Octets received.
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Whether reading stopped for others' sake: there may be octets that nobody has read yet.
+    pub fn has_more(&self) -> bool {
+        self.has_more
     }
 
     /// How long upstream may be silent.
@@ -296,14 +304,14 @@ impl<S: AsyncRead + Unpin> Wire<S> {
     /// More octets, whenever they come, counted.
     fn poll_read_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.in_a_row >= IN_A_ROW {
-            self.in_a_row = 0;
+            (self.in_a_row, self.has_more) = (0, true);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         // Made anew each time: a fill that waits has not begun anything.
         let Poll::Ready(result) = pin!(stream.fill()).poll(cx) else {
-            self.in_a_row = 0;
+            (self.in_a_row, self.has_more) = (0, false);
             return Poll::Pending;
         };
         self.in_a_row += 1;
