@@ -30,8 +30,7 @@ pub mod wire;
 
 use std::time::Duration;
 
-/// Where a provider is that stands in a network of its own (RFC 5737: for documentation).
-pub const PROVIDER: &str = "198.51.100.1";
+pub use certs::PROVIDER;
 
 /// How long a test waits for one event before it calls that a hang.
 pub const PATIENCE: Duration = Duration::from_secs(60);
