@@ -66,7 +66,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the bridge in the foreground until Ctrl-C or SIGTERM; the log goes to standard error.
+    /// Run the bridge in the foreground until Ctrl-C, SIGTERM or the end of its terminal; the log goes to standard error.
     Run,
     /// Try the bridge without an account: a made-up mailbox, the bridge in front of it, until Ctrl-C.
     ///

@@ -13,13 +13,15 @@ use crate::mail::Account;
 use crate::mail::account::Auth;
 use crate::server::{Server, StartError};
 
-/// Binds, serves until SIGTERM or Ctrl-C, and lets running transfers end.
+/// Binds, serves until SIGTERM, Ctrl-C or the end of its terminal, and lets running transfers end.
 pub(super) async fn run(settings: Settings) -> u8 {
     no_core_files();
     settings.warnings.iter().for_each(|warning| warn!("{warning}"));
     nobody_signs_in(&settings.accounts).for_each(|warning| warn!("{warning}"));
     // Before the first connection: a signal from here on stops the bridge in order.
-    let stopping = match signals() {
+    let signals =
+        signals().and_then(|stopping| until_hangup(&stopping).map_err(|error| not_received(&error)));
+    let stopping = match signals {
         Ok(stopping) => stopping,
         Err(code) => return code,
     };
@@ -70,7 +72,53 @@ pub(super) fn failed(sentences: &str) -> u8 {
 /// A token that a person or the system cancels to end the process; the exit code where none can be had, after the
 /// sentence that says so.
 pub(super) fn signals() -> Result<CancellationToken, u8> {
-    cancelled_by_signals().map_err(|error| failed(&format!("signals cannot be received: {error}")))
+    cancelled_by_signals().map_err(|error| not_received(&error))
+}
+
+/// Says that without signals there is no orderly stop.
+fn not_received(error: &io::Error) -> u8 {
+    failed(&format!("signals cannot be received: {error}"))
+}
+
+/// A token that is cancelled with this one, and by SIGHUP where that means that the terminal is gone.
+///
+/// Where nobody sits at a terminal, SIGHUP comes from a service manager or from habit, and asks to read the
+/// configuration anew. That is not done here, and no session may be lost over it.
+///
+/// A terminal's end comes as more than one signal: the system sends SIGHUP, so does the shell to its jobs, and at a
+/// logout SIGTERM may come with them. So no SIGHUP is the second signal that ends the process at once, nor makes
+/// another one that.
+#[cfg(unix)]
+fn until_hangup(signalled: &CancellationToken) -> io::Result<CancellationToken> {
+    use std::io::IsTerminal;
+    use tokio::signal::unix::{SignalKind, signal};
+    // Asked now: a terminal that is gone is none.
+    let at_terminal = io::stderr().is_terminal() || io::stdin().is_terminal();
+    let mut hangup = signal(SignalKind::hangup())?;
+    let stopping = signalled.child_token();
+    let token = stopping.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            if !at_terminal {
+                info!(signal = "SIGHUP", "{NOTHING_READ}");
+            } else if !token.is_cancelled() {
+                info!(signal = "SIGHUP", "the terminal is gone, stopping");
+                token.cancel();
+            }
+        }
+    });
+    Ok(stopping)
+}
+
+/// What SIGHUP is answered where it does not mean a terminal's end.
+#[cfg(unix)]
+const NOTHING_READ: &str = "nothing is read anew and every session goes on: certificates are looked at without a \
+                            signal, a changed configuration needs a restart";
+
+/// Windows has no SIGHUP; the end of a console comes as one of the signals.
+#[cfg(windows)]
+fn until_hangup(signalled: &CancellationToken) -> io::Result<CancellationToken> {
+    Ok(signalled.clone())
 }
 
 /// A token that SIGTERM, SIGINT or Ctrl-C cancels; a second signal ends the process at once.

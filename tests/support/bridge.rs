@@ -318,6 +318,11 @@ impl Program {
     /// Sends SIGTERM and waits for the end.
     pub fn terminate(&mut self) -> ExitStatus {
         signal("TERM", self.id());
+        self.ended()
+    }
+
+    /// Waits for the end, and for the last line of the log.
+    pub fn ended(&mut self) -> ExitStatus {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().expect("our own child") {
