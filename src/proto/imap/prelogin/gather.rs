@@ -25,6 +25,11 @@ const EATEN: u64 = 256 * 1024;
 /// whoever needs more than two commands refused as over-long takes is no app.
 const BEFORE_LOGIN: u64 = 2 * EATEN;
 
+/// Commands, lines of SASL and announced literals before login. A login has three of them at most, and an app asks for
+/// the list and says its name once; who says more than this, which fits into few octets, is no mail app, and costs only
+/// time.
+const ASKED_BEFORE_LOGIN: u32 = 200;
+
 /// What came of the octets.
 #[derive(Debug)]
 pub(super) enum Gathered {
@@ -36,6 +41,8 @@ pub(super) enum Gathered {
     Refused { tag: Option<String>, reason: &'static str },
     /// Too much to eat.
     Flood,
+    /// More was asked than a login takes.
+    TooMuch,
     /// The first octet is no mail app's.
     Intruder,
 }
@@ -47,11 +54,19 @@ pub(super) struct Gather {
     refused: Option<&'static str>,
     eaten: u64,
     taken: u64,
+    asked: u32,
 }
 
 impl Gather {
     pub(super) fn new() -> Self {
-        Self { frame: Frame::default(), text: Zeroizing::default(), refused: None, eaten: 0, taken: 0 }
+        Self {
+            frame: Frame::default(),
+            text: Zeroizing::default(),
+            refused: None,
+            eaten: 0,
+            taken: 0,
+            asked: 0,
+        }
     }
 
     /// Takes pieces until something came of them. A line of `sasl` announces no literal.
@@ -69,6 +84,12 @@ impl Gather {
             self.collect(&input.split_to(piece.octets()));
             if self.eaten > EATEN || self.taken > BEFORE_LOGIN {
                 return Some(Gathered::Flood);
+            }
+            if matches!(piece, Piece::End { .. }) {
+                self.asked += 1;
+                if self.asked > ASKED_BEFORE_LOGIN {
+                    return Some(Gathered::TooMuch);
+                }
             }
             match piece {
                 Piece::End { literal: None, .. } => return Some(self.whole()),

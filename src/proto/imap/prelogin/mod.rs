@@ -6,7 +6,7 @@
 //!             ┌──────────────── refused ────────────────┐
 //!             ▼                                         │
 //!  greeting ─▶ NOT AUTHENTICATED ──LOGIN, AUTHENTICATE──▶ upstream is asked ──accepted──▶ the splice
-//!             └──LOGOUT, three bad commands, another protocol──▶ BYE, closed
+//!             └──LOGOUT, three bad commands, too much, another protocol──▶ BYE, closed
 //! ```
 //!
 //! RFC 3501 §6.1, §6.2; SASL-IR RFC 4959; literals RFC 7888; ID RFC 2971. STARTTLS (§6.2.1) ends the session, and another
@@ -106,6 +106,7 @@ impl Session {
                 }
                 Gathered::Refused { tag, reason } => self.refuse(tag, reason),
                 Gathered::Flood => Step::Finish("* BYE too many octets before login\r\n".into()),
+                Gathered::TooMuch => Step::Finish("* BYE too much without a login, goodbye\r\n".into()),
                 Gathered::Intruder => Step::Finish(intruder::FAREWELL.into()),
             };
             return Some(step);

@@ -301,12 +301,49 @@ fn an_alert_is_said_once_and_cannot_forge_lines() {
 }
 
 #[test]
-fn many_octets_before_login_are_the_end_however_small_the_commands() {
+fn many_octets_before_login_are_the_end() {
     let mut app = App::new();
-    for _ in 0..100 {
-        app.says("a NOOP\r\n".repeat(1000));
+    for _ in 0..2 {
+        app.says(format!("a LOGIN {}\r\n", "x".repeat(250_000)));
+        app.heard("a BAD this command is too long\r\n");
     }
-    assert!(app.closed && app.heard.ends_with("* BYE too many octets before login\r\n"));
+    app.says("x".repeat(30_000)).heard("* BYE too many octets before login\r\n");
+    assert!(app.closed);
+}
+
+/// A program that asks and asks without a login keeps a place and a processor busy for nothing.
+#[test]
+fn many_commands_before_login_are_the_end_however_small() {
+    let bye = "* BYE too much without a login, goodbye\r\n";
+    for (asked, answer) in [
+        ("a NOOP\r\n", "a OK NOOP completed\r\n"),
+        ("\r\n", ""),
+        ("a AUTHENTICATE PLAIN\r\n*\r\n", "+ \r\na BAD AUTHENTICATE cancelled\r\n"),
+    ] {
+        let (mut app, lines) = (App::new(), asked.matches('\n').count());
+        app.says(asked.repeat(200 / lines)).heard(&answer.repeat(200 / lines));
+        assert!(!app.closed, "{asked:?}");
+        app.says(asked).heard(bye);
+        assert!(app.closed, "{asked:?}");
+    }
+    let mut app = App::new();
+    app.says(format!("a LOGIN {}", "{0}\r\n".repeat(201)))
+        .heard(&format!("{}{bye}", "+ go on\r\n".repeat(200)));
+}
+
+/// RFC 3501 §6.1, §6.2: what apps say before login, and a user who does not find the password.
+#[test]
+fn an_app_may_ask_all_there_is_and_fail_many_times_before_it_logs_in() {
+    let mut app = App::new();
+    app.says("a CAPABILITY\r\nb ID NIL\r\nc NOOP\r\n".repeat(10));
+    let password = "x".repeat(8 * 1024);
+    for _ in 0..20 {
+        app.says(format!("d LOGIN {{9}}\r\nana@x.org {{{}}}\r\n{password}\r\n", password.len()));
+        app.says("e AUTHENTICATE LOGIN\r\nYW5h\r\neA==\r\n");
+    }
+    app.says("f LOGIN ana right\r\n");
+    assert!(!app.closed && app.heard.ends_with("f NO [AUTHENTICATIONFAILED] no\r\n"));
+    assert_eq!(app.offers.len(), 41);
 }
 
 proptest! {
