@@ -8,6 +8,13 @@ pub enum LoginError {
     /// No account has this name. The app is told the same as for a wrong password.
     #[error("no account has this login name")]
     NoAccount,
+    /// The app gave an empty password, which is none and no guess: some try that before they ask their user. The app is
+    /// told the same whether the name is an account's or not.
+    #[error("{}: no password was given", address.as_deref().unwrap_or("a login name of no account"))]
+    NothingGiven {
+        /// The account, where the name is one's.
+        address: Option<String>,
+    },
     /// The account's gate said no.
     #[error("{address}: {denied}")]
     Denied {
@@ -35,7 +42,7 @@ impl LoginError {
     /// Which reply it is. The name of nobody and a wrong password are the same (RFC 1939 §13).
     pub fn refusal(&self) -> Refusal {
         match self {
-            Self::NoAccount => Refusal::Wrong,
+            Self::NoAccount | Self::NothingGiven { .. } => Refusal::Wrong,
             Self::Denied { denied, .. } => match denied {
                 Denied::Wrong | Denied::NoPassword { .. } | Denied::Resting { .. } => Refusal::Wrong,
                 Denied::TooMany { .. } => Refusal::Later,
@@ -55,6 +62,7 @@ impl LoginError {
             Self::NoAccount | Self::Denied { denied: Denied::Wrong | Denied::NoPassword { .. }, .. } => {
                 "login name or password is wrong".to_owned()
             }
+            Self::NothingGiven { .. } => "no password was given; enter it in the mail program".to_owned(),
             Self::Denied { .. } => {
                 let clean = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
                 self.to_string().chars().take(LONGEST).map(clean).collect()

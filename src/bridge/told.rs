@@ -29,7 +29,7 @@ struct Last {
 }
 
 /// Waiting times make no news, and neither does the account, which is always the same one.
-type Kind = Option<Discriminant<Denied>>;
+type Kind = (Discriminant<LoginError>, Option<Discriminant<Denied>>);
 
 impl Told {
     /// Logs the refusal, more quietly where it is no news.
@@ -74,10 +74,11 @@ impl Told {
 
     /// Where it is: the refusals that went by untold since the last time.
     fn is_news(&self, error: &LoginError, now: Instant) -> Option<u64> {
-        let kind = match error {
-            LoginError::NoAccount => None,
+        let denied = match error {
+            LoginError::NoAccount | LoginError::NothingGiven { .. } => None,
             LoginError::Denied { denied, .. } => Some(discriminant(denied)),
         };
+        let kind = (discriminant(error), denied);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(at) = all.iter().position(|last| last.kind == kind) else {
             all.push(Last { kind, told: now, since: 0 }); // There are as many as kinds.

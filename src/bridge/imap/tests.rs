@@ -122,6 +122,23 @@ async fn one_that_is_refused_for_now_is_tried_again_where_a_held_connection_coul
     }
 }
 
+/// An empty password is none (RFC 3501 §6.2.3, RFC 4616 §2): no provider should see it and count it.
+#[tokio::test(start_paused = true)]
+async fn an_empty_password_is_answered_here_and_the_right_one_behind_it_is_shown() {
+    let (_upstream, logged_in) = let_in();
+    let Bridge { mut app, script, .. } = bridge(vec![Ok(logged_in)]);
+    line(&mut app).await;
+    say(&mut app, "a LOGIN ana@gmx.net \"\"\r\n").await;
+    let refused = "NO [AUTHENTICATIONFAILED] no password was given; enter it in the mail program";
+    assert_eq!(line(&mut app).await, format!("a {refused}"));
+    say(&mut app, "b AUTHENTICATE PLAIN AGFuYUBnbXgubmV0AA==\r\n").await;
+    assert_eq!(line(&mut app).await, format!("b {refused}"));
+    say(&mut app, "c LOGIN ana@gmx.net x\r\n").await;
+    assert!(line(&mut app).await.starts_with("* OK [ALERT] your box"));
+    assert!(line(&mut app).await.starts_with("c OK "));
+    assert_eq!(script.0.lock().expect("no panic").offered, [b"x"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_kind_of_refusal_has_its_code_and_the_app_may_try_again() {
     // RFC 5530 §3.

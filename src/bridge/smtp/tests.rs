@@ -167,6 +167,22 @@ async fn ehlo_after_auth_offers_what_holds_at_both_ends_rfc_5321_section_2_2() {
     scene.exchange("MAIL FROM:<a@b> RET=HDRS", "250 2.1.0 ok").await;
 }
 
+/// RFC 4954 §6, RFC 4616 §2: an empty password is none, and no provider should see it and count it.
+#[tokio::test(start_paused = true)]
+async fn an_empty_password_is_535_and_does_not_go_upstream() {
+    let mut scene = scene(1).await;
+    scene.app.says("EHLO x").await;
+    scene.app.reply().await;
+    let refused = "535 5.7.8 no password was given; enter it in the mail program";
+    scene.exchange("AUTH PLAIN AGFuYUBleGFtcGxlLm9yZwA=", refused).await;
+    scene.exchange("AUTH LOGIN YW5hQGV4YW1wbGUub3Jn", "334 UGFzc3dvcmQ6").await;
+    scene.exchange("", refused).await;
+    assert_eq!(scene.connections_left(), 1);
+    scene.app.says(AUTH).await;
+    scene.next_upstream(&[]).await;
+    scene.app.hears("235 2.7.0 authentication successful").await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn auth_login_asks_with_the_words_old_apps_compare() {
     let mut scene = scene(1).await;
