@@ -36,12 +36,33 @@ pub fn without_preamble(line: &[u8]) -> &[u8] {
     rest
 }
 
-/// Whether a line, before login, is HTTP: a request line, or `Label:` as headers have it. For POP3 and SMTP, where no
+/// Whether a line, before login, is HTTP: a request line, or `Label:` as headers have it. For POP3, where no
 /// keyword has a colon; in IMAP `GET` and `Host:` are tags. The octets of such a line are not sent back: what a page can
 /// make us echo, it can use.
 pub fn is_http(line: &[u8]) -> bool {
     let word = line.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
     is_method(word) || word.get(1..).is_some_and(|behind| behind.contains(&b':'))
+}
+
+/// Whether a line is HTTP's first: a method that is known, or any word where a method stands, since a page that has
+/// bound its own name to this machine may choose `EHLO` for one.
+///
+/// ```abnf
+/// request-line = method SP request-target SP "HTTP/" DIGIT "." DIGIT      ; RFC 9112 §3
+/// ```
+pub fn is_request(line: &[u8]) -> bool {
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let (method, _target, version, more) = (words.next(), words.next(), words.next(), words.next());
+    method.is_some_and(is_method)
+        || more.is_none()
+            && version.and_then(|word| word.get(..5)).is_some_and(|name| name.eq_ignore_ascii_case(b"HTTP/"))
+}
+
+/// Whether a line is a header's, of HTTP or of a message: `token ":"` (RFC 9110 §5.6.2, RFC 5322 §2.2).
+pub fn is_header(line: &[u8]) -> bool {
+    let name = line.split(|octet| *octet == b':').next().unwrap_or_default();
+    let in_token = |octet: &u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet);
+    !name.is_empty() && name.len() < line.len() && name.iter().all(in_token)
 }
 
 /// Whether a word is a method of HTTP, in any case.
@@ -77,6 +98,30 @@ mod tests {
         }
         for line in ["USER a:b", "CAPA", "", "DELE 1", "PASS GET / HTTP/1.1", "AUTH PLAIN"] {
             assert!(!is_http(line.as_bytes()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_request_line_is_one_whatever_its_method_rfc_9112_section_3() {
+        for line in
+            ["GET / HTTP/1.1", "get", "EHLO / HTTP/1.1", "MAIL /x http/1.0", "PRI * HTTP/2.0", "POST\t/"]
+        {
+            assert!(is_request(line.as_bytes()), "{line}");
+        }
+        for line in
+            ["", "EHLO my pc", "EHLO HTTP/1.1", "Host: a", "MAIL FROM:<a@b> SIZE=1", "VRFY the web HTTP/1"]
+        {
+            assert!(!is_request(line.as_bytes()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_header_line_begins_with_a_token_and_a_colon_rfc_9110_section_5_1() {
+        for line in ["Host: localhost", "X-A:b", "sec-ch-ua: \"x\"", "MAIL:", "a:"] {
+            assert!(is_header(line.as_bytes()), "{line}");
+        }
+        for line in ["", ":", ".", "{\"a\":1}", "<a:b>", "MAIL FROM:<a@b>", "rcpt to : a", " folded: x"] {
+            assert!(!is_header(line.as_bytes()), "{line}");
         }
     }
 

@@ -498,6 +498,17 @@ async fn twenty_mistakes_are_forgiven() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn lines_of_text_after_login_are_mistakes_like_others_rfc_5321_section_4_2_4() {
+    let (mut scene, _upstream) = logged_in(1, OFFERS).await;
+    let text = [".", "..", "-", "<a@b>", "<html>", "{\"a\":1}", "MAIL:", "foo:bar", "\u{e4}", " "];
+    for line in text.into_iter().cycle().take(20) {
+        scene.exchange(line, "500 5.5.1 command not recognised").await;
+    }
+    scene.exchange(".", "421 4.7.0 too many errors, goodbye").await;
+    assert_eq!(scene.app.rest().await, "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_and_a_missing_login_end_the_session_rfc_5321_section_4_5_3_2_7() {
     let mut stranger = scene(0).await;
     stranger.app.hears("421 4.4.2 silent for too long, goodbye").await;

@@ -58,6 +58,9 @@ impl Command {
         if is_foreign(line) {
             return Err(SyntaxError::NotSmtp);
         }
+        if stranger::is_header(line) || line.first().is_some_and(|first| !first.is_ascii()) {
+            return Err(SyntaxError::Stray);
+        }
         // A bare CR or a NUL would end somebody else's line.
         if line.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t') {
             return Err(SyntaxError::Unknown);
@@ -107,15 +110,14 @@ impl Command {
     }
 }
 
-/// HTTP request lines, `Label:` header lines, other protocols' first octets: a web page or a port scan makes a
-/// program send them here, and what follows is not meant for us.
-pub fn is_foreign(line: &[u8]) -> bool {
-    let Some(first) = line.first() else {
-        return false;
-    };
+/// The first lines of HTTP and SSH, the proxy protocol's, and what begins with a control octet as TLS and SOCKS do: a
+/// web page or a port scan makes a program send them here, and what follows is not meant for us.
+///
+/// Lines that are text, a lone dot or `<html>`, are none of these: no browser sends anything before its request line.
+fn is_foreign(line: &[u8]) -> bool {
     let word = line.split(|octet| *octet == b' ').next().unwrap_or(line);
-    !first.is_ascii_alphabetic() && *first != b' '
-        || stranger::is_http(line)
+    stranger::is_binary(line) && line.first().is_some_and(u8::is_ascii)
+        || stranger::is_request(line)
         || word.eq_ignore_ascii_case(b"PROXY")
         || word.starts_with(b"SSH-")
 }

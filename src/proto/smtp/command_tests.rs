@@ -53,18 +53,26 @@ fn web_pages_and_port_scans_are_no_mail_apps() {
     for line in [
         "GET / HTTP/1.1",
         "post / HTTP/1.1",
-        "Host: localhost",
-        "X-Y:z",
-        "<script>",
+        "EHLO / HTTP/1.1",
         "\u{16}\u{3}\u{1}",
-        "{\"a\":1}",
+        "PROXY TCP4 127.0.0.1 127.0.0.1 1 2",
         "SSH-2.0-x",
         "PRI * HTTP/2.0",
         "\u{5}\u{1}",
     ] {
         assert_eq!(name(line), Err(SyntaxError::NotSmtp), "{line}");
     }
+    for line in ["Host: localhost", "X-Y:z", "MAIL:", "\u{e4}"] {
+        assert_eq!(name(line), Err(SyntaxError::Stray), "{line}");
+    }
     assert!(name("EHLO [IPv6:::1]").is_ok());
+}
+
+#[test]
+fn text_that_no_protocol_begins_with_is_an_unknown_command_rfc_5321_section_4_2_4() {
+    for line in [".", "..", "-", "<a@b>", "<html>", "{\"a\":1}", ":", "1", "\tx", "[::1]"] {
+        assert_eq!(name(line), Err(SyntaxError::Unknown), "{line}");
+    }
 }
 
 #[test]
