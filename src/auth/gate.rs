@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::asked::{Asked, Recalled};
 use super::credentials::{Credentials, NoToken};
@@ -23,6 +23,10 @@ const NO_PLACE: &str = "there is no place for it on this machine; name a folder 
 
 /// How long a login waits for the verdict on the same password; longer than a usual login takes upstream.
 const TRIAL: Duration = Duration::from_secs(20);
+
+/// How long such a wait that was in vain and the attempt of its own behind it take together: apps give up after 30
+/// seconds.
+const ANSWERED: Duration = Duration::from_secs(28);
 
 /// Judges what an app offers, one for each account.
 ///
@@ -118,6 +122,8 @@ pub struct Pass {
     pub credentials: Credentials,
     /// For what an earlier login left.
     pub proof: Proof,
+    /// When upstream has to have answered, where the login waited in vain for another's verdict.
+    pub answered_by: Option<Instant>,
     /// What the verdict will be about.
     judged: Secret,
     purpose: Purpose,
@@ -282,9 +288,12 @@ impl Gate {
         purpose: Purpose,
         from_app: Option<&Standing>,
     ) -> Result<Pass, Denied> {
-        let pass = |trial, good, shown: Option<Shown>| Pass {
+        let asked = Instant::now();
+        let mut waited = false;
+        let pass = |trial, good, shown: Option<Shown>, in_vain: bool| Pass {
             credentials: Credentials::Password(secret.clone()),
             proof: Proof::new(self.verdicts.mark(secret), good),
+            answered_by: in_vain.then(|| asked + ANSWERED),
             judged: secret.clone(),
             purpose,
             _trial: trial,
@@ -303,15 +312,16 @@ impl Gate {
                         }
                         (None, _) => None,
                     };
-                    return Ok(pass(trial, good, shown));
+                    return Ok(pass(trial, good, shown, waited && !good));
                 }
                 Judgement::Refused(wait) if from_app.is_some() => return Err(Denied::Resting { wait }),
                 Judgement::Refused(wait) => return Err(Denied::Refused { wait }),
                 Judgement::TooMany(wait) => return Err(Denied::TooMany { wait }),
                 // Upstream hangs with the first one: this one finds out for itself.
                 Judgement::Await(verdict) => {
-                    if timeout(TRIAL, verdict.cancelled()).await.is_err() {
-                        return Ok(pass(None, false, None));
+                    waited = true;
+                    if timeout_at(asked + TRIAL, verdict.cancelled()).await.is_err() {
+                        return Ok(pass(None, false, None, true));
                     }
                 }
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::refusal::LoginError;
 use super::told::Told;
@@ -85,6 +85,21 @@ impl Admitted {
     /// For what an earlier login of the account left.
     pub fn proof(&self) -> &Proof {
         &self.pass.proof
+    }
+
+    /// What comes of asking upstream. A login that waited in vain for another's verdict has only what is left of the time
+    /// that apps wait for an answer.
+    ///
+    /// # Errors
+    /// The attempt's, or [`UpstreamError::TimedOut`].
+    pub async fn in_time<T>(
+        &self,
+        attempt: impl Future<Output = Result<T, UpstreamError>>,
+    ) -> Result<T, UpstreamError> {
+        let Some(by) = self.pass.answered_by else { return attempt.await };
+        let after = by.saturating_duration_since(Instant::now());
+        let late = Err(UpstreamError::TimedOut { command: "login", after });
+        timeout_at(by, attempt).await.unwrap_or(late)
     }
 }
 
@@ -439,6 +454,59 @@ mod tests {
         let reply = error.reply();
         assert!(reply.starts_with("Ana@gmx.net: the provider refused this password"), "{reply}");
         assert!(reply.ends_with("this one again in 60 seconds"), "{reply}");
+    }
+
+    /// Apps give up after 30 seconds: what a login waited for another's verdict is not on top of its own attempt.
+    #[tokio::test(start_paused = true)]
+    async fn logins_that_wait_for_a_hanging_one_are_answered_in_time() {
+        async fn hangs(accounts: Accounts, seconds: u64) -> (Duration, Result<(), UpstreamError>) {
+            let start = Instant::now();
+            let admitted = accounts.admit("ana", &Secret::new("x")).await.expect("unknown");
+            let attempt = tokio::time::sleep(Duration::from_secs(seconds));
+            let outcome = admitted
+                .in_time(async {
+                    attempt.await;
+                    Ok(())
+                })
+                .await;
+            (start.elapsed(), outcome)
+        }
+        for (first, later) in [(100, 0), (25, 0), (25, 6), (25, 24)] {
+            let accounts = accounts("\"app\"");
+            let first = tokio::spawn(hangs(accounts.clone(), first));
+            tokio::time::sleep(Duration::from_secs(later)).await;
+            let crowd = (0..5).map(|_| tokio::spawn(hangs(accounts.clone(), 100))).collect::<Vec<_>>();
+            for one in crowd {
+                let (took, outcome) = one.await.expect("no panic");
+                assert_eq!(took.as_secs(), 28);
+                let error = outcome.expect_err("late");
+                assert!(matches!(error, UpstreamError::TimedOut { command: "login", .. }), "{error:?}");
+                assert!(!error.is_verdict(&Credentials::Password(Secret::new("x"))));
+            }
+            assert!(first.await.expect("no panic").1.is_ok(), "who waited for nobody has all the time");
+        }
+    }
+
+    /// The verdict came: the password is good, and the attempt is one like any other.
+    #[tokio::test(start_paused = true)]
+    async fn logins_that_waited_for_a_good_verdict_have_all_the_time() {
+        let accounts = accounts("\"app\"");
+        let first = accounts.admit("ana", &Secret::new("x")).await.expect("unknown");
+        let other = accounts.clone();
+        let second = tokio::spawn(async move { other.admit("ana", &Secret::new("x")).await });
+        tokio::time::sleep(Duration::from_secs(19)).await;
+        accounts.accepted(&first);
+        let second = second.await.expect("no panic").expect("good");
+        let attempt = tokio::time::sleep(Duration::from_secs(25));
+        assert!(
+            second
+                .in_time(async {
+                    attempt.await;
+                    Ok(())
+                })
+                .await
+                .is_ok()
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -387,6 +387,7 @@ fn debug_prints_no_secret() {
     let pass = Pass {
         credentials: Credentials::Password(Secret::new("CANARY")),
         proof: Proof::new(Verdicts::new().mark(&Secret::new("CANARY")), true),
+        answered_by: None,
         purpose: Purpose::Reading,
         judged: Secret::new("CANARY"),
         _trial: None,

@@ -215,12 +215,13 @@ where
     if seat.is_last() {
         context.resources.held.give_way(&admitted.account).await;
     }
-    let mut outcome = provider.login(&admitted.account, &admitted.credentials).await;
+    let login = || admitted.in_time(provider.login(&admitted.account, &admitted.credentials));
+    let mut outcome = login().await;
     // Where the limit is not known, ours may be the one connection too many.
     if matches!(outcome, Err(UpstreamError::Unavailable { wait: None, .. }))
         && context.resources.held.give_way(&admitted.account).await
     {
-        outcome = provider.login(&admitted.account, &admitted.credentials).await;
+        outcome = login().await;
     }
     backoff.heed(&outcome);
     match outcome {

@@ -44,7 +44,7 @@ where
             folder.map_or_else(|| admitted.account.clone(), |name| showing(&admitted.account, name));
         let (credentials, proof) = (admitted.credentials.clone(), admitted.proof().clone());
         let opening = self.provider.open(account.clone(), credentials, proof);
-        match self.app.awaited(opening).await? {
+        match self.app.awaited(admitted.in_time(opening)).await? {
             Ok(Opening::Open(mailbox, listing)) => {
                 let maildrop = self.opened(&admitted, account, mailbox, listing);
                 Ok(self.session.logged_in(maildrop))

@@ -79,7 +79,7 @@ impl<L: Login> Relay<L> {
 
     /// Asks upstream now, so that 235 means that it took the login.
     pub(super) async fn login(&mut self, admitted: Admitted) -> Answer {
-        match self.login.login(&admitted.account, &admitted.credentials).await {
+        match admitted.in_time(self.login.login(&admitted.account, &admitted.credentials)).await {
             Ok(submission) => {
                 self.accounts.accepted(&admitted);
                 let capabilities = *submission.capabilities();
