@@ -500,7 +500,7 @@ async fn twenty_mistakes_are_forgiven() {
 #[tokio::test(start_paused = true)]
 async fn lines_of_text_after_login_are_mistakes_like_others_rfc_5321_section_4_2_4() {
     let (mut scene, _upstream) = logged_in(1, OFFERS).await;
-    let text = [".", "..", "-", "<a@b>", "<html>", "{\"a\":1}", "MAIL:", "foo:bar", "\u{e4}", " "];
+    let text = [".", "..", "-", "<a@b>", "<html>", "{\"a\":1}", " "];
     for line in text.into_iter().cycle().take(20) {
         scene.exchange(line, "500 5.5.1 command not recognised").await;
     }

@@ -58,9 +58,6 @@ impl Command {
         if is_foreign(line) {
             return Err(SyntaxError::NotSmtp);
         }
-        if stranger::is_header(line) || line.first().is_some_and(|first| !first.is_ascii()) {
-            return Err(SyntaxError::Stray);
-        }
         // A bare CR or a NUL would end somebody else's line.
         if line.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t') {
             return Err(SyntaxError::Unknown);
@@ -110,14 +107,16 @@ impl Command {
     }
 }
 
-/// The first lines of HTTP and SSH, the proxy protocol's, and what begins with a control octet as TLS and SOCKS do: a
-/// web page or a port scan makes a program send them here, and what follows is not meant for us.
+/// The first lines of HTTP and SSH, the proxy protocol's, and what begins with no octet of text as TLS and SOCKS do: a
+/// web page or a port scan makes a program send them here, and what follows is not meant for us. Nor is what follows a
+/// header line, whether of HTTP or of a message that was sent behind a DATA which was refused: others may have written it.
 ///
-/// Lines that are text, a lone dot or `<html>`, are none of these: no browser sends anything before its request line.
+/// Other lines of text, a lone dot or `<html>`, are none of these.
 fn is_foreign(line: &[u8]) -> bool {
     let word = line.split(|octet| *octet == b' ').next().unwrap_or(line);
-    stranger::is_binary(line) && line.first().is_some_and(u8::is_ascii)
+    stranger::is_binary(line)
         || stranger::is_request(line)
+        || stranger::is_header(line)
         || word.eq_ignore_ascii_case(b"PROXY")
         || word.starts_with(b"SSH-")
 }

@@ -17,10 +17,7 @@ pub enum SyntaxError {
     Recipient,
     /// A parameter nobody offered.
     Parameter,
-    /// A header line, or one that begins above ASCII: another protocol's where nothing of ours was said before, text in
-    /// the wrong place after that.
-    Stray,
-    /// HTTP or another protocol: whoever speaks is no mail app.
+    /// HTTP, a header line, another protocol: whoever speaks is no mail app.
     NotSmtp,
 }
 
@@ -28,7 +25,7 @@ impl SyntaxError {
     /// What the app is told; its own words are never in it.
     pub fn reply(self) -> Reply {
         match self {
-            Self::Unknown | Self::Stray => Reply::new(500, 5, 1, "command not recognised"),
+            Self::Unknown => Reply::new(500, 5, 1, "command not recognised"),
             Self::NotImplemented => Reply::new(502, 5, 1, "command not implemented"),
             Self::Argument(text) => Reply::new(501, 5, 4, text),
             Self::Sender => Reply::new(501, 1, 7, "bad sender address syntax"),

@@ -120,10 +120,6 @@ pub struct Session {
     login: Login,
     transaction: Transaction,
     batch: Batch,
-    /// DATA was the last command. Where it was refused, an app that does not wait for 354 sends its message all the same;
-    /// a header line shows that, and the session ends there: the rest may have lines that somebody else wrote, and none
-    /// of them may be obeyed as a command.
-    behind_data: bool,
     mistakes: u32,
     lines_before_login: u32,
 }
@@ -156,7 +152,6 @@ impl Session {
             login: Login::Anonymous,
             transaction: Transaction::None,
             batch: Batch::default(),
-            behind_data: false,
             mistakes: 0,
             lines_before_login: 0,
         }
@@ -183,16 +178,8 @@ impl Session {
         {
             return self.handle_too_long();
         }
-        let parsed = Command::parse(line);
-        match &parsed {
-            Ok(command) => self.behind_data = matches!(command, Command::Data),
-            Err(_) => self.behind_data &= line != b".",
-        }
-        match parsed {
+        match Command::parse(line) {
             Ok(command) => self.obey(command),
-            Err(SyntaxError::Stray) if !self.greeted || self.behind_data => {
-                Step::Finish(SyntaxError::NotSmtp.reply())
-            }
             Err(SyntaxError::NotSmtp) => Step::Finish(SyntaxError::NotSmtp.reply()),
             Err(error) => self.mistake(error.reply()),
         }

@@ -178,7 +178,6 @@ impl Session {
 
     pub(super) fn received(&mut self, reply: Reply) -> Step {
         self.transaction = Transaction::None;
-        self.behind_data = false;
         if reply.is_positive() {
             self.mistakes = 0;
         }
