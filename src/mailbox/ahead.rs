@@ -20,7 +20,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::beginning::{FIRST, cut, cut_of_beginning, cut_of_header};
-use super::line::Used;
+use super::line::is_fresh;
 use super::{Body, Mailbox};
 use crate::mail::{Quirk, Uid};
 use crate::proto::dot::unstuffed_octets;
@@ -287,8 +287,7 @@ impl Mailbox {
             self.open_ahead(kind, step, way).await;
         }
         let Some(shelf) = self.ahead.open(kind) else { return false };
-        let (at, clock) = shelf.heard();
-        if shelf.is_over() || !Used(at, clock).is_fresh() {
+        if shelf.is_over() || !is_fresh(shelf.heard()) {
             return false;
         }
         if shelf.has(step.uid) {
@@ -434,8 +433,7 @@ impl Mailbox {
     /// session ends. Bodies that are here stay.
     pub(super) fn stop_ahead(&mut self) {
         let Some(window) = self.ahead.window.take() else { return };
-        let (at, clock) = window.shelf.heard();
-        self.line.answered(Used(at, clock));
+        self.line.answered(window.shelf.heard());
         self.ahead.singly |= window.shelf.was_refused();
         if window.shelf.is_over() || window.shelf.to_come(None) > DRAINED {
             self.line.leave();

@@ -2,12 +2,12 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::auth::Credentials;
-use crate::mail::{Account, UidValidity};
+use crate::mail::{Account, Moment, UidValidity};
 use crate::net::Connector;
 use crate::upstream::UpstreamError;
 use crate::upstream::imap::{Backoff, Meter, Session};
@@ -37,25 +37,15 @@ pub(super) struct Line {
     session: Option<Session>,
     /// The mailbox is open in it for writing.
     changed: bool,
-    used: Used,
+    /// When the session last answered.
+    used: Moment,
     /// Upstream would not take the login any more.
     refused: Option<UpstreamError>,
 }
 
-/// When a session last answered, by two clocks: only the second runs while the machine sleeps, and only the first
-/// never jumps.
-#[derive(Debug)]
-pub(super) struct Used(pub(super) Instant, pub(super) SystemTime);
-
-impl Used {
-    fn now() -> Self {
-        Self(Instant::now(), SystemTime::now())
-    }
-
-    /// A clock that was set costs a NOOP, whichever way.
-    pub(super) fn is_fresh(&self) -> bool {
-        self.0.elapsed() < FRESH && self.1.elapsed().is_ok_and(|age| age < FRESH)
-    }
+/// Whether a session that answered then is taken to be alive. A clock that was set costs a NOOP, whichever way.
+pub(super) fn is_fresh(answered: Moment) -> bool {
+    answered.is_within(FRESH)
 }
 
 impl std::fmt::Debug for Line {
@@ -110,7 +100,7 @@ impl Line {
             uid_validity: None,
             session: None,
             changed: false,
-            used: Used::now(),
+            used: Moment::now(),
             refused: None,
         }
     }
@@ -120,7 +110,7 @@ impl Line {
         self.session = session;
         self.uid_validity = Some(uid_validity);
         self.changed = false;
-        self.used = Used::now();
+        self.used = Moment::now();
     }
 
     /// What makes other sessions in the same mailbox.
@@ -160,7 +150,7 @@ impl Line {
                 // It may not even have been asked.
                 Err(error @ UpstreamError::Unavailable { .. }) => return Err(error),
                 outcome => {
-                    self.used = Used::now();
+                    self.used = Moment::now();
                     return outcome;
                 }
             }
@@ -168,22 +158,22 @@ impl Line {
         let session = self.dial().await?;
         let now = session.open("EXAMINE", &self.folder).await?.uid_validity;
         self.same(now)?;
-        (self.changed, self.used) = (false, Used::now());
+        (self.changed, self.used) = (false, Moment::now());
         work(self.session.insert(session)).await
     }
 
     /// The session at hand, if it answered lately.
     pub(super) fn fresh(&self) -> Option<&Session> {
-        self.session.as_ref().filter(|_| self.used.is_fresh())
+        self.session.as_ref().filter(|_| is_fresh(self.used))
     }
 
     /// The session answered then, and nobody told the line.
-    pub(super) fn answered(&mut self, used: Used) {
+    pub(super) fn answered(&mut self, used: Moment) {
         self.used = used;
     }
 
     async fn probe_if_stale(&mut self) {
-        if !self.used.is_fresh() {
+        if !is_fresh(self.used) {
             self.probe().await;
         }
     }
@@ -196,7 +186,7 @@ impl Line {
             tracing::debug!("the session with the provider has died in silence");
             self.session = None;
         }
-        self.used = Used::now();
+        self.used = Moment::now();
     }
 
     /// Whether UIDs still mean what they meant at login.

@@ -12,11 +12,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::backoff::Backoff;
@@ -32,7 +31,7 @@ use super::shelf::{Shelf, Taking};
 use super::watch::{Keeping, Watch};
 use super::window::{Ahead, REQUESTS, Window};
 use crate::auth::Credentials;
-use crate::mail::{Account, Listed, UidValidity};
+use crate::mail::{Account, Listed, Moment, UidValidity};
 use crate::net::Connector;
 use crate::upstream::UpstreamError;
 
@@ -43,15 +42,14 @@ const CHUNKS: usize = 4;
 #[derive(Debug)]
 pub struct Session {
     asks: mpsc::Sender<Ask>,
-    /// By two clocks: only the second runs while the machine sleeps, and only the first never jumps.
-    logged_in: (Instant, SystemTime),
+    logged_in: Moment,
 }
 
 /// A session that somebody else has, who may have dropped it.
 #[derive(Debug)]
 pub struct WeakSession {
     asks: mpsc::WeakSender<Ask>,
-    logged_in: (Instant, SystemTime),
+    logged_in: Moment,
 }
 
 impl WeakSession {
@@ -149,7 +147,7 @@ impl Session {
     }
 
     fn asked_by(asks: mpsc::Sender<Ask>) -> Self {
-        Self { asks, logged_in: (Instant::now(), SystemTime::now()) }
+        Self { asks, logged_in: Moment::now() }
     }
 
     /// For whoever may want it while another one has it.
@@ -159,8 +157,7 @@ impl Session {
 
     /// How long ago upstream took the login.
     pub fn age(&self) -> Duration {
-        let (at, clock) = self.logged_in;
-        at.elapsed().max(clock.elapsed().unwrap_or_default())
+        self.logged_in.age()
     }
 
     /// Runs a command to its completion.
@@ -453,7 +450,7 @@ async fn answer<S: Octets, T>(
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncWriteExt, duplex};
-    use tokio::time::timeout;
+    use tokio::time::{Instant, timeout};
 
     use super::super::script::session_over;
     use super::*;

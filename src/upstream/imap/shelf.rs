@@ -21,14 +21,14 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::fetch::LOST;
-use crate::mail::Uid;
+use crate::mail::{Moment, Uid};
 use crate::upstream::UpstreamError;
 pub use slot::LARGE;
 use slot::{Place, Slot};
@@ -93,7 +93,7 @@ struct State {
     /// Nothing more comes.
     over: bool,
     /// When upstream was last heard.
-    heard: (Instant, SystemTime),
+    heard: Moment,
 }
 
 /// What the app waits for.
@@ -135,7 +135,7 @@ impl Shelf {
             ended: false,
             refused: false,
             over: false,
-            heard: (Instant::now(), SystemTime::now()),
+            heard: Moment::now(),
         };
         let (to_taker, to_filler) = (Notify::new(), Notify::new());
         Self(Arc::new(Inner { bound, way, _lease: lease, state: Mutex::new(state), to_taker, to_filler }))
@@ -177,8 +177,8 @@ impl Shelf {
         self.state().over
     }
 
-    /// When upstream was last heard, by a clock that never jumps and by one that runs while the machine sleeps.
-    pub fn heard(&self) -> (Instant, SystemTime) {
+    /// When upstream was last heard.
+    pub fn heard(&self) -> Moment {
         self.state().heard
     }
 
@@ -276,7 +276,7 @@ impl Shelf {
                 }
             }
             let left = TURN.saturating_sub(asked.elapsed());
-            if left.is_zero() && self.state().heard.0.elapsed() < TURN {
+            if left.is_zero() && self.state().heard.elapsed() < TURN {
                 return Err(None);
             }
             // An upstream that is silent altogether has its own time.

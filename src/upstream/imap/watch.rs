@@ -14,7 +14,7 @@
 //! of which the login knows something else, or of which another session has heard since; a session over which nothing was
 //! heard for five minutes, by the clock that runs while the machine sleeps, or on whose socket there is more than was read.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::task::{unconstrained, yield_now};
@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 use super::conversation::{Conversation, Octets, has};
 use super::listing::Examined;
 use super::open::Stood;
-use crate::mail::Listed;
+use crate::mail::{Listed, Moment};
 use crate::proto::imap::response::{self, Response};
 use crate::upstream::UpstreamError;
 
@@ -65,8 +65,7 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct Idling {
     tag: String,
-    /// By two clocks: only the second runs while the machine sleeps, and only the first never jumps.
-    since: (Instant, SystemTime),
+    since: Moment,
 }
 
 impl Default for Watch {
@@ -116,13 +115,12 @@ impl Watch {
 
 impl Idling {
     fn begin(tag: String) -> Self {
-        Self { tag, since: (Instant::now(), SystemTime::now()) }
+        Self { tag, since: Moment::now() }
     }
 
     /// A clock that was set back is not believed either.
     fn is_fresh(&self) -> bool {
-        let (at, clock) = self.since;
-        at.elapsed() < BELIEVED && clock.elapsed().is_ok_and(|age| age < BELIEVED)
+        self.since.is_within(BELIEVED)
     }
 }
 
@@ -261,6 +259,8 @@ fn refused_is_alive(error: UpstreamError) -> Result<(), UpstreamError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 
     use super::super::script::session_over;
@@ -270,12 +270,14 @@ mod tests {
     async fn what_upstream_told_is_believed_for_five_minutes_by_either_clock() {
         let told = Idling::begin("B1".to_owned());
         assert!(told.is_fresh());
-        let (at, clock) = told.since;
         let minute = Duration::from_secs(60);
-        let by_the_clock = |clock| Idling { tag: "B1".to_owned(), since: (at, clock) };
-        assert!(by_the_clock(clock - 4 * minute).is_fresh());
-        assert!(!by_the_clock(clock - 5 * minute).is_fresh(), "the machine slept");
-        assert!(!by_the_clock(clock + minute).is_fresh(), "the clock was set back");
+        let by_the_clock = |set: fn(SystemTime, Duration) -> SystemTime, time| {
+            let since = told.since.by_clock(|clock| set(clock, time));
+            Idling { tag: "B1".to_owned(), since }
+        };
+        assert!(by_the_clock(std::ops::Sub::sub, 4 * minute).is_fresh());
+        assert!(!by_the_clock(std::ops::Sub::sub, 5 * minute).is_fresh(), "the machine slept");
+        assert!(!by_the_clock(std::ops::Add::add, minute).is_fresh(), "the clock was set back");
         tokio::time::advance(4 * minute).await;
         assert!(told.is_fresh());
         tokio::time::advance(minute).await;

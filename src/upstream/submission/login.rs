@@ -8,13 +8,12 @@ use lettre::transport::smtp::extension::ClientId;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::pause::Spoke;
 use super::wire::{Transport, Wire};
 use super::{GOODBYE, Submission, UpstreamError};
 use crate::auth::Credentials;
 use crate::mail::account::{Account, Endpoint, Security, Service};
 use crate::mail::oauth2::Mechanism;
-use crate::mail::{Credential, Deadlines, Quirk, Secret};
+use crate::mail::{Credential, Deadlines, Moment, Quirk, Secret};
 use crate::net::{Connector, Stream};
 use crate::proto::smtp::{Capabilities, Reply};
 use crate::upstream::sasl::{self, Fault};
@@ -292,7 +291,7 @@ impl Opened<Box<dyn Transport>> {
             capabilities: self.capabilities,
             deadlines: deadlines.clone(),
             begun: false,
-            spoke: Spoke::now(),
+            spoke: Moment::now(),
         }
     }
 }

@@ -29,10 +29,9 @@ use tokio::time::{error::Elapsed, timeout};
 
 use super::UpstreamError;
 use crate::auth::Credentials;
-use crate::mail::{Account, Deadlines};
+use crate::mail::{Account, Deadlines, Moment};
 use crate::net::Connector;
 use crate::proto::smtp::{Capabilities, Reply, session::Envelope};
-use pause::Spoke;
 pub use transfer::Cut;
 pub use wire::Transport;
 use wire::Wire;
@@ -48,7 +47,8 @@ pub struct Submission {
     deadlines: Deadlines,
     /// A MAIL was sent and its transaction is not over: RSET before the next one.
     begun: bool,
-    spoke: Spoke,
+    /// When upstream spoke last.
+    spoke: Moment,
 }
 
 /// What upstream said to a part of the envelope.
@@ -173,7 +173,7 @@ impl Submission {
         let understood = read.is_ok() || read.is_err_and(|error| error.status().is_some());
         match self.wire.take_reply().flatten() {
             Some(reply) if understood => {
-                self.spoke = Spoke::now();
+                self.spoke = Moment::now();
                 Ok(reply)
             }
             _ => Err(UpstreamError::Lost { command }),

@@ -2,9 +2,7 @@
 //! word, in a machine that slept or behind a router that forgot it, and MAIL, RCPT and DATA may be answered late
 //! (RFC 5321 §4.5.3.2: minutes). So it shows first that it lives. In the midst of things nothing is asked.
 
-use std::time::{Duration, SystemTime};
-
-use tokio::time::Instant;
+use std::time::Duration;
 
 use super::{Submission, UpstreamError};
 
@@ -15,28 +13,14 @@ const LEFT_ALONE: Duration = Duration::from_secs(10);
 /// fresh connection has to be made in that.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
-/// When upstream spoke last, by two clocks: only the second runs while the machine sleeps, and only the first never jumps.
-#[derive(Debug)]
-pub(super) struct Spoke(Instant, SystemTime);
-
-impl Spoke {
-    pub(super) fn now() -> Self {
-        Self(Instant::now(), SystemTime::now())
-    }
-
-    /// A clock that was set costs a NOOP, whichever way.
-    fn is_long_ago(&self) -> bool {
-        self.0.elapsed() >= LEFT_ALONE || self.1.elapsed().map_or(true, |age| age >= LEFT_ALONE)
-    }
-}
-
 impl Submission {
     /// Has upstream say that it is there, if it said nothing for a while.
     ///
     /// # Errors
     /// [`UpstreamError::Lost`] where it does not, and nothing was asked of it.
     pub(super) async fn still_there(&mut self, command: &'static str) -> Result<(), UpstreamError> {
-        if !self.spoke.is_long_ago() {
+        // A clock that was set costs a NOOP, whichever way.
+        if self.spoke.is_within(LEFT_ALONE) {
             return Ok(());
         }
         match self.ask("NOOP\r\n", command, SIGN_OF_LIFE).await {
@@ -53,6 +37,6 @@ impl Submission {
     /// The machine slept for so long: only one of its clocks went on.
     #[cfg(test)]
     pub(super) fn sleep(&mut self, time: Duration) {
-        self.spoke.1 -= time;
+        self.spoke = self.spoke.by_clock(|clock| clock - time);
     }
 }

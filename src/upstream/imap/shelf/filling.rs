@@ -1,14 +1,14 @@
 //! The session's side: slots for what it asks for, and bodies put into them as they come.
 
 use std::collections::VecDeque;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::slot::{Place, Slot};
 use super::{Begun, LARGE, LOST, Shelf, State, is_final};
-use crate::mail::Uid;
+use crate::mail::{Moment, Uid};
 use crate::upstream::UpstreamError;
 
 /// Octets of a body that streams through, on their way to an app that is slower than upstream: four reads.
@@ -198,6 +198,6 @@ impl Shelf {
 
     /// Upstream said something.
     pub(in crate::upstream::imap) fn hear(&self) {
-        self.state().heard = (Instant::now(), SystemTime::now());
+        self.state().heard = Moment::now();
     }
 }
